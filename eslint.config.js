@@ -1,0 +1,29 @@
+import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
+
+export default [
+  ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
+  {
+    files: ['**/*.ts'],
+    plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
+    languageOptions: { parserOptions: { projectService: true } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-empty-object-type': 'error',
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      // Users give DatabaseSession its type, so what it is in here proves nothing.
+      '@typescript-eslint/no-unnecessary-type-assertion': ['error', { typesToIgnore: ['DatabaseSession'] }],
+      '@typescript-eslint/only-throw-error': 'error',
+      '@typescript-eslint/prefer-promise-reject-errors': 'error',
+      '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      // A statement `void promise` says that nobody waits for it, which no-floating-promises asks for.
+      'no-void': ['error', { allowAsStatement: true }],
+      // An entity and its type may share a name; what is really declared twice, the compiler reports.
+      '@typescript-eslint/no-redeclare': 'off'
+    }
+  }
+]
