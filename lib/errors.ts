@@ -1,0 +1,66 @@
+/**
+ * Every error this package makes, as `@fastify/error` classes with codes `FST_SCOPED_DB_*`.
+ * docs/errors.md lists each with its cause and its cure. No message holds SQL or anything from a database.
+ */
+import createError from '@fastify/error'
+
+export const InvalidOptionError = createError<[option: string, takes: string, got: string]>(
+  'FST_SCOPED_DB_INVALID_OPTION', 'fastify-scoped-db: %s takes %s, got %s', 500, TypeError)
+
+export const UnknownOptionError = createError<[option: string, known: string]>(
+  'FST_SCOPED_DB_UNKNOWN_OPTION', 'fastify-scoped-db: there is no option %s, only %s', 500, TypeError)
+
+export const OrmNotFoundError = createError<[places: string]>(
+  'FST_SCOPED_DB_ORM_NOT_FOUND',
+  'fastify-scoped-db: no "orm" option was given and no MikroORM config file was found. Looked at: %s. ' +
+  'Pass register(scopedDb, { orm }) a MikroORM instance or its options, or add one of these files')
+
+export const ConfigFileError = createError<[file: string, problem: string]>(
+  'FST_SCOPED_DB_CONFIG_FILE', 'fastify-scoped-db: the MikroORM config file %s cannot be used: %s')
+
+export const AlreadyRegisteredError = createError<[name: string]>(
+  'FST_SCOPED_DB_ALREADY_REGISTERED',
+  'fastify-scoped-db: a database named "%s" is registered already. Register the plugin once, at the top of the application')
+
+export const OneDatabaseError = createError<[name: string, other: string]>(
+  'FST_SCOPED_DB_ONE_DATABASE',
+  'fastify-scoped-db: cannot register "%s" beside "%s": one application has one database for now')
+
+export const NotRegisteredError = createError<[]>(
+  'FST_SCOPED_DB_NOT_REGISTERED',
+  'fastify-scoped-db: no database is registered. Call app.register(scopedDb, { orm }) and wait for app.ready() first')
+
+export const AmbiguousError = createError<[count: number]>(
+  'FST_SCOPED_DB_AMBIGUOUS',
+  'fastify-scoped-db: %s databases are registered in this process and no scope is current. Use fastify.db of the application that you mean')
+
+export const NoScopeError = createError<[]>(
+  'FST_SCOPED_DB_NO_SCOPE',
+  'fastify-scoped-db: no scope is current, so there is no session. Outside a request, and on a route with db: false, use db.run(fn)')
+
+export const ScopeClosedError = createError<[why: string]>(
+  'FST_SCOPED_DB_SCOPE_CLOSED',
+  'fastify-scoped-db: %s. Nothing more can be written with this session. Work that outlives its request belongs in db.run(fn)')
+
+/** The error for what comes too late for a scope. */
+export function scopeIs (state: string): Error {
+  return new ScopeClosedError(`this scope is ${state}`)
+}
+
+export const RollbackOnlyError = createError<[why: string]>(
+  'FST_SCOPED_DB_ROLLBACK_ONLY', 'fastify-scoped-db: %s, so this scope can only roll back')
+
+export const ReadOnlyError = createError<[]>(
+  'FST_SCOPED_DB_READ_ONLY', 'fastify-scoped-db: this scope is read only (readOnly: true) and refused to send a statement that writes')
+
+export const OpenStreamError = createError<[]>(
+  'FST_SCOPED_DB_OPEN_STREAM',
+  'fastify-scoped-db: a query stream has the connection of this transaction. Read it to its end before the next statement and before the reply, or start it only when the reply streams')
+
+const AcquireTimeout = createError<[milliseconds: number]>(
+  'FST_SCOPED_DB_ACQUIRE_TIMEOUT', 'fastify-scoped-db: no pooled connection became free within %s ms', 503)
+
+/** A 503 that asks the client to come back in a second. */
+export class AcquireTimeoutError extends AcquireTimeout {
+  readonly headers = { 'retry-after': '1' }
+}

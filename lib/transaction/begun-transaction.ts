@@ -1,0 +1,97 @@
+import { EventType } from '@mikro-orm/core'
+import type { TransactionEventBroadcaster, TransactionEventType } from '@mikro-orm/core'
+import type { ControlledTransaction } from 'kysely'
+import type { BeginOptions } from './rules.ts'
+import type { HeldConnection, Lender, SqlConnection } from './connection.ts'
+
+export interface BeginSettings extends BeginOptions {
+  readonly connection: SqlConnection
+  /** Tells MikroORM's subscribers. */
+  readonly events?: TransactionEventBroadcaster | undefined
+  /** Takes what a subscriber throws where nothing can be changed any more. */
+  readonly report: (error: unknown) => void
+}
+
+export type Finish = 'commit' | 'rollback'
+
+const BEFORE = { commit: EventType.beforeTransactionCommit, rollback: EventType.beforeTransactionRollback } as const
+const AFTER = { commit: EventType.afterTransactionCommit, rollback: EventType.afterTransactionRollback } as const
+
+/** A transaction whose BEGIN was sent, and the connection that it has until its end. */
+export class BegunTransaction {
+  readonly kysely: ControlledTransaction<unknown>
+  readonly #settings: BeginSettings
+  readonly #held: HeldConnection
+
+  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, held: HeldConnection) {
+    this.kysely = kysely
+    this.#settings = settings
+    this.#held = held
+  }
+
+  /** Takes a connection and sends BEGIN. When that fails the connection is closed, since nobody knows what is open on it. */
+  static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
+    const { connection, isolationLevel, readOnly, events } = settings
+    await connection.ensureConnection()
+    await events?.dispatchEvent(EventType.beforeTransactionStart)
+    const held = await lender.hold()
+    try {
+      let builder = held.kysely.startTransaction()
+      if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
+      if (readOnly === true) builder = builder.setAccessMode('read only')
+      const begun = new BegunTransaction(await builder.execute(), settings, held)
+      for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) begun.#log(sql)
+      await begun.#tell(EventType.afterTransactionStart)
+      return begun
+    } catch (error) {
+      await held.discard()
+      throw error
+    }
+  }
+
+  /**
+   * Calls `finish` between MikroORM's events, and writes to its query log, as its own transactions do. A subscriber can
+   * stop a commit by throwing before it, but neither take one back nor stop a rollback.
+   */
+  async announced (how: Finish, finish: () => Promise<void>): Promise<void> {
+    if (how === 'commit') await this.#tell(BEFORE[how])
+    else await this.#report(BEFORE[how])
+    await finish()
+    const platform = this.#settings.connection.getPlatform()
+    this.#log(how === 'commit' ? platform.getCommitTransactionSQL() : platform.getRollbackTransactionSQL())
+    await this.#report(AFTER[how])
+  }
+
+  /**
+   * Sends COMMIT or ROLLBACK, and gives the connection back only when nothing is open on it any more: a connection that
+   * cannot even roll back is closed, which does it on the server.
+   * @throws what the database says; whatever it was, nothing is open afterwards
+   */
+  async finish (how: Finish): Promise<void> {
+    try {
+      if (how === 'commit') await this.kysely.commit().execute()
+      else await this.kysely.rollback().execute()
+    } catch (error) {
+      if (how === 'commit') await this.finish('rollback').catch(() => undefined)
+      else await this.#held.discard()
+      throw error
+    }
+    await this.#held.release()
+  }
+
+  async #report (event: TransactionEventType): Promise<void> {
+    try {
+      await this.#tell(event)
+    } catch (error) {
+      this.#settings.report(error)
+    }
+  }
+
+  async #tell (event: TransactionEventType): Promise<void> {
+    await this.#settings.events?.dispatchEvent(event, this.kysely)
+  }
+
+  #log (sql: string): void {
+    this.#settings.connection['logQuery'](sql)
+  }
+}

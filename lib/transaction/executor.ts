@@ -1,0 +1,77 @@
+import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
+import { CONTROL } from './statement.ts'
+
+type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
+type StreamOptions = Parameters<QueryExecutor['stream']>[2]
+type OperationNode = Parameters<QueryExecutor['transformQuery']>[0]
+type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
+
+/** Decides where a statement goes, and runs it there. */
+export interface StatementRunner {
+  execute<T> (sql: string, run: (executor: QueryExecutor) => Promise<T>): Promise<T>
+  stream<T> (sql: string, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T>
+}
+
+/** Compiles as the client does, and leaves it to the runner where to execute. */
+export class LazyExecutor implements QueryExecutor {
+  readonly #compiler: QueryExecutor
+  readonly #runner: StatementRunner
+
+  constructor (compiler: QueryExecutor, runner: StatementRunner) {
+    this.#compiler = compiler
+    this.#runner = runner
+  }
+
+  get adapter () {
+    return this.#compiler.adapter
+  }
+
+  get plugins () {
+    return this.#compiler.plugins
+  }
+
+  transformQuery<T extends OperationNode> (node: T, queryId: QueryId): T {
+    return this.#compiler.transformQuery(node, queryId)
+  }
+
+  compileQuery<R = unknown> (node: OperationNode, queryId: QueryId): CompiledQuery<R> {
+    return this.#compiler.compileQuery(node, queryId)
+  }
+
+  executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
+    return this.#runner.execute(query.sql, executor => this.#withPlugins(executor).executeQuery(query, options))
+  }
+
+  stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
+    return this.#runner.stream(query.sql, executor => this.#withPlugins(executor).stream(query, chunkSize, options))
+  }
+
+  provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return this.#runner.execute(CONTROL, executor => executor.provideConnection(consumer))
+  }
+
+  withConnectionProvider (provider: ConnectionProvider): QueryExecutor {
+    return this.#compiler.withConnectionProvider(provider)
+  }
+
+  withPlugin (plugin: KyselyPlugin): QueryExecutor {
+    return new LazyExecutor(this.#compiler.withPlugin(plugin), this.#runner)
+  }
+
+  withPlugins (plugins: readonly KyselyPlugin[]): QueryExecutor {
+    return new LazyExecutor(this.#compiler.withPlugins(plugins), this.#runner)
+  }
+
+  withPluginAtFront (plugin: KyselyPlugin): QueryExecutor {
+    return new LazyExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
+  }
+
+  withoutPlugins (): QueryExecutor {
+    return new LazyExecutor(this.#compiler.withoutPlugins(), this.#runner)
+  }
+
+  #withPlugins (executor: QueryExecutor): QueryExecutor {
+    const { plugins } = this.#compiler
+    return plugins.length === 0 && executor.plugins.length === 0 ? executor : executor.withoutPlugins().withPlugins(plugins)
+  }
+}

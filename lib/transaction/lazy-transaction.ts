@@ -1,0 +1,282 @@
+import type { Transaction } from '@mikro-orm/core'
+import type { ControlledTransaction, QueryExecutor } from 'kysely'
+import { databaseError } from '../database-error.ts'
+import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors.ts'
+import type { Ready } from './rules.ts'
+import { BegunTransaction, type BeginSettings, type Finish } from './begun-transaction.ts'
+import { Lender } from './connection.ts'
+import { createContext, type ContextTransaction } from './context.ts'
+import { hasRolledBack } from './has-rolled-back.ts'
+import { OpenStreams, type Place } from './open-streams.ts'
+import { afterOutcome, closed, type Route } from './routes.ts'
+import { CONTROL, kindOf } from './statement.ts'
+import { Turns } from './turns.ts'
+
+export interface LazyTransactionSettings extends BeginSettings {
+  /** Where each statement goes; see routes.ts. */
+  readonly route: Route
+  /** Whether the route can begin it. */
+  readonly isAutomatic: boolean
+  /** Milliseconds to wait for a pooled connection. */
+  readonly acquireTimeout: number
+  /** Given, the transaction is for one use: it is closed once it was committed or rolled back, and this is called. */
+  readonly onEnd?: () => void
+}
+
+/** What a statement runs with, and how it gives that back. */
+interface Entered {
+  readonly place: Place
+  readonly executor: QueryExecutor
+  leave (): Promise<void>
+}
+
+/**
+ * A transaction that sends its BEGIN with the first statement that needs it, and nothing at all if there is none.
+ * After a commit or a rollback the next statement begins anew, on the same `context`, until it is settled.
+ *
+ * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
+ * for the transaction and what `em.getKysely()` gives out, and its executor asks this class where each statement goes.
+ */
+export class LazyTransaction implements ContextTransaction {
+  /** What MikroORM holds as the session's transaction context. */
+  readonly context: Transaction
+  readonly #settings: LazyTransactionSettings
+  readonly #lender: Lender
+  readonly #turns = new Turns()
+  readonly #streams = new OpenStreams()
+  #route: Route
+  #begun: Promise<BegunTransaction> | undefined
+  #hasWritten = false
+  /** Why only a rollback is left, if so. */
+  #spoilt: unknown
+
+  constructor (settings: LazyTransactionSettings) {
+    this.#settings = settings
+    this.#route = settings.route
+    const client = settings.connection.getClient()
+    this.#lender = new Lender(client, settings.acquireTimeout)
+    this.context = createContext(client, this)
+  }
+
+  /** Whether statements can begin it by themselves. Otherwise it is autocommit. */
+  get isAutomatic (): boolean {
+    return this.#settings.isAutomatic
+  }
+
+  /** @throws ScopeClosedError once it is settled or closed */
+  assertOpen (): void {
+    this.#where(CONTROL)
+  }
+
+  /** Whether a statement runs or waits. */
+  get isBusy (): boolean {
+    return this.#turns.busy
+  }
+
+  /** Whether anything but plain reads has gone through it. */
+  get hasWritten (): boolean {
+    return this.#hasWritten
+  }
+
+  /** Sends the BEGIN now, if it has not been sent. */
+  async begin (): Promise<void> {
+    await this.savepoint(async () => {})
+  }
+
+  /** Runs one statement where its text says that it belongs: inside, or as if there were no transaction. */
+  async execute<T> (sql: string, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const { executor, leave } = await this.#enter(sql)
+    return await this.#attempt(() => run(executor)).finally(leave)
+  }
+
+  /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
+  async * stream<T> (sql: string, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    const { place, executor, leave } = await this.#enter(sql)
+    try {
+      yield * this.#streams.read(place, run(executor), leave, () => scopeIs('closed'))
+    } catch (error) {
+      throw await this.#failed(error)
+    }
+  }
+
+  /** Runs SAVEPOINT and its kin, which Kysely sends on the transaction itself. */
+  async savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
+    const { leave } = await this.#enter(CONTROL)
+    const { kysely } = await this.#begin()
+    await this.#attempt(() => run(kysely)).finally(leave)
+  }
+
+  /**
+   * Sends COMMIT, if BEGIN was sent.
+   * @param ready what to wait for before, unless a statement comes first: it is then run after the COMMIT
+   * @param outcome given, it is the last: from here on the transaction is settled, see `settle()`
+   * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself; it is then rolled back
+   * @throws OpenStreamError when a query stream has the connection
+   * @throws what the database says when it refuses, or what `ready` throws; it is then rolled back
+   */
+  async commit (ready?: Ready, outcome?: string): Promise<void> {
+    await this.#announced('commit', () => this.finish('commit', ready, outcome))
+  }
+
+  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is closed, which does it on the server. */
+  async rollback (): Promise<void> {
+    await this.#announced('rollback', () => this.finish('rollback'))
+  }
+
+  /** Sends COMMIT or ROLLBACK without MikroORM's events, for MikroORM to call, which sends its own. */
+  async finish (how: Finish, ready?: Ready, outcome?: string): Promise<void> {
+    if (how === 'rollback') await this.#streams.cut('inside')
+    else this.#assertCanCommit()
+    const end = await this.#turns.take()
+    try {
+      if (this.#begun !== undefined && ready !== undefined) await Promise.race([ready(), this.#turns.contended])
+      await this.#finish(how)
+      // Before anybody else has the turn: what waits must not begin anew.
+      if (outcome !== undefined) this.#route = afterOutcome(outcome)
+    } catch (error) {
+      await this.#finish('rollback')
+      throw error
+    } finally {
+      end()
+    }
+  }
+
+  /** Makes it fit for nothing but a rollback, because of `error`. */
+  spoil (error: unknown): void {
+    this.#spoilt ??= error
+  }
+
+  /**
+   * Lets no further statement in, not even those that wait, and rolls back what has begun once the statement that runs
+   * has ended. Plain reads, each by itself, are still served. Idempotent.
+   * @param outcome what has become of the scope, for the message of the errors that come too late
+   */
+  async settle (outcome: string): Promise<void> {
+    this.#route = afterOutcome(outcome)
+    await this.#shut()
+  }
+
+  /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. */
+  async close (): Promise<void> {
+    this.#route = closed
+    await this.#streams.cut()
+    await this.#shut()
+  }
+
+  /** Asks the server to stop the statements that run now. */
+  async cancel (): Promise<void> {
+    await this.#lender.cancel()
+  }
+
+  #assertCanCommit (): void {
+    this.#where(CONTROL)
+    if (this.#streams.has('inside')) throw new OpenStreamError()
+  }
+
+  /** Whoever waits for the turn now finds the new route. */
+  async #shut (): Promise<void> {
+    await this.#streams.cut('inside')
+    await this.#announced('rollback', () => this.finish('rollback'))
+  }
+
+  #where (sql: string): Place {
+    return this.#route(sql, this.#begun !== undefined)
+  }
+
+  async #enter (sql: string): Promise<Entered> {
+    const place = this.#where(sql)
+    // Its reader would wait for this statement, and this statement for the stream.
+    if (place === 'inside' && this.#streams.hasIdleReader) throw new OpenStreamError()
+    const inside = place === 'inside' ? await this.#enterTransaction(sql) : undefined
+    return inside ?? await this.#enterPool(sql)
+  }
+
+  /** Takes the turn and begins. Gives nothing when there is no place inside any more by the time that the turn has come. */
+  async #enterTransaction (sql: string): Promise<Entered | undefined> {
+    const end = await this.#turns.take()
+    try {
+      if (this.#where(sql) === 'inside') {
+        if (this.#spoilt !== undefined) throw rollbackOnly(this.#spoilt)
+        const { kysely } = await this.#begin()
+        if (sql !== CONTROL && kindOf(sql) !== 'read') this.#hasWritten = true
+        // The scope may have ended while this waited for a connection.
+        if (this.#where(sql) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: async () => end() }
+      }
+      end()
+      return undefined
+    } catch (error) {
+      end()
+      throw await this.#failed(error)
+    }
+  }
+
+  async #enterPool (sql: string): Promise<Entered> {
+    const { kysely, release } = await this.#lender.hold()
+    try {
+      this.#where(sql)
+    } catch (error) {
+      await release()
+      throw error
+    }
+    return { place: 'outside', executor: kysely.getExecutor(), leave: release }
+  }
+
+  #begin (): Promise<BegunTransaction> {
+    this.#begun ??= BegunTransaction.begin(this.#settings, this.#lender).catch(error => {
+      this.#end()
+      throw error
+    })
+    return this.#begun
+  }
+
+  async #finish (how: Finish): Promise<void> {
+    const begun = await this.#current()
+    const spoilt = this.#spoilt
+    try {
+      await begun?.finish(spoilt === undefined ? how : 'rollback')
+    } catch (error) {
+      if (how === 'commit') throw databaseError(error)
+    } finally {
+      this.#spoilt = undefined
+      this.#end()
+    }
+    if (how === 'commit' && spoilt !== undefined) throw rollbackOnly(spoilt)
+  }
+
+  #end (): void {
+    this.#begun = undefined
+    const { onEnd } = this.#settings
+    if (onEnd === undefined) return
+    this.#route = closed
+    onEnd()
+  }
+
+  /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */
+  async #current (): Promise<BegunTransaction | undefined> {
+    return await this.#begun?.catch(() => undefined)
+  }
+
+  async #announced (how: Finish, finish: () => Promise<void>): Promise<void> {
+    const begun = await this.#current()
+    if (begun === undefined) await finish()
+    else await begun.announced(how, finish)
+  }
+
+  async #attempt<T> (run: () => Promise<T>): Promise<T> {
+    try {
+      return await run()
+    } catch (error) {
+      throw await this.#failed(error)
+    }
+  }
+
+  /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
+  async #failed (error: unknown): Promise<unknown> {
+    if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.spoil(error)
+    return databaseError(error)
+  }
+}
+
+function rollbackOnly (cause: unknown): Error {
+  return Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
+}

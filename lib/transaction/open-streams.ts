@@ -1,0 +1,74 @@
+/** Where a query stream has its connection from. */
+export type Place = 'inside' | 'outside'
+
+interface OpenStream {
+  readonly place: Place
+  /** Whether its reader waits for a row now, rather than working on the last one. */
+  isRead: boolean
+  cut (): Promise<void>
+}
+
+/**
+ * The query streams that are being read. A stream has its connection until its last row, and its reader may never ask
+ * for the last row, so whoever ends the transaction must be able to end the streams.
+ */
+export class OpenStreams {
+  readonly #open = new Set<OpenStream>()
+
+  has (place: Place): boolean {
+    return this.#at(place).length > 0
+  }
+
+  /** Whether a stream inside the transaction has a reader who is busy with something else. */
+  get hasIdleReader (): boolean {
+    return this.#at('inside').some(stream => !stream.isRead)
+  }
+
+  /** Ends the streams inside the transaction, or all of them. Their readers get the error that `read()` was given. */
+  async cut (place?: Place): Promise<void> {
+    await Promise.allSettled(this.#at(place).map(stream => stream.cut()))
+  }
+
+  /**
+   * Passes `rows` on.
+   * @param leave gives the connection back; called once, whoever ends the stream
+   * @param refusal makes the error for a reader whose stream was cut: the end of the rows would look like the end of the table
+   */
+  async * read<T> (place: Place, rows: AsyncIterableIterator<T>, leave: () => Promise<void>, refusal: () => Error): AsyncIterableIterator<T> {
+    let isCut = false
+    const end = async () => {
+      this.#open.delete(stream)
+      await rows.return?.()
+      await leave()
+    }
+    const stream: OpenStream = {
+      place,
+      isRead: false,
+      cut: async () => {
+        isCut = true
+        await end()
+      }
+    }
+    this.#open.add(stream)
+    try {
+      yield * this.#watched(rows, stream)
+    } finally {
+      if (!isCut) await end()
+    }
+    if (isCut) throw refusal()
+  }
+
+  async * #watched<T> (rows: AsyncIterableIterator<T>, stream: OpenStream): AsyncIterableIterator<T> {
+    for (;;) {
+      stream.isRead = true
+      const { done, value } = await rows.next()
+      stream.isRead = false
+      if (done === true) return
+      yield value
+    }
+  }
+
+  #at (place?: Place): OpenStream[] {
+    return [...this.#open].filter(stream => place === undefined || stream.place === place)
+  }
+}

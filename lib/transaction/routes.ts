@@ -1,0 +1,39 @@
+import { ReadOnlyError, scopeIs } from '../errors.ts'
+import type { Place } from './open-streams.ts'
+import { kindOf } from './statement.ts'
+
+/**
+ * Where a statement goes: `inside` the transaction, which begins if it has not, or `outside`, on any pooled connection,
+ * as it would without a transaction.
+ */
+export type Route = (sql: string, begun: boolean) => Place
+
+/** The first statement of any kind begins. */
+export const fromTheFirstStatement: Route = () => 'inside'
+
+/** Plain reads before the first other statement stay outside. */
+export const fromTheFirstWrite: Route = (sql, begun) => begun || kindOf(sql) !== 'read' ? 'inside' : 'outside'
+
+/** Nothing begins by itself: autocommit. */
+export const never: Route = () => 'outside'
+
+/** Refuses what writes; what only may write goes inside a read-only transaction, for the database to judge. */
+export function readOnly (route: Route): Route {
+  return (sql, begun) => {
+    const kind = kindOf(sql)
+    if (kind === 'write') throw new ReadOnlyError()
+    return kind === 'doubtful' && route !== never ? 'inside' : route(sql, begun)
+  }
+}
+
+/** After the outcome: plain reads, each by itself. */
+export function afterOutcome (outcome: string): Route {
+  return sql => {
+    if (kindOf(sql) !== 'read') throw scopeIs(outcome)
+    return 'outside'
+  }
+}
+
+export const closed: Route = () => {
+  throw scopeIs('closed')
+}

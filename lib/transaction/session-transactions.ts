@@ -1,0 +1,207 @@
+import type { Connection, EntityManager, Transaction } from '@mikro-orm/core'
+import { TransactionEventBroadcaster } from '@mikro-orm/core'
+import { scopeIs } from '../errors.ts'
+import type { Ready, TransactionRules } from './rules.ts'
+import { isSqlConnection, type SqlConnection } from './connection.ts'
+import { guard, type BesideOptions } from './guarded-connection.ts'
+import { LazyTransaction } from './lazy-transaction.ts'
+import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type Route } from './routes.ts'
+
+/** What a session's statements run in. */
+export interface SessionTransactions {
+  /** What the session holds as its transaction context when MikroORM has begun none of its own. */
+  readonly context: Transaction | undefined
+  /** Whether the scope commits. Otherwise the session is plain MikroORM, whose `flush()` does. */
+  readonly isAutomatic: boolean
+  /** Whether a statement runs or waits. */
+  readonly isBusy: boolean
+  /** Whether anything but plain reads has gone through. */
+  readonly hasWritten: boolean
+  /** @throws ScopeClosedError once closed */
+  assertOpen (): void
+  /** Sends the BEGIN now. */
+  begin (): Promise<void>
+  /**
+   * Commits what has begun; the next statement begins anew.
+   * @param ready what to wait for before; a statement that comes first ends the wait and runs after the COMMIT
+   * @param outcome given, it is the last commit, and only plain reads come after it
+   */
+  commit (ready?: Ready, outcome?: string): Promise<void>
+  /** Rolls back what has begun; the next statement begins anew. */
+  rollback (): Promise<void>
+  /** Whether a transaction that MikroORM has begun is over, because its COMMIT failed. */
+  hasEnded (context: Transaction): boolean
+  /** Makes the transaction fit for nothing but a rollback, because of `error`. */
+  spoil (error: unknown): void
+  /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. */
+  settle (outcome: string): Promise<void>
+  /** Asks the server to stop what runs now. */
+  cancel (): Promise<void>
+  /** Refuses every further statement, then rolls back all that is open. Idempotent. */
+  close (): Promise<void>
+  /** The session's view of a connection: transactions that MikroORM begins on it are known here, and closed with the rest. */
+  guard (connection: Connection): Connection
+}
+
+/** Makes what the statements of `session` will run in: a lazy transaction where the driver speaks SQL. */
+export function openTransactions (session: EntityManager, rules: TransactionRules, report: (error: unknown) => void): SessionTransactions {
+  const connection = session.getDriver().getConnection('write')
+  return isSqlConnection(connection) ? new SqlTransactions(session, connection, rules, report) : new NoTransactions(rules)
+}
+
+/** One transaction for the whole session, and those that MikroORM begins beside it (`REQUIRES_NEW`, or all of them in manual mode). */
+class SqlTransactions implements SessionTransactions {
+  readonly isAutomatic: boolean
+  readonly context: Transaction | undefined
+  readonly #connection: SqlConnection
+  readonly #rules: TransactionRules
+  readonly #report: (error: unknown) => void
+  readonly #main: LazyTransaction
+  readonly #beside = new Set<LazyTransaction>()
+  readonly #ended = new WeakSet<Transaction>()
+  #state = 'open'
+
+  constructor (session: EntityManager, connection: SqlConnection, rules: TransactionRules, report: (error: unknown) => void) {
+    this.isAutomatic = rules.mode === 'automatic'
+    this.#connection = connection
+    this.#rules = rules
+    this.#report = report
+    this.#main = new LazyTransaction({
+      ...rules,
+      connection,
+      report,
+      isAutomatic: this.isAutomatic,
+      route: routeFor(rules),
+      events: this.isAutomatic ? new TransactionEventBroadcaster(session) : undefined
+    })
+    this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
+  }
+
+  get isBusy (): boolean {
+    return this.#all().some(transaction => transaction.isBusy)
+  }
+
+  get hasWritten (): boolean {
+    return this.#main.hasWritten
+  }
+
+  assertOpen (): void {
+    if (this.#state === 'closed') throw scopeIs('closed')
+  }
+
+  async begin (): Promise<void> {
+    await this.#main.begin()
+  }
+
+  async commit (ready?: Ready, outcome?: string): Promise<void> {
+    await this.#main.commit(ready, outcome)
+  }
+
+  async rollback (): Promise<void> {
+    await this.#main.rollback()
+  }
+
+  hasEnded (context: Transaction): boolean {
+    return this.#ended.has(context)
+  }
+
+  spoil (error: unknown): void {
+    this.#main.spoil(error)
+  }
+
+  async settle (outcome: string): Promise<void> {
+    this.#state = outcome
+    await Promise.all(this.#all().map(transaction => transaction.settle(outcome)))
+  }
+
+  async cancel (): Promise<void> {
+    await Promise.all(this.#all().map(transaction => transaction.cancel()))
+  }
+
+  async close (): Promise<void> {
+    this.#state = 'closed'
+    await Promise.all(this.#all().map(transaction => transaction.close()))
+  }
+
+  guard (connection: Connection): Connection {
+    if (connection !== this.#connection) return connection
+    const { context } = this
+    return guard(this.#connection, {
+      context,
+      autocommit: this.isAutomatic ? undefined : context,
+      begin: options => this.#beginBeside(options)
+    })
+  }
+
+  async #beginBeside ({ isolationLevel, readOnly = this.#rules.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+    if (this.#state !== 'open') throw scopeIs(this.#state)
+    const transaction = new LazyTransaction({
+      connection: this.#connection,
+      report: this.#report,
+      isAutomatic: true,
+      acquireTimeout: this.#rules.acquireTimeout,
+      isolationLevel,
+      readOnly,
+      route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
+      events: eventBroadcaster,
+      onEnd: () => {
+        this.#beside.delete(transaction)
+        this.#ended.add(transaction.context)
+      }
+    })
+    this.#beside.add(transaction)
+    await transaction.begin()
+    return transaction.context
+  }
+
+  #all (): LazyTransaction[] {
+    return [this.#main, ...this.#beside]
+  }
+}
+
+/** Drivers without Kysely, MongoDB for one: writes go out with the flush, and there is nothing to roll back. */
+class NoTransactions implements SessionTransactions {
+  readonly context = undefined
+  readonly isAutomatic: boolean
+  readonly isBusy = false
+  readonly hasWritten = false
+  #isClosed = false
+
+  constructor ({ mode }: TransactionRules) {
+    this.isAutomatic = mode === 'automatic'
+  }
+
+  assertOpen (): void {
+    if (this.#isClosed) throw scopeIs('closed')
+  }
+
+  async begin (): Promise<void> {}
+  async commit (): Promise<void> {}
+  async rollback (): Promise<void> {}
+
+  hasEnded (): boolean {
+    return false
+  }
+
+  spoil (): void {}
+  async settle (): Promise<void> {}
+  async cancel (): Promise<void> {}
+
+  async close (): Promise<void> {
+    this.#isClosed = true
+  }
+
+  guard (connection: Connection): Connection {
+    return connection
+  }
+}
+
+function routeFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): Route {
+  const route = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
+  return isReadOnly === true ? readOnly(route) : route
+}
+
+/** Reads from replicas go to another connection, which only MikroORM can choose while it sees no transaction. */
+function needsItsOwnRouting (session: EntityManager): boolean {
+  return (session.config.get('replicas')?.length ?? 0) > 0
+}

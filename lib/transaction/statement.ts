@@ -1,0 +1,38 @@
+/**
+ * - `read`: a plain read, which gives the same result outside a transaction.
+ * - `write`: changes something, or is not recognised.
+ * - `doubtful`: begins like a read, but may lock, write or depend on its connection; its place is inside.
+ */
+export type StatementKind = 'read' | 'doubtful' | 'write'
+
+/** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
+export const CONTROL = 'savepoint'
+
+const READS = /^[\s(]*(?:select|show|describe|desc|explain|values|table|with)\b/i
+
+const WITH_WRITE = /^\s*with\b[\s\S]*\)\s*(?:insert|update|delete|replace|merge)\b/i
+
+/**
+ * What makes a read doubtful: locks, INTO, writing words (a CTE, EXPLAIN ANALYZE), a second statement, comments (they
+ * can hold all of it), variables, and functions that live on their connection.
+ */
+const DOUBTS = new RegExp([
+  ';\\s*\\S', '/\\*', '--', '#', '@',
+  '\\b(?:for\\s+(?:update|share|no\\s+key|key\\s+share)|lock\\s+in\\s+share|into|insert|update|delete|replace|merge|analyze' +
+  '|get_lock|release_lock|release_all_locks|last_insert_id|found_rows|row_count|nextval|setval|currval|lastval|last_insert_rowid' +
+  '|changes|total_changes|pg_\\w*lock\\w*)\\b'
+].join('|'), 'i')
+
+/**
+ * Sorts a statement by its text alone. It looks for words, not for grammar, and words in literals count too: a read
+ * taken for a doubtful one costs a BEGIN and a COMMIT, the reverse would cost correctness.
+ *
+ * @example
+ * kindOf('select * from `user` where `id` = 1')  // 'read'
+ * kindOf('select * from `user` for update')      // 'doubtful'
+ */
+export function kindOf (sql: string): StatementKind {
+  if (sql === CONTROL) return 'doubtful'
+  if (!READS.test(sql) || WITH_WRITE.test(sql)) return 'write'
+  return DOUBTS.test(sql) ? 'doubtful' : 'read'
+}
