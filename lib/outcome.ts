@@ -1,0 +1,33 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { inspect } from 'node:util'
+import { InvalidOptionError } from './errors.ts'
+import type { CommitRule } from './options.ts'
+import type { Outcome } from './scope-state.ts'
+
+/** The error state of a request, as far as it is known when its outcome is decided. */
+export interface ErrorState {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** The status that the client will see. */
+  readonly statusCode: number
+  /** What was thrown or sent, even if an error handler then answered 200. */
+  readonly error: Error | undefined
+  readonly isRollbackOnly: boolean
+}
+
+/**
+ * Commit or rollback? Rollback if the scope is doomed, an error was thrown or sent, or the status is 400 or above.
+ * A function as `commitOnTeardown` replaces the rule, except for a doomed scope.
+ */
+export function decideOutcome (rule: boolean | CommitRule, state: ErrorState): Outcome {
+  if (state.isRollbackOnly) return 'rollback'
+  const commits = typeof rule === 'function' ? ask(rule, state) : state.error === undefined && state.statusCode < 400
+  return commits ? 'commit' : 'rollback'
+}
+
+/** @throws InvalidOptionError when the answer is no boolean: an async function's promise would always mean yes */
+function ask (rule: CommitRule, { request, reply, error }: ErrorState): boolean {
+  const answer: unknown = rule(request, reply, error)
+  if (typeof answer !== 'boolean') throw new InvalidOptionError('the function given as "commitOnTeardown"', 'an answer of true or false', inspect(answer))
+  return answer
+}

@@ -1,0 +1,245 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ForkOptions } from '@mikro-orm/core'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { inScope, type Database } from './database.ts'
+import { forkOptions, transactionRules, type Rules } from './options.ts'
+import { decideOutcome } from './outcome.ts'
+import { currentScope } from './registry.ts'
+import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
+import { Scope, type Log, type ScopePurpose } from './scope.ts'
+import type { Outcome } from './scope-state.ts'
+import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
+import type { TransactionRules } from './transaction/rules.ts'
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * How long an `onResponse` hook may still use the session after the reply went out, in milliseconds. One that fails
+ * keeps Fastify from calling the hooks behind it, ours among them.
+ */
+const ON_RESPONSE_GRACE = 1_000
+
+/** How often the request had failed when the reply that is being sent was begun: several can be on their way. */
+const FAILURES_KNOWN = new AsyncLocalStorage<number>()
+
+/** What has become of the reply. `sent` and `gone` are final. */
+type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
+
+/** A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. */
+export class RequestUnit implements ScopePurpose {
+  readonly scope: Scope
+  /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
+  readonly isSeen: boolean
+  readonly #database: Database
+  readonly #rules: Rules
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  #replyState: ReplyState = 'awaited'
+  /** The first thing that was thrown or sent as an error. */
+  #error: Error | undefined
+  #failures = 0
+  #onError: ((error: Error) => void) | undefined
+  /** What the handler returned, once it has. */
+  #handled: unknown
+
+  constructor (database: Database, rules: Rules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
+    this.isSeen = isSeen
+    this.#database = database
+    this.#rules = rules
+    this.#request = request
+    this.#reply = reply
+    this.scope = new Scope(database, this)
+  }
+
+  get log (): Log {
+    return this.#request.log
+  }
+
+  transactionRules (): TransactionRules {
+    return transactionRules(this.#rules, this.#database.acquireTimeout, SAFE_METHODS.has(this.#request.method))
+  }
+
+  forkOptions (): ForkOptions {
+    return forkOptions(this.#rules, this.#request)
+  }
+
+  /** From now on there is something to clean up, so the connection is watched. */
+  opened (): void {
+    const { raw } = this.#reply
+    if (isClosed(raw)) this.#onClose()
+    else raw.once('close', () => this.#onClose())
+  }
+
+  /** Takes what the handler returned. */
+  handled (result: unknown): void {
+    this.#handled = result
+    if (this.#replyState === 'gone') this.#awaitHandler()
+  }
+
+  /** Makes the scope current again where a parser or another plugin has lost it. */
+  enter (next: () => void): void {
+    if (currentScope() === this.scope) next()
+    else inScope(this.scope, next)
+  }
+
+  /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
+  send (next: () => void): void {
+    if (this.scope.hasSession) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
+    else this.enter(next)
+  }
+
+  /** Records what was thrown or sent as an error. */
+  fail (error: Error): void {
+    this.#error ??= error
+    this.#failures++
+    this.#onError?.(error)
+  }
+
+  /** Before serialization: flushes what will be committed, so that generated ids are in the reply. */
+  flush (): Promise<void> | undefined {
+    const { scope } = this
+    const canCommit = scope.isAutomatic && scope.state === 'open' && !scope.isRollbackOnly
+    return canCommit && this.#error === undefined && this.#reply.statusCode < 400 ? this.#flush() : undefined
+  }
+
+  /**
+   * Before the headers go out: carries out the outcome.
+   * @returns `'send'` or a promise to wait for, or `'drop'` when another reply of the same request goes out instead
+   * @throws what stops the commit
+   */
+  complete (payload: unknown): 'send' | 'drop' | Promise<void> {
+    const { scope } = this
+    if (this.#isSuperseded()) return 'drop'
+    if (this.#isUntrue()) return this.#breakOff()
+    if (scope.state !== 'open' || !isSendable(payload, this.#reply)) return 'send'
+    keepFromCrashing(payload)
+    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
+    return completion === undefined ? 'send' : this.#carriedOut(completion)
+  }
+
+  /**
+   * Fastify says that the reply has gone out. On HTTP/2 it says so too when the client has reset the stream. A reply that
+   * was hijacked has met no hook before this one: its outcome is carried out now.
+   */
+  responded (): void {
+    if (!this.#reply.raw.writableEnded) return
+    this.#replyState = 'sent'
+    if (this.scope.state === 'open') void this.#carryOut()
+  }
+
+  /** The reply has gone out, and every `onResponse` hook has run. */
+  finish (): Promise<void> | undefined {
+    return this.#replyState === 'sent' ? this.scope.dispose() : undefined
+  }
+
+  #outcome (statusCode: number): Outcome {
+    return decideOutcome(this.#rules.commitOnTeardown, {
+      request: this.#request,
+      reply: this.#reply,
+      statusCode,
+      error: this.#error,
+      isRollbackOnly: this.scope.isRollbackOnly
+    })
+  }
+
+  async #flush (): Promise<void> {
+    this.#replyState = 'flushing'
+    try {
+      await this.scope.flush()
+    } catch (error) {
+      if (this.#error === undefined) throw error
+    } finally {
+      if (this.#replyState === 'flushing') this.#replyState = 'awaited'
+    }
+    // An error has taken this reply's place meanwhile, and is on its way: this one goes no further.
+    if (this.#error !== undefined) await new Promise<never>(() => {})
+  }
+
+  /**
+   * `reply.send()` can be called again while a reply waits for its flush or its commit: by a handler that sends and
+   * returns, or because its time is up. The reply that is being committed wins, since its outcome cannot be taken back.
+   */
+  #isSuperseded (): boolean {
+    // An error came while a hook of this reply took its time: the error's own reply follows.
+    if ((FAILURES_KNOWN.getStore() ?? this.#failures) !== this.#failures) return true
+    if (this.scope.state === 'completing') return true
+    if (this.scope.state !== 'open') return this.#reply.raw.headersSent
+    return this.#replyState === 'flushing' && this.#error === undefined
+  }
+
+  /** An error reply after a commit would say that nothing is in the database. */
+  #isUntrue (): boolean {
+    return this.scope.state === 'committed' && this.scope.hasWritten && this.#reply.statusCode >= 400
+  }
+
+  #breakOff (): 'drop' {
+    this.log.error({ err: this.#error }, 'a reply failed after its commit and was broken off')
+    this.#reply.raw.destroy()
+    return 'drop'
+  }
+
+  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
+  async #ready (payload: unknown): Promise<void> {
+    const failed = new Promise<never>((_resolve, reject) => { this.#onError = reject })
+    await Promise.race([firstByte(payload, this.#reply), failed])
+  }
+
+  async #carriedOut (completion: Promise<void>): Promise<void> {
+    const reply = this.#reply
+    const error = this.#error
+    const { statusCode } = reply
+    const headers = reply.getHeaders()
+    try {
+      await completion
+    } catch (error) {
+      // A custom error handler that leaves the status alone must not answer with the one of the success.
+      reply.code(errorStatus(error))
+      throw error
+    } finally {
+      if (this.#replyState === 'gone') void this.scope.dispose()
+    }
+    if (this.#error !== error) restoreHead(reply, statusCode, headers)
+  }
+
+  #onClose (): void {
+    if (this.#replyState === 'sent') {
+      if (!this.scope.isDisposed) setTimeout(() => { void this.scope.dispose() }, ON_RESPONSE_GRACE)
+      return
+    }
+    this.#replyState = 'gone'
+    if (this.#rules.cancelOnAbort) void this.scope.cancel()
+    // Hijacked, or ended by hand: no onSend will come.
+    else if (this.scope.state === 'open' && this.#reply.sent) void this.#conclude('rollback')
+    else if (this.scope.state === 'open') this.#awaitHandler()
+    else if (this.scope.state !== 'completing') void this.scope.dispose()
+  }
+
+  /**
+   * The client has gone, the handler runs on: `onSend` follows, unless it or its error handler returns nothing, which
+   * Fastify does not send any more. Fastify has stopped its timer, but a handler's time is still limited.
+   */
+  #awaitHandler (): void {
+    const { handlerTimeout } = this.#request.routeOptions
+    if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#conclude('rollback') }, handlerTimeout).unref()
+    if (!(this.#handled instanceof Promise)) return
+    // Fastify's own reaction to the handler's end comes first.
+    const ended = () => setImmediate(() => { void this.#conclude() })
+    this.#handled.then(ended, ended)
+  }
+
+  /** Carries out the outcome where no `onSend` has, and disposes. */
+  async #conclude (outcome?: Outcome): Promise<void> {
+    await this.#carryOut(outcome)
+    await this.scope.dispose()
+  }
+
+  /** There is nobody to throw to any more. */
+  async #carryOut (outcome?: Outcome): Promise<void> {
+    if (this.scope.state !== 'open') return
+    try {
+      await this.scope.complete(outcome ?? this.#outcome(this.#reply.statusCode))
+    } catch (err) {
+      this.log.error({ err }, 'a request was rolled back after its reply had begun')
+    }
+  }
+}

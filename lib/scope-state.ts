@@ -1,0 +1,26 @@
+export type Outcome = 'commit' | 'rollback'
+
+/**
+ * - `open`: statements go through.
+ * - `completing`: the outcome is being carried out.
+ * - `committed`, `rolled back`: it has been; plain reads still go through, so that a reply can be streamed.
+ * - `closed`: nothing does.
+ */
+export type ScopeState = 'open' | 'completing' | 'committed' | 'rolled back' | 'closed'
+
+/** The legal transitions. Any other, a repeated one too, changes nothing. */
+const TRANSITIONS: Record<ScopeState, readonly ScopeState[]> = {
+  open: ['completing', 'closed'],
+  completing: ['committed', 'rolled back'],
+  committed: ['closed'],
+  'rolled back': ['closed'],
+  closed: []
+}
+
+/** What completing ends in. */
+export const COMPLETED = { commit: 'committed', rollback: 'rolled back' } as const satisfies Record<Outcome, ScopeState>
+
+/** The state after asking for `wanted`. */
+export function transition (state: ScopeState, wanted: ScopeState): ScopeState {
+  return TRANSITIONS[state].includes(wanted) ? wanted : state
+}

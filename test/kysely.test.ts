@@ -1,0 +1,86 @@
+import type { Kysely, KyselyPlugin } from 'kysely'
+import type { FastifyRequest } from 'fastify'
+import { ItemSchema as Item } from './support/entities.ts'
+import { onEachDatabase } from './support/on-each-database.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+const manual = { plugin: { commitOnTeardown: false } }
+
+interface Tables {
+  item: { id: number, label: string, amount: number }
+}
+
+const kyselyOf = (request: FastifyRequest) => request.db.getKysely<Tables>()
+
+const shouting: KyselyPlugin = {
+  transformQuery: ({ node }) => node,
+  transformResult: async ({ result }) => ({ ...result, rows: result.rows.map(row => ({ ...row, label: String(row['label']).toUpperCase() })) })
+}
+
+onEachDatabase('em.getKysely() inside the scope\'s transaction', automatic, async (t, { app, labels, kind }) => {
+  app.post('/', async request => {
+    const kysely = kyselyOf(request)
+    t.equal(kysely.isTransaction, true)
+    await kysely.insertInto('item').values({ label: 'a', amount: 1 } as never).execute()
+    await request.db.transactional(async em => {
+      await em.getKysely<Tables>().insertInto('item').values({ label: 'b', amount: 2 } as never).execute()
+    })
+    const labelsOf = async (db: Kysely<Tables>) => (await db.selectFrom('item').select('label').orderBy('label').execute()).map(row => row.label)
+    t.same(await labelsOf(kysely), ['a', 'b'])
+    t.same(await labelsOf(kysely.withPlugin(shouting)), ['A', 'B'])
+    t.same(await labelsOf(kysely.withPlugin(shouting).withoutPlugins()), ['a', 'b'])
+    if (kind === 'sqlite') t.same(await labelsOf(kysely.withSchema('main')), ['a', 'b'])
+    const rows: string[] = []
+    for await (const row of kysely.withPlugin(shouting).selectFrom('item').select('label').orderBy('label').stream()) rows.push(row.label)
+    t.same(rows, ['A', 'B'])
+    t.same(await kysely.connection().execute(async db => (await db.selectFrom('item').selectAll().execute()).length), 2)
+    t.throws(() => kysely.introspection, /not available inside a scope/)
+    for (const refused of [() => kysely.transaction(), () => kysely.startTransaction()]) t.throws(refused, /em\.transactional\(\)/)
+    await t.rejects(kysely.destroy(), /not available inside a scope/)
+    throw new Error('roll back')
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), [])
+})
+
+onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { app, labels, kind }) => {
+  app.post('/', async request => {
+    const kysely = kyselyOf(request)
+    t.equal(kysely.isTransaction, false)
+    await kysely.insertInto('item').values({ label: 'autocommit', amount: 1 } as never).execute()
+    await kysely.transaction().execute(async trx => await trx.insertInto('item').values({ label: 'transaction', amount: 1 } as never).execute())
+    const trx = await kysely.startTransaction().execute()
+    await trx.insertInto('item').values({ label: 'controlled', amount: 1 } as never).execute()
+    await trx.rollback().execute()
+    await request.db.transactional(async em => {
+      t.equal(em.getKysely().isTransaction, true)
+      await em.getKysely<Tables>().insertInto('item').values({ label: 'em.transactional', amount: 1 } as never).execute()
+    })
+    throw new Error('what was committed stays')
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), ['autocommit', 'em.transactional', 'transaction'])
+  t.ok(kind)
+})
+
+onEachDatabase('executors of plugins and connections that Kysely derives', automatic, async (t, { app, orm }) => {
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 1 })
+    const executor = kyselyOf(request).getExecutor()
+    const query = kyselyOf(request).selectFrom('item').select('label').compile()
+    const derived = [executor.withPlugin(shouting), executor.withPlugins([shouting]), executor.withPluginAtFront(shouting)]
+    for (const one of derived) {
+      t.same(one.plugins.length, executor.plugins.length + 1)
+      t.same((await one.executeQuery(query)).rows, [{ label: 'A' }])
+      t.same(one.withoutPlugins().plugins, [])
+    }
+    t.equal(executor.adapter, executor.adapter)
+    await executor.provideConnection(async connection => {
+      const { rows } = await executor.withConnectionProvider({ provideConnection: async consumer => await consumer(connection) }).executeQuery(query)
+      t.same(rows, [{ label: 'a' }])
+    })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.ok(orm)
+})

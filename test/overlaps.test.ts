@@ -1,0 +1,139 @@
+/** What overlaps within one request: replies, nested transactions, statements and streams. */
+import { TransactionPropagation } from '@mikro-orm/core'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ItemSchema as Item } from './support/entities.ts'
+import { onEachDatabase } from './support/on-each-database.ts'
+import { Gate } from './support/signals.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+
+for (const way of ['handlerTimeout', 'a throw after reply.send()']) {
+  onEachDatabase(`an error while a reply waits for its flush, and an error handler that takes its time: ${way}`, automatic, async (t, { app, labels, orm, assertClean, listen }) => {
+    const failed = new Gate()
+    orm.em.getEventManager().registerSubscriber({ async afterFlush () { await failed.opened } })
+    app.setErrorHandler(async (_error, _request, reply) => {
+      failed.open()
+      // The flush ends meanwhile.
+      await sleep(200)
+      return await reply.code(500).send({ failed: true })
+    })
+    app.post('/', way === 'handlerTimeout' ? { handlerTimeout: 500 } : {}, async (request, reply) => {
+      request.db.create(Item, { label: 'flushed' })
+      if (way === 'handlerTimeout') return { fine: true }
+      void reply.send({ fine: true })
+      await sleep(10)
+      throw new Error('after the reply')
+    })
+    const { origin } = await listen()
+    const response = await fetch(origin, { method: 'POST' })
+    t.equal(response.status, 500)
+    t.same(await response.json(), { failed: true })
+    await assertClean()
+    t.same(await labels(), [])
+  })
+}
+
+onEachDatabase('an error while a hook of the reply takes its time', automatic, async (t, { app, labels, listen, assertClean }) => {
+  const failed = new Gate()
+  app.addHook('onError', async () => { failed.open() })
+  app.addHook('onSend', async request => {
+    if (request.headers['x-first'] === undefined) {
+      request.headers['x-first'] = 'seen'
+      await failed.opened
+    } else await sleep(100)
+  })
+  app.setErrorHandler(async (_error, _request, reply) => {
+    await sleep(50)
+    return await reply.code(503).send({ failed: true })
+  })
+  app.post('/', { handlerTimeout: 500 }, async request => request.db.create(Item, { label: 'slow hook' }))
+  const { origin } = await listen()
+  const response = await fetch(origin, { method: 'POST' })
+  t.equal(response.status, 503)
+  t.same(await response.json(), { failed: true })
+  await assertClean()
+  t.same(await labels(), [])
+})
+
+onEachDatabase('nested transactions side by side take turns', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const em = request.db
+    const results = await Promise.allSettled([
+      em.transactional(async inner => {
+        inner.create(Item, { label: 'a' })
+        await inner.flush()
+        await sleep(20)
+        throw new Error('only this one')
+      }),
+      em.transactional(async inner => { inner.create(Item, { label: 'b' }) }),
+      (async () => {
+        em.create(Item, { label: 'outer' })
+        await em.flush()
+      })()
+    ])
+    return results.map(({ status }) => status)
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), ['rejected', 'fulfilled', 'fulfilled'])
+  t.same(await labels(), ['b', 'outer'])
+})
+
+for (const propagation of ['REQUIRES_NEW', 'NOT_SUPPORTED'] as const) {
+  onEachDatabase(`what the session writes meanwhile stays in its transaction: ${propagation}`, { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+    app.post('/', async (request, reply) => {
+      const em = request.db
+      const inside = new Gate()
+      await Promise.all([
+        em.transactional(async other => {
+          await other.insert(Item, { label: 'beside', amount: 0 })
+          inside.open()
+          await sleep(30)
+        }, { propagation: TransactionPropagation[propagation] }),
+        inside.opened.then(async () => {
+          await em.insert(Item, { label: 'insert', amount: 0 })
+          em.create(Item, { label: 'flush' })
+          await em.flush()
+        })
+      ])
+      return await reply.code(409).send('conflict')
+    })
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 409)
+    t.same(await labels(), ['beside'])
+  })
+}
+
+onEachDatabase('a statement while the reader of a query stream works on a row', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    for (const label of ['a', 'b']) await request.db.insert(Item, { label, amount: 0 })
+    for await (const item of request.db.stream(Item, {})) await request.db.nativeUpdate(Item, { id: item.id }, { amount: 1 })
+    return 'ok'
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_OPEN_STREAM' })
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a statement while the reader of a query stream waits for a row', automatic, async (t, { app }) => {
+  app.post('/', async request => {
+    for (const label of ['a', 'b']) await request.db.insert(Item, { label, amount: 0 })
+    const read = async () => {
+      const labels: string[] = []
+      for await (const item of request.db.stream(Item, {})) labels.push(item.label)
+      return labels
+    }
+    return await Promise.all([read(), request.db.count(Item)])
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), [['a', 'b'], 2])
+})
+
+onEachDatabase('a body that reads while a subscriber still looks at the commit', automatic, async (t, { app, orm }) => {
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionCommit () { await sleep(50) } })
+  app.post('/', async (request, reply) => {
+    for (const label of ['a', 'b']) request.db.create(Item, { label })
+    return reply.type('text/plain').send(Readable.from((async function * () {
+      for await (const item of request.db.stream(Item, { orderBy: { label: 'asc' } })) yield item.label
+    })()))
+  })
+  const response = await app.inject({ method: 'POST', url: '/' })
+  t.equal(response.statusCode, 200)
+  t.equal(response.body, 'ab')
+})

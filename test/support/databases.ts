@@ -1,0 +1,107 @@
+import type { MikroORM as BaseORM } from '@mikro-orm/core'
+import { type Options } from '@mikro-orm/core'
+import { MikroORM as MySqlORM, type AbstractSqlDriver, type SqlEntityManager } from '@mikro-orm/mysql'
+import { MikroORM as SqliteORM } from '@mikro-orm/sqlite'
+import type { Pool } from 'mysql2'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ItemSchema, PartSchema } from './entities.ts'
+
+/** A MikroORM of any SQL driver. */
+export type SqlORM = BaseORM<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>
+
+export type Kind = 'mysql' | 'sqlite'
+
+/** One test's own database. */
+export interface TestDatabase {
+  readonly kind: Kind
+  /** Options for a MikroORM on it. */
+  readonly options: Options
+  /** A MikroORM that the code under test does not know: it sees what is committed. */
+  readonly witness: SqlORM
+  connect (options?: Partial<Options>): Promise<SqlORM>
+  /** What an open transaction or a missing connection looks like: empty when nothing is left behind. */
+  leftovers (orm: SqlORM): Promise<string[]>
+  drop (): Promise<void>
+}
+
+const entities = [ItemSchema, PartSchema]
+
+export async function createDatabase (kind: Kind): Promise<TestDatabase> {
+  return kind === 'mysql' ? await createMySql() : await createSqlite()
+}
+
+/** The databases that this run has. MySQL is missing only where test/support/mariadb.ts has said so, loudly. */
+export function availableKinds (): Kind[] {
+  return process.env['MYSQL_URL'] === undefined ? ['sqlite'] : ['sqlite', 'mysql']
+}
+
+async function createSqlite (): Promise<TestDatabase> {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
+  const options = { entities, dbName: join(folder, 'test.db') }
+  const connect = (more?: Partial<Options>) => SqliteORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const witness = await connect()
+  await witness.driver.execute('pragma journal_mode = wal')
+  await createTables(witness)
+  return {
+    kind: 'sqlite',
+    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
+    witness,
+    connect,
+    async leftovers (orm) {
+      const { inTransaction } = await orm.driver.getConnection().getNativeClient() as { inTransaction: boolean }
+      return inTransaction ? ['an open transaction'] : []
+    },
+    async drop () {
+      await witness.close()
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+async function createMySql (): Promise<TestDatabase> {
+  const name = `scoped_db_${randomBytes(6).toString('hex')}`
+  const options = { entities, clientUrl: process.env['MYSQL_URL'], dbName: name, pool: { max: 10 } }
+  const connect = (more?: Partial<Options>) => MySqlORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const witness = await connect({ ensureDatabase: true })
+  await createTables(witness)
+  return {
+    kind: 'mysql',
+    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
+    witness,
+    connect,
+    async leftovers (orm) {
+      const found: string[] = []
+      const transactions = await openTransactions(witness, name)
+      if (transactions > 0) found.push(`${transactions} open transactions`)
+      const pool = await orm.driver.getConnection().getNativeClient() as Pool & Record<'_allConnections' | '_freeConnections' | '_connectionQueue', { length: number }>
+      const busy = pool._allConnections.length - pool._freeConnections.length
+      if (busy > 0) found.push(`${busy} connections that are not back in the pool`)
+      if (pool._connectionQueue.length > 0) found.push(`${pool._connectionQueue.length} waiting for a connection`)
+      return found
+    },
+    async drop () {
+      await witness.driver.execute(`drop database \`${name}\``)
+      await witness.close()
+    }
+  }
+}
+
+/**
+ * Counts the transactions that connections to this database have open. What InnoDB's monitor prints is always new, while
+ * information_schema.innodb_trx shows the same old rows for as long as somebody has read it within the last 100 ms.
+ */
+async function openTransactions (orm: SqlORM, name: string): Promise<number> {
+  const connections = await orm.driver.execute<{ id: number }[]>('select id from information_schema.processlist where db = ? and id <> connection_id()', [name])
+  const ids = new Set(connections.map(({ id }) => Number(id)))
+  const [monitor] = await orm.driver.execute<{ Status: string }[]>('show engine innodb status')
+  const transactions = monitor?.Status.split('---TRANSACTION').slice(1) ?? []
+  return transactions.filter(text => /^[^\n]*ACTIVE/.test(text) && ids.has(Number(/thread id (\d+)/.exec(text)?.[1]))).length
+}
+
+async function createTables (orm: SqlORM): Promise<void> {
+  const generator = orm.config.getExtension<{ create (): Promise<void> }>('@mikro-orm/schema-generator')
+  await generator?.create()
+}

@@ -1,0 +1,99 @@
+import type { Options as CoreOptions } from '@mikro-orm/core'
+import type { SqlEntityManager } from '@mikro-orm/mysql'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
+import { availableKinds, createDatabase, type Kind, type SqlORM, type TestDatabase } from './databases.ts'
+import { ItemSchema } from './entities.ts'
+
+declare module '../../plugin.ts' {
+  interface Databases {
+    default: SqlEntityManager
+  }
+}
+
+/** What a test works with: an application of its own on a database of its own. */
+export interface Stage {
+  readonly kind: Kind
+  readonly database: TestDatabase
+  readonly orm: SqlORM
+  /** The application, with the plugin registered and not yet started. */
+  readonly app: FastifyInstance
+  /** What the application has logged. */
+  readonly logs: LogLine[]
+  /** The labels that are committed, in alphabetical order. */
+  labels (): Promise<string[]>
+  /** Starts the application on a real socket. */
+  listen (): Promise<{ origin: string, port: number }>
+  /** Asserts that nothing is left behind. Called at the end of every test as well. */
+  assertClean (): Promise<void>
+}
+
+export interface LogLine {
+  readonly level: number
+  readonly msg: string
+  readonly [key: string]: unknown
+}
+
+export interface StageOptions {
+  readonly plugin?: Omit<ScopedDbOptions, 'orm'>
+  readonly fastify?: FastifyServerOptions
+  readonly orm?: Partial<CoreOptions>
+  readonly kinds?: Kind[]
+}
+
+/** Runs a test on every database that there is, and asserts after each that no scope, transaction or connection is left. */
+export function onEachDatabase (name: string, options: StageOptions, run: (t: Test, stage: Stage) => Promise<void>): void {
+  for (const kind of availableKinds().filter(kind => options.kinds?.includes(kind) ?? true)) {
+    void t.test(`${name} [${kind}]`, async t => {
+      const stage = await createStage(t, kind, options)
+      await run(t, stage)
+      await stage.assertClean()
+    })
+  }
+}
+
+async function createStage (t: Test, kind: Kind, options: StageOptions): Promise<Stage> {
+  const database = await createDatabase(kind)
+  const orm = await database.connect(options.orm)
+  const logs: LogLine[] = []
+  const logger = { level: 'info', stream: { write: (line: string) => { logs.push(JSON.parse(line) as LogLine) } } }
+  const app = Fastify({ logger, ...options.fastify } as object) as FastifyInstance
+  await app.register(scopedDb, { orm, ...options.plugin } as ScopedDbOptions)
+  t.teardown(async () => {
+    await app.close()
+    await orm.close()
+    await database.drop()
+  })
+  return {
+    kind,
+    database,
+    orm,
+    app,
+    logs,
+    async labels () {
+      const items = await database.witness.em.fork().find(ItemSchema, {}, { orderBy: { label: 'asc' } })
+      return items.map(item => item.label)
+    },
+    async listen () {
+      const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+      return { origin, port: Number(new URL(origin).port) }
+    },
+    async assertClean () {
+      t.same(await leftovers(app, orm, database), [], 'no scope, transaction or connection is left behind')
+    }
+  }
+}
+
+/** Teardown may end a little after the reply: what counts is that it ends. */
+async function leftovers (app: FastifyInstance, orm: SqlORM, database: TestDatabase): Promise<string[]> {
+  let found: string[] = []
+  for (let attempt = 0; attempt < 500; attempt++) {
+    found = await database.leftovers(orm)
+    if (app.db.openScopes > 0) found.push(`${app.db.openScopes} open scopes`)
+    if (found.length === 0) break
+    await sleep(10)
+  }
+  return found
+}

@@ -1,0 +1,42 @@
+import type { SqlEntityManager } from '@mikro-orm/mysql'
+import Fastify from 'fastify'
+import type { FastifyRequest } from 'fastify'
+import scopedDb, { db } from 'fastify-scoped-db'
+import type { DatabaseSession, OpenScope } from 'fastify-scoped-db'
+import { describe, expect, test } from 'tstyche'
+
+// An augmentation holds for the whole program, so this folder is a project of its own.
+declare module 'fastify-scoped-db' {
+  interface Databases { default: SqlEntityManager }
+}
+
+const app = Fastify()
+app.register(scopedDb)
+
+describe('with an augmentation of Databases', () => {
+  test('a session is the driver\'s EntityManager', () => {
+    expect<DatabaseSession>().type.toBe<SqlEntityManager>()
+    expect(db.session).type.toBe<SqlEntityManager>()
+    expect(app.db.session).type.toBe<SqlEntityManager>()
+    expect<FastifyRequest['db']>().type.toBe<SqlEntityManager>()
+    expect<OpenScope['session']>().type.toBe<SqlEntityManager>()
+  })
+
+  test('a handler sees what the driver adds', () => {
+    app.get('/users', async request => {
+      expect(request.db).type.toHaveProperty('createQueryBuilder')
+      return await request.db.execute('select 1')
+    })
+  })
+
+  test('so does the function of db.run()', () => {
+    expect(db.run(session => session.execute('select 1'))).type.toBeAssignableTo<Promise<unknown>>()
+    void db.run(session => {
+      expect(session).type.toBe<SqlEntityManager>()
+    })
+  })
+
+  test('and whoever has db.open()', () => {
+    expect(db.open().session).type.toBe<SqlEntityManager>()
+  })
+})
