@@ -220,7 +220,7 @@ export class RequestUnit implements ScopePurpose {
    */
   #awaitHandler (): void {
     const { handlerTimeout } = this.#request.routeOptions
-    if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#conclude('rollback') }, handlerTimeout).unref()
+    if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#conclude('rollback') }, handlerTimeout)
     if (!(this.#handled instanceof Promise)) return
     // Fastify's own reaction to the handler's end comes first.
     const ended = () => setImmediate(() => { void this.#conclude() })

@@ -32,7 +32,7 @@ export interface ScopePurpose {
 
 /**
  * One unit of work: a request, or one `db.run()`. Holds at most one session, made on first use, and goes once through
- * the states above. Completing and disposing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
+ * the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
  */
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
