@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { db } from '../plugin.ts'
-import { post } from './support/clients.ts'
+import { post, postAndLeave } from './support/clients.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'
@@ -108,9 +108,7 @@ onEachDatabase('a silent stream does not outlast its request', automatic, async 
   const response = await fetch(`${origin}/timeout`, { method: 'POST' })
   t.equal(response.status, 503)
   t.match(await response.json(), { code: 'FST_ERR_HANDLER_TIMEOUT' })
-  const client = await post(port, '/gone')
-  await arrived.opened
-  client.leave()
+  await postAndLeave(port, '/gone', arrived.opened)
   t.equal((await fetch(`${origin}/read`)).status, 503)
   await assertClean()
   t.same(await labels(), ['gone'], 'the handler had ended well')

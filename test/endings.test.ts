@@ -4,7 +4,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import scopedDb, { db } from '../plugin.ts'
-import { post, rawClient } from './support/clients.ts'
+import { post, postAndLeave, rawClient } from './support/clients.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'
@@ -30,9 +30,7 @@ for (const [path, finish] of Object.entries<(reply: FastifyReply) => unknown>({
       return finish(reply)
     })
     const { port } = await listen()
-    const client = await post(port, path)
-    await arrived.opened
-    client.leave()
+    await postAndLeave(port, path, arrived.opened)
     await gone.opened
     await assertClean()
     t.same(await labels(), path === '/value' || path === '/nothing' ? [path] : [])
@@ -51,9 +49,7 @@ onEachDatabase('client gone before the session is made', automatic, async (t, { 
     return 'nobody listens'
   })
   const { port } = await listen()
-  const client = await post(port, '/')
-  await arrived.opened
-  client.leave()
+  await postAndLeave(port, '/', arrived.opened)
   await gone.opened
   for (let attempt = 0; attempt < 500 && (await labels()).length === 0; attempt++) await sleep(10)
   await assertClean()
@@ -70,9 +66,7 @@ onEachDatabase('client gone before the handler is called, which returns nothing'
   })
   app.post('/', async () => {})
   const { port } = await listen()
-  const client = await post(port, '/')
-  await arrived.opened
-  client.leave()
+  await postAndLeave(port, '/', arrived.opened)
   await assertClean()
   for (let attempt = 0; attempt < 100 && (await labels()).length === 0; attempt++) await sleep(10)
   t.same(await labels(), ['preHandler'], 'the handler had ended well')
@@ -88,9 +82,7 @@ onEachDatabase('client gone, and an error handler that returns nothing', automat
     throw new Error('thrown')
   })
   const { port } = await listen()
-  const client = await post(port, '/')
-  await arrived.opened
-  client.leave()
+  await postAndLeave(port, '/', arrived.opened)
   await assertClean()
   t.same(await labels(), [])
 })
@@ -103,9 +95,7 @@ onEachDatabase('client gone, and a handler that never ends', automatic, async (t
     await new Promise(() => {})
   })
   const { port } = await listen()
-  const client = await post(port, '/')
-  await arrived.opened
-  client.leave()
+  await postAndLeave(port, '/', arrived.opened)
   await assertClean()
   t.same(await labels(), [])
 })

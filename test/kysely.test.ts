@@ -43,7 +43,7 @@ onEachDatabase('em.getKysely() inside the scope\'s transaction', automatic, asyn
   t.same(await labels(), [])
 })
 
-onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { app, labels, kind }) => {
+onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { app, labels }) => {
   app.post('/', async request => {
     const kysely = kyselyOf(request)
     t.equal(kysely.isTransaction, false)
@@ -60,7 +60,6 @@ onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { ap
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
   t.same(await labels(), ['autocommit', 'em.transactional', 'transaction'])
-  t.ok(kind)
 })
 
 onEachDatabase('executors of plugins and connections that Kysely derives', automatic, async (t, { app, orm }) => {
@@ -74,7 +73,7 @@ onEachDatabase('executors of plugins and connections that Kysely derives', autom
       t.same((await one.executeQuery(query)).rows, [{ label: 'A' }])
       t.same(one.withoutPlugins().plugins, [])
     }
-    t.equal(executor.adapter, executor.adapter)
+    t.equal(executor.adapter, orm.driver.getConnection().getClient().getExecutor().adapter)
     await executor.provideConnection(async connection => {
       const { rows } = await executor.withConnectionProvider({ provideConnection: async consumer => await consumer(connection) }).executeQuery(query)
       t.same(rows, [{ label: 'a' }])
@@ -82,5 +81,4 @@ onEachDatabase('executors of plugins and connections that Kysely derives', autom
     return 'ok'
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
-  t.ok(orm)
 })

@@ -153,7 +153,7 @@ onEachDatabase('a commit that fails without commitOnTeardown can be rolled back'
   t.same(await labels(), [])
 })
 
-onEachDatabase('unflushed changes that cannot be counted', manual, async (t, { app, orm, logs }) => {
+onEachDatabase('unflushed changes that cannot be counted', manual, async (t, { app, logs }) => {
   app.post('/', async request => {
     request.db.create(Item, { label: 'a' })
     request.db.getUnitOfWork().computeChangeSets = () => { throw new Error('cannot be computed') }
@@ -161,7 +161,6 @@ onEachDatabase('unflushed changes that cannot be counted', manual, async (t, { a
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.match(logs.find(line => line.msg.startsWith('unflushed changes')), { err: { message: 'cannot be computed' } })
-  t.ok(orm)
 })
 
 onEachDatabase('statements of one session that overlap take turns', automatic, async (t, { app, labels }) => {

@@ -35,6 +35,13 @@ export async function post (port: number, path: string, body = ''): Promise<Clie
   return await rawClient(port, [`POST ${path} HTTP/1.1`, 'Host: localhost', 'Connection: close', 'Content-Type: text/plain', `Content-Length: ${body.length}`, '', body])
 }
 
+/** Sends a whole request and leaves when the handler is where `arrived` says. */
+export async function postAndLeave (port: number, path: string, arrived: Promise<void>): Promise<void> {
+  const client = await post(port, path)
+  await arrived
+  client.leave()
+}
+
 /** Sends a body in chunks, waiting for `between` after each. */
 export async function postSlowly (origin: string, path: string, type: string, chunks: string[], between: () => Promise<void>): Promise<{ status: number, body: string }> {
   const outgoing = request(`${origin}${path}`, { method: 'POST', headers: { 'content-type': type } })
