@@ -1,5 +1,6 @@
 import { TransactionContext, TransactionPropagation, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, ForkOptions, MikroORM, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { flushInTurn } from './flushes.ts'
 import { firstPropagation } from './propagation.ts'
 import type { TransactionRules } from './transaction/rules.ts'
 import { Turns } from './transaction/turns.ts'
@@ -138,7 +139,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     async [FLUSH] (): Promise<void> {
       try {
-        await super.flush()
+        await flushInTurn(this.getContext(), () => super.flush())
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
         if (isOwn(this[BINDING], super.getTransactionContext())) this[BINDING]?.transactions.spoil(error)

@@ -1,5 +1,5 @@
 /** What overlaps within one request: replies, nested transactions, statements and streams. */
-import { TransactionPropagation } from '@mikro-orm/core'
+import { TransactionPropagation, UniqueConstraintViolationException } from '@mikro-orm/core'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ItemSchema as Item } from './support/entities.ts'
@@ -55,6 +55,21 @@ onEachDatabase('an error while a hook of the reply takes its time', automatic, a
   await assertClean()
   t.same(await labels(), [])
 })
+
+for (const commitOnTeardown of [true, false]) {
+  onEachDatabase(`flushes that wait for one that fails, commitOnTeardown: ${commitOnTeardown}`, { plugin: { commitOnTeardown } }, async (t, { app, labels }) => {
+    app.post('/', async request => {
+      const em = request.db
+      for (const label of ['same', 'same']) em.create(Item, { label })
+      const flushes = await Promise.allSettled([em.flush(), em.flush(), em.flush()])
+      return flushes.map(flush => flush.status === 'rejected' && flush.reason instanceof UniqueConstraintViolationException)
+    })
+    const response = await app.inject({ method: 'POST', url: '/' })
+    if (commitOnTeardown) t.match(response.json(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    else t.same(response.json(), [true, true, true])
+    t.same(await labels(), [])
+  })
+}
 
 onEachDatabase('nested transactions side by side take turns', automatic, async (t, { app, labels }) => {
   app.post('/', async request => {
