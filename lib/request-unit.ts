@@ -143,7 +143,7 @@ export class RequestUnit implements ScopePurpose {
   }
 
   async #flush (): Promise<void> {
-    this.#replyState = 'flushing'
+    if (this.#replyState === 'awaited') this.#replyState = 'flushing'
     try {
       await this.scope.flush()
     } catch (error) {

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyReply } from 'fastify'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import scopedDb, { db } from '../plugin.ts'
@@ -132,6 +133,38 @@ onEachDatabase('client gone during the upload', automatic, async (t, { app, labe
   client.leave()
   await assertClean()
   t.same(await labels(), [])
+})
+
+onEachDatabase('client gone while the handler runs, whose reply fails in its flush', automatic, async (t, { app, labels, listen, assertClean }) => {
+  const arrived = new Gate()
+  app.post('/', async (request, reply) => {
+    arrived.open()
+    await once(reply.raw, 'close')
+    for (const label of ['same', 'same']) request.db.create(Item, { label })
+    return { sent: 'to nobody' }
+  })
+  const { port } = await listen()
+  await postAndLeave(port, '/', arrived.opened)
+  await assertClean()
+  t.same(await labels(), [])
+})
+
+onEachDatabase('client gone while the handler of a route runs that was added before the plugin', {}, async (t, { labels, orm }) => {
+  const app = Fastify()
+  const arrived = new Gate()
+  app.post('/', async (request, reply) => {
+    request.db.create(Item, { label: 'gone' })
+    arrived.open()
+    await once(reply.raw, 'close')
+    return { sent: 'to nobody' }
+  })
+  await app.register(scopedDb, { orm, commitOnTeardown: true })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  await postAndLeave(port, '/', arrived.opened)
+  // Waits for the scope.
+  await app.close()
+  t.same(await labels(), ['gone'])
 })
 
 onEachDatabase('client gone while the reply is written', automatic, async (t, { app, labels, listen, assertClean }) => {
