@@ -57,6 +57,10 @@ export const OpenStreamError = createError<[]>(
   'FST_SCOPED_DB_OPEN_STREAM',
   'fastify-scoped-db: a query stream has the connection of this transaction. Read it to its end before the next statement and before the reply, or start it only when the reply streams')
 
+export const CommitUnknownError = createError<[]>(
+  'FST_SCOPED_DB_COMMIT_UNKNOWN',
+  'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database')
+
 const AcquireTimeout = createError<[milliseconds: number]>(
   'FST_SCOPED_DB_ACQUIRE_TIMEOUT', 'fastify-scoped-db: no pooled connection became free within %s ms', 503)
 

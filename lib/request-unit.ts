@@ -239,7 +239,7 @@ export class RequestUnit implements ScopePurpose {
     try {
       await this.scope.complete(outcome ?? this.#outcome(this.#reply.statusCode))
     } catch (err) {
-      this.log.error({ err }, 'a request was rolled back after its reply had begun')
+      this.log.error({ err }, 'the commit of a request failed after its reply had begun')
     }
   }
 }

@@ -226,7 +226,7 @@ onEachDatabase('hijacked replies are completed by the same rule at their end', a
     await assertClean()
   }
   t.same(await labels(), ['early', 'ok'])
-  t.ok(logs.some(line => line.msg === 'a request was rolled back after its reply had begun'))
+  t.ok(logs.some(line => line.msg === 'the commit of a request failed after its reply had begun'))
 })
 
 for (const [mode, options] of Object.entries({ automatic, manual })) {

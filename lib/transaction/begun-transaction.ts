@@ -1,7 +1,9 @@
 import { EventType } from '@mikro-orm/core'
 import type { TransactionEventBroadcaster, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
+import { CommitUnknownError } from '../errors.ts'
 import type { BeginOptions } from './rules.ts'
+import { commitError } from './commit-error.ts'
 import type { HeldConnection, Lender, SqlConnection } from './connection.ts'
 
 export interface BeginSettings extends BeginOptions {
@@ -65,6 +67,7 @@ export class BegunTransaction {
   /**
    * Sends COMMIT or ROLLBACK, and gives the connection back only when nothing is open on it any more: a connection that
    * cannot even roll back is closed, which does it on the server.
+   * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
    * @throws what the database says; whatever it was, nothing is open afterwards
    */
   async finish (how: Finish): Promise<void> {
@@ -72,11 +75,17 @@ export class BegunTransaction {
       if (how === 'commit') await this.kysely.commit().execute()
       else await this.kysely.rollback().execute()
     } catch (error) {
-      if (how === 'commit') await this.finish('rollback').catch(() => undefined)
-      else await this.#held.discard()
-      throw error
+      const reason = how === 'commit' ? commitError(error, this.#isEmbedded) : error
+      if (how === 'rollback' || reason instanceof CommitUnknownError) await this.#held.discard()
+      else await this.finish('rollback').catch(() => undefined)
+      throw reason
     }
     await this.#held.release()
+  }
+
+  /** An embedded database has one connection, and no server that could be lost. */
+  get #isEmbedded (): boolean {
+    return this.kysely.getExecutor().adapter.supportsMultipleConnections === false
   }
 
   async #report (event: TransactionEventType): Promise<void> {
