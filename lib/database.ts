@@ -6,6 +6,8 @@ import { outsideTransactions } from './propagation.ts'
 import { currentScope, runInScope } from './registry.ts'
 import { Scope, type Log, type ScopeHost } from './scope.ts'
 import { standIn } from './stand-in.ts'
+import { Loans } from './transaction/loans.ts'
+import type { PoolRules } from './transaction/rules.ts'
 
 /**
  * The sessions' type for each database, by the name that it is registered under. Augment it with your driver's:
@@ -34,8 +36,8 @@ export interface OpenScope extends AsyncDisposable {
 export class Database implements ScopeHost {
   readonly name: string
   readonly orm: MikroORM
-  /** @internal Milliseconds to wait for a pooled connection. */
-  readonly acquireTimeout: number
+  /** @internal How its scopes take connections. */
+  readonly pool: PoolRules
   readonly #rules: Rules
   readonly #log: Log
   readonly #scopes = new Set<Scope>()
@@ -48,7 +50,7 @@ export class Database implements ScopeHost {
     this.name = name
     this.orm = orm
     this.#rules = rules
-    this.acquireTimeout = acquireTimeout
+    this.pool = { acquireTimeout, loans: new Loans() }
     this.#log = log
     this.#session = standIn(EntityManager.prototype, () => this.#scope().session) as DatabaseSession
   }
@@ -166,7 +168,7 @@ export class Database implements ScopeHost {
     const rules = runRules(this.#rules, options)
     const scope = new Scope(this, {
       log: this.#log,
-      transactionRules: () => transactionRules(rules, this.acquireTimeout, false),
+      transactionRules: () => transactionRules(rules, this.pool, false),
       forkOptions: () => forkOptions(rules, undefined)
     })
     this.opened(scope)

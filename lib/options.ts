@@ -3,7 +3,7 @@ import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { InvalidOptionError, UnknownOptionError } from './errors.ts'
-import type { TransactionRules } from './transaction/rules.ts'
+import type { PoolRules, TransactionRules } from './transaction/rules.ts'
 
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.
@@ -127,7 +127,7 @@ export function runRules (rules: Rules, options: RunOptions): Rules {
 }
 
 /** What the rules mean for the transaction of one scope. */
-export function transactionRules (rules: Rules, acquireTimeout: number, isSafe: boolean): TransactionRules {
+export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolRules, isSafe: boolean): TransactionRules {
   const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
   const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
   return {
@@ -135,7 +135,8 @@ export function transactionRules (rules: Rules, acquireTimeout: number, isSafe: 
     begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
-    acquireTimeout
+    acquireTimeout,
+    loans
   }
 }
 

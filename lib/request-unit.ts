@@ -56,7 +56,7 @@ export class RequestUnit implements ScopePurpose {
   }
 
   transactionRules (): TransactionRules {
-    return transactionRules(this.#rules, this.#database.acquireTimeout, SAFE_METHODS.has(this.#request.method))
+    return transactionRules(this.#rules, this.#database.pool, SAFE_METHODS.has(this.#request.method))
   }
 
   forkOptions (): ForkOptions {

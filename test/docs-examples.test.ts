@@ -108,7 +108,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same((await app.inject('/slow')).json(), [])
   },
   async 'acquire-timeout' (t, { app }) {
-    t.equal(app.db.acquireTimeout, 2_000)
+    t.equal(app.db.pool.acquireTimeout, 2_000)
   },
   async 'config-db' (t, { app, orm }) {
     app.get('/session', { config: { db: false } }, async request => request.db.id)

@@ -1,16 +1,30 @@
-import type { ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
+import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import t from 'tap'
 import { Lender } from '../lib/transaction/connection.ts'
+import { Loans } from '../lib/transaction/loans.ts'
+
+const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
+
+/** What lends `connection`, once at a time, and counts how often it came back. */
+function lending (connection: Partial<DatabaseConnection>) {
+  const provider: ConnectionProvider = { provideConnection: async consumer => await consumer(connection as DatabaseConnection) }
+  const kysely = { getExecutor: () => provider } as unknown as Kysely<unknown>
+  const pool = { taken: 0, back: 0 }
+  const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => {
+    pool.taken++
+    return await use(kysely).finally(() => pool.back++)
+  }
+  const loans = new Loans()
+  const client = { connection: () => ({ execute }) } as unknown as Kysely<unknown>
+  return { pool, loans, lender: new Lender(client, 1000, loans) }
+}
 
 void t.test('a driver that cancels through the pool is lent a connection for it', async t => {
   const calls: string[] = []
-  const connection = {
+  const connection: Partial<DatabaseConnection> = {
     cancelQuery: async (control: ControlConnectionProvider) => { await control(async other => { calls.push(other === connection ? 'cancelled' : '?') }) }
-  } as DatabaseConnection
-  const provider: ConnectionProvider = { provideConnection: async consumer => await consumer(connection) }
-  const kysely = { getExecutor: () => provider } as unknown as Kysely<unknown>
-  const client = { connection: () => ({ execute: async <T>(use: (db: Kysely<unknown>) => Promise<T>) => await use(kysely) }) } as unknown as Kysely<unknown>
-  const lender = new Lender(client, 1000)
+  }
+  const { lender } = lending(connection)
   const held = await lender.hold()
   await lender.cancel()
   t.same(calls, ['cancelled'])
@@ -18,3 +32,31 @@ void t.test('a driver that cancels through the pool is lent a connection for it'
   await lender.cancel()
   t.same(calls, ['cancelled'], 'what was given back is left alone')
 })
+
+for (const [how, killSession] of Object.entries({
+  rejects: async () => { throw new Error('it cannot be killed') },
+  throws: () => { throw new Error('it cannot be killed') },
+  'waits for ever': async (control: ControlConnectionProvider) => { await control(() => new Promise(() => {})) }
+})) {
+  void t.test(`a connection is discarded although killing its session ${how}`, async t => {
+    const never = new Promise<never>(() => {})
+    const { lender, loans, pool } = lending({
+      killSession,
+      executeQuery: () => never,
+      async * streamQuery () { yield await never },
+      collectSessionInfo: async () => await never
+    })
+    const held = await lender.hold()
+    t.same([...loans], [held])
+    await held.kysely.getExecutor().provideConnection(async connection => {
+      const statement = t.rejects(connection.executeQuery({} as CompiledQuery), CLOSED, 'nobody waits for what it ran')
+      const stream = t.rejects(connection.streamQuery({} as CompiledQuery, 1).next(), CLOSED)
+      await loans.discard()
+      await held.discard()
+      await Promise.all([statement, stream])
+    })
+    t.equal(pool.back, 1)
+    t.equal(pool.taken, how === 'waits for ever' ? 2 : 1, 'asked to kill once')
+    t.equal(loans.size, 0)
+  })
+}

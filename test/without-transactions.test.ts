@@ -2,6 +2,7 @@ import { defineEntity, MikroORM, p } from '@mikro-orm/core'
 import Fastify from 'fastify'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
+import { Loans } from '../lib/transaction/loans.ts'
 import { openTransactions } from '../lib/transaction/session-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
 
@@ -51,7 +52,7 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
-  const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', acquireTimeout: 1 }, () => {})
+  const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', acquireTimeout: 1, loans: new Loans() }, () => {})
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.spoil(new Error('spoilt'))
   t.equal(transactions.hasEnded({}), false)

@@ -1,8 +1,10 @@
 import type { Connection, Platform } from '@mikro-orm/core'
-import type { ControlConnectionProvider, Kysely } from 'kysely'
+import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import { databaseError } from '../database-error.ts'
-import { AcquireTimeoutError } from '../errors.ts'
+import { AcquireTimeoutError, scopeIs } from '../errors.ts'
+import { Loans, type Loan } from './loans.ts'
 import type { BeginOptions } from './rules.ts'
+import { severable } from './severable.ts'
 
 /** What a transaction needs of MikroORM's `AbstractSqlConnection`; the package does not depend on a SQL driver. */
 export interface SqlConnection extends Connection {
@@ -23,27 +25,28 @@ export function isSqlConnection (connection: Connection): connection is SqlConne
 }
 
 /** A pooled connection that is held until it is released. */
-export interface HeldConnection {
+export interface HeldConnection extends Loan {
   /** Kysely on this one connection. */
   readonly kysely: Kysely<unknown>
   /** Gives the connection back to its pool; resolves when it is there. */
   release (): Promise<void>
-  /** Closes the connection, so that whatever is open on it ends on the server, and frees its place in the pool. */
-  discard (): Promise<void>
-  /** Asks the server to stop the statement that runs on this connection now, where the driver can. */
-  cancel (): Promise<void>
 }
 
 /** Takes connections from the pool for one session, and knows which of them it has. */
 export class Lender {
   readonly #client: Kysely<unknown>
   readonly #patience: number
-  readonly #lent = new Set<HeldConnection>()
+  readonly #all: Loans
+  readonly #own = new Loans()
 
-  /** @param patience how long to wait for a connection, in milliseconds */
-  constructor (client: Kysely<unknown>, patience: number) {
+  /**
+   * @param patience how long to wait for a connection, in milliseconds
+   * @param all the loans of the whole database, which those of this lender are among
+   */
+  constructor (client: Kysely<unknown>, patience: number, all: Loans) {
     this.#client = client
     this.#patience = patience
+    this.#all = all
   }
 
   /**
@@ -60,7 +63,7 @@ export class Lender {
 
   /** Asks the server to stop the statements that run now on what was lent. */
   async cancel (): Promise<void> {
-    await Promise.allSettled([...this.#lent].map(held => held.cancel()))
+    await this.#own.cancel()
   }
 
   #take (): Promise<HeldConnection> {
@@ -68,8 +71,9 @@ export class Lender {
       const returned = this.#borrow(async kysely => {
         const released = Promise.withResolvers<void>()
         const connection = await kysely.getExecutor().provideConnection(async connection => connection)
+        const sever = severable(connection)
         const release = async () => {
-          this.#lent.delete(held)
+          for (const loans of [this.#own, this.#all]) loans.delete(held)
           released.resolve()
           await returned
         }
@@ -78,7 +82,10 @@ export class Lender {
           kysely,
           release,
           discard: async () => {
-            await connection.killSession?.(control)
+            if (this.#own.has(held)) {
+              kill(connection, control)
+              sever(scopeIs('closed'))
+            }
             await release()
           },
           cancel: async () => {
@@ -86,7 +93,7 @@ export class Lender {
             await connection.cancelQuery?.(control)
           }
         }
-        this.#lent.add(held)
+        for (const loans of [this.#own, this.#all]) loans.add(held)
         resolve(held)
         await released.promise
       })
@@ -105,6 +112,23 @@ export class Lender {
     } finally {
       clearTimeout(timer)
     }
+  }
+}
+
+/**
+ * Closes a connection. Drivers do their own part at once; then they may ask the server, on another connection, to end the
+ * statement that runs, for which nobody waits: it may never answer.
+ */
+function kill (connection: DatabaseConnection, control: ControlConnectionProvider): void {
+  void quietly(() => connection.collectSessionInfo?.())
+  void quietly(() => connection.killSession?.(control))
+}
+
+async function quietly (work: () => Promise<unknown> | undefined): Promise<void> {
+  try {
+    await work()
+  } catch {
+    // The connection may be beyond all that.
   }
 }
 

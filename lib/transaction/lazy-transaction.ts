@@ -2,7 +2,7 @@ import type { Transaction } from '@mikro-orm/core'
 import type { ControlledTransaction, QueryExecutor } from 'kysely'
 import { databaseError } from '../database-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors.ts'
-import type { Ready } from './rules.ts'
+import type { PoolRules, Ready } from './rules.ts'
 import { BegunTransaction, type BeginSettings, type Finish } from './begun-transaction.ts'
 import { Lender } from './connection.ts'
 import { createContext, type ContextTransaction } from './context.ts'
@@ -12,13 +12,11 @@ import { afterOutcome, closed, type Route } from './routes.ts'
 import { CONTROL, kindOf } from './statement.ts'
 import { Turns } from './turns.ts'
 
-export interface LazyTransactionSettings extends BeginSettings {
+export interface LazyTransactionSettings extends BeginSettings, PoolRules {
   /** Where each statement goes; see routes.ts. */
   readonly route: Route
   /** Whether the route can begin it. */
   readonly isAutomatic: boolean
-  /** Milliseconds to wait for a pooled connection. */
-  readonly acquireTimeout: number
   /** Given, the transaction is for one use: it is closed once it was committed or rolled back, and this is called. */
   readonly onEnd?: () => void
 }
@@ -54,7 +52,7 @@ export class LazyTransaction implements ContextTransaction {
     this.#settings = settings
     this.#route = settings.route
     const client = settings.connection.getClient()
-    this.#lender = new Lender(client, settings.acquireTimeout)
+    this.#lender = new Lender(client, settings.acquireTimeout, settings.loans)
     this.context = createContext(client, this)
   }
 

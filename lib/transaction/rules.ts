@@ -1,4 +1,5 @@
 import type { IsolationLevel } from '@mikro-orm/core'
+import type { Loans } from './loans.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's.
 
@@ -8,12 +9,18 @@ export interface BeginOptions {
   readonly readOnly?: boolean | undefined
 }
 
-/** What a scope's rules mean for its transactions. */
-export interface TransactionRules extends BeginOptions {
-  readonly mode: 'automatic' | 'manual'
-  readonly begin: 'statement' | 'write'
+/** How connections are taken from the pool. */
+export interface PoolRules {
   /** Milliseconds to wait for a pooled connection. */
   readonly acquireTimeout: number
+  /** What all scopes of the database have taken. */
+  readonly loans: Loans
+}
+
+/** What a scope's rules mean for its transactions. */
+export interface TransactionRules extends BeginOptions, PoolRules {
+  readonly mode: 'automatic' | 'manual'
+  readonly begin: 'statement' | 'write'
 }
 
 /** What a COMMIT waits for. Asked only if there is something to commit. */

@@ -140,6 +140,7 @@ class SqlTransactions implements SessionTransactions {
       report: this.#report,
       isAutomatic: true,
       acquireTimeout: this.#rules.acquireTimeout,
+      loans: this.#rules.loans,
       isolationLevel,
       readOnly,
       route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),

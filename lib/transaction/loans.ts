@@ -1,0 +1,20 @@
+/** A pooled connection that a scope has now. */
+export interface Loan {
+  /** Asks the server to stop the statement that runs on this connection now, where the driver can. */
+  cancel (): Promise<void>
+  /** Closes the connection, so that whatever is open on it ends on the server, and frees its place in the pool. Never waits for the server. */
+  discard (): Promise<void>
+}
+
+/** The connections that are lent now, to one session or to all of a database. */
+export class Loans extends Set<Loan> {
+  /** Asks the server to stop the statements that run now. */
+  async cancel (): Promise<void> {
+    await Promise.allSettled([...this].map(loan => loan.cancel()))
+  }
+
+  /** Takes all of them back by force. */
+  async discard (): Promise<void> {
+    await Promise.allSettled([...this].map(loan => loan.discard()))
+  }
+}

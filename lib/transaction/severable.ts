@@ -1,0 +1,33 @@
+import type { DatabaseConnection } from 'kysely'
+
+/** Ends what waits for an answer of a connection that was closed, with `error`. */
+export type Sever = (error: Error) => void
+
+const SEVERABLE = new WeakMap<DatabaseConnection, Sever>()
+
+/**
+ * Makes a connection severable. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
+ * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements.
+ */
+export function severable (connection: DatabaseConnection): Sever {
+  const known = SEVERABLE.get(connection)
+  if (known !== undefined) return known
+  const waiting = new Set<Sever>()
+  const answered = <T>(answer: Promise<T>) => new Promise<T>((resolve, reject) => {
+    waiting.add(reject)
+    answer.then(resolve, reject).finally(() => waiting.delete(reject))
+  })
+  const { executeQuery, streamQuery } = connection
+  connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)
+  connection.streamQuery = (...args) => {
+    const rows = streamQuery.apply(connection, args) as AsyncGenerator<never>
+    return {
+      next: () => answered(rows.next()),
+      return: () => rows.return(undefined),
+      [Symbol.asyncIterator] () { return this }
+    }
+  }
+  const sever: Sever = error => { for (const refuse of waiting) refuse(error) }
+  SEVERABLE.set(connection, sever)
+  return sever
+}
