@@ -9,6 +9,7 @@ import { addLifecycle, unitOf } from './lib/lifecycle.ts'
 import { settingsOf, type RouteOptions, type ScopedDbOptions, type Settings } from './lib/options.ts'
 import { resolveToScopes } from './lib/orm-context.ts'
 import { prepareConnection } from './lib/transaction/connection.ts'
+import { within } from './lib/within.ts'
 
 export { db } from './lib/databases.ts'
 export type { Database, Databases, DatabaseSession, OpenScope } from './lib/database.ts'
@@ -36,7 +37,7 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   refuseSecond(fastify, settings.name)
 
   const { orm, close } = await openOrm(settings)
-  const database = new Database(settings.name, orm, settings.rules, settings.acquireTimeout, fastify.log)
+  const database = new Database(orm, settings, fastify.log)
   resolveToScopes(orm)
   addDatabase(database)
 
@@ -50,10 +51,15 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   })
   addLifecycle(fastify, database, settings.rules)
 
+  // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
+  fastify.addHook('preClose', async function limitClosing () {
+    database.startClosing()
+  })
   fastify.addHook('onClose', async function closeScopedDb () {
     await database.close()
     removeDatabase(database)
-    await close()
+    const isClosed = await within(settings.closeTimeout, close())
+    if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
   })
 }
 

@@ -1,10 +1,12 @@
 import { EntityManager } from '@mikro-orm/core'
 import type { MikroORM } from '@mikro-orm/core'
+import { Closing } from './closing.ts'
 import { NoScopeError } from './errors.ts'
-import { forkOptions, runRules, transactionRules, type Rules, type RunOptions } from './options.ts'
+import { OpenScopes } from './open-scopes.ts'
+import { forkOptions, runRules, transactionRules, type RunOptions, type Settings } from './options.ts'
 import { outsideTransactions } from './propagation.ts'
 import { currentScope, runInScope } from './registry.ts'
-import { Scope, type Log, type ScopeHost } from './scope.ts'
+import { Scope, type Log, type ScopeHost, type ScopeKind } from './scope.ts'
 import { standIn } from './stand-in.ts'
 import { Loans } from './transaction/loans.ts'
 import type { PoolRules } from './transaction/rules.ts'
@@ -38,19 +40,19 @@ export class Database implements ScopeHost {
   readonly orm: MikroORM
   /** @internal How its scopes take connections. */
   readonly pool: PoolRules
-  readonly #rules: Rules
+  readonly #settings: Settings
   readonly #log: Log
-  readonly #scopes = new Set<Scope>()
+  readonly #scopes = new OpenScopes()
   readonly #session: DatabaseSession
-  #onIdle: (() => void) | undefined
+  #closing: Closing | undefined
   #isClosed = false
 
   /** @internal Made by the plugin. */
-  constructor (name: string, orm: MikroORM, rules: Rules, acquireTimeout: number, log: Log) {
-    this.name = name
+  constructor (orm: MikroORM, settings: Settings, log: Log) {
+    this.name = settings.name
     this.orm = orm
-    this.#rules = rules
-    this.pool = { acquireTimeout, loans: new Loans() }
+    this.pool = { acquireTimeout: settings.acquireTimeout, loans: new Loans() }
+    this.#settings = settings
     this.#log = log
     this.#session = standIn(EntityManager.prototype, () => this.#scope().session) as DatabaseSession
   }
@@ -108,7 +110,7 @@ export class Database implements ScopeHost {
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: DatabaseSession) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    const scope = this.#openScope(options)
+    const scope = this.#openScope('db.run', options)
     try {
       const result = await inScope(scope, () => fn(scope.session as DatabaseSession))
       await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
@@ -127,7 +129,7 @@ export class Database implements ScopeHost {
    * await scope.commit()
    */
   open (options: RunOptions = {}): OpenScope {
-    const scope = this.#openScope(options)
+    const scope = this.#openScope('db.open', options)
     return {
       get session () {
         return scope.session as DatabaseSession
@@ -138,18 +140,20 @@ export class Database implements ScopeHost {
     }
   }
 
-  /** Whether the application is closed. */
+  /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.#isClosed
   }
 
-  /** @internal Waits until no scope is left, and lets none have a session from then on. */
+  /** @internal The application begins to close: from now on its scopes have a time limit. */
+  startClosing (): Closing {
+    this.#closing ??= new Closing(this.#scopes, this.pool.loans, this.#settings.closeTimeout, this.#log, () => { this.#isClosed = true })
+    return this.#closing
+  }
+
+  /** @internal Waits until no scope is left, or for `closeTimeout`, and lets none have a session from then on. */
   async close (): Promise<void> {
-    if (this.#scopes.size > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#onIdle = resolve
-      await promise
-    }
+    await this.startClosing().wait()
     this.#isClosed = true
   }
 
@@ -161,12 +165,12 @@ export class Database implements ScopeHost {
   /** @internal */
   closed (scope: Scope): void {
     this.#scopes.delete(scope)
-    if (this.#scopes.size === 0) this.#onIdle?.()
   }
 
-  #openScope (options: RunOptions): Scope {
-    const rules = runRules(this.#rules, options)
+  #openScope (kind: ScopeKind, options: RunOptions): Scope {
+    const rules = runRules(this.#settings.rules, options)
     const scope = new Scope(this, {
+      kind,
       log: this.#log,
       transactionRules: () => transactionRules(rules, this.pool, false),
       forkOptions: () => forkOptions(rules, undefined)

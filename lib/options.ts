@@ -37,6 +37,8 @@ export interface ScopedDbOptions extends RouteOptions {
   name?: string | undefined
   /** How long to wait for a pooled connection, in milliseconds. Default: 10 000. */
   acquireTimeout?: number | undefined
+  /** How long scopes may stay open when the application closes, in milliseconds; then they are rolled back. Default: 10 000. */
+  closeTimeout?: number | undefined
 }
 
 /** What `db.run()` and `db.open()` take. */
@@ -57,6 +59,7 @@ export interface Settings {
   readonly orm: MikroORM | Partial<MikroOrmOptions> | undefined
   readonly name: string
   readonly acquireTimeout: number
+  readonly closeTimeout: number
   readonly rules: Rules
 }
 
@@ -73,6 +76,11 @@ const boolean: Check = { takes: 'true or false', accepts: value => typeof value 
 const sessionOptions: Check = {
   takes: `MikroORM fork options without ${RESERVED_FORK_OPTIONS.join(', ')}`,
   accepts: value => isPlainObject(value) && RESERVED_FORK_OPTIONS.every(option => !(option in value))
+}
+
+const milliseconds: Check = {
+  takes: 'a number of milliseconds from 1 to 2147483647',
+  accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
 }
 
 const RUN_CHECKS: Record<keyof RunOptions, Check> = {
@@ -94,7 +102,8 @@ const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
   orm: { takes: 'a MikroORM instance, or MikroORM options', accepts: value => value instanceof MikroORM || isPlainObject(value) },
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
   ...ROUTE_CHECKS,
-  acquireTimeout: { takes: 'a number of milliseconds from 1 to 2147483647', accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647 }
+  acquireTimeout: milliseconds,
+  closeTimeout: milliseconds
 }
 
 /** Fastify hands these of its own to every plugin. */
@@ -104,8 +113,8 @@ const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 export function settingsOf (options: ScopedDbOptions): Settings {
   const own = Object.fromEntries(Object.entries(options).filter(([option]) => !FASTIFY_OPTIONS.includes(option)))
   check(own, PLUGIN_CHECKS, option => `the option "${option}"`)
-  const { orm, name = 'default', acquireTimeout = 10_000, ...rules } = own as ScopedDbOptions
-  return { orm, name, acquireTimeout, rules: merge(DEFAULT_RULES, rules) }
+  const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own as ScopedDbOptions
+  return { orm, name, acquireTimeout, closeTimeout, rules: merge(DEFAULT_RULES, rules) }
 }
 
 /**

@@ -27,6 +27,7 @@ type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
 
 /** A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. */
 export class RequestUnit implements ScopePurpose {
+  readonly kind = 'requests'
   readonly scope: Scope
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean
@@ -68,6 +69,11 @@ export class RequestUnit implements ScopePurpose {
     const { raw } = this.#reply
     if (isClosed(raw)) this.#onClose()
     else raw.once('close', () => this.#onClose())
+  }
+
+  /** A commit that waits for the reply's first byte waits no longer. */
+  ended (error: Error): void {
+    this.#onError?.(error)
   }
 
   /** Takes what the handler returned. */

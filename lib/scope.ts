@@ -21,13 +21,19 @@ export interface ScopeHost {
   closed (scope: Scope): void
 }
 
+/** What scopes are made for, in the plural of the log. */
+export type ScopeKind = 'requests' | 'db.run' | 'db.open'
+
 /** What a scope is made for. Asked when the session is first needed, so that a scope that needs none costs nothing. */
 export interface ScopePurpose {
+  readonly kind: ScopeKind
   readonly log: Log
   transactionRules (): TransactionRules
   forkOptions (): ForkOptions
   /** The scope has a session now. */
   opened? (): void
+  /** The scope is ended by force, because of `error`. */
+  ended? (error: Error): void
 }
 
 /**
@@ -46,6 +52,10 @@ export class Scope implements SessionOwner {
   constructor (host: ScopeHost, purpose: ScopePurpose) {
     this.host = host
     this.#purpose = purpose
+  }
+
+  get kind (): ScopeKind {
+    return this.#purpose.kind
   }
 
   get state (): ScopeState {
@@ -155,6 +165,13 @@ export class Scope implements SessionOwner {
       await this.#reported(this.#session?.transactions.cancel())
       await this.#reported(rolledBack)
     }
+    await this.dispose()
+  }
+
+  /** Cancels and disposes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
+  async end (): Promise<void> {
+    this.#purpose.ended?.(scopeIs('closed'))
+    void this.cancel()
     await this.dispose()
   }
 

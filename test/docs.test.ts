@@ -50,7 +50,7 @@ void t.test('every option is in the table of options and has a section', async t
   const source = read('lib/options.ts')
   const membersOf = (name: string) => unique(new RegExp(`export interface ${name} [^]*?\n}`).exec(source)?.[0] ?? '', /^ {2}(\w+)\?:/gm)
   const options = [...membersOf('RouteOptions'), ...membersOf('ScopedDbOptions')].sort()
-  t.equal(options.length, 9)
+  t.equal(options.length, 10)
   const documented = under(api, '## Options')
   t.same(unique(documented, /^\| \[`(\w+)`\]\(#\w+\) \| /gm), options)
   t.same(unique(documented, /^### `(\w+)`$/gm), options)

@@ -16,7 +16,7 @@ async function register (options: object): Promise<void> {
 
 void t.test('bad options are refused at start, by name', async t => {
   for (const [option, value] of Object.entries({
-    orm: 'mysql://localhost', name: '', commitOnTeardown: 'yes', sessionOptions: 7, begin: 'soon', isolationLevel: 'high', readOnly: 1, cancelOnAbort: null, acquireTimeout: 0
+    orm: 'mysql://localhost', name: '', commitOnTeardown: 'yes', sessionOptions: 7, begin: 'soon', isolationLevel: 'high', readOnly: 1, cancelOnAbort: null, acquireTimeout: 0, closeTimeout: 2 ** 31
   })) {
     await t.rejects(register({ [option]: value }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: new RegExp(`"${option}" takes .*, got `) }, option)
   }

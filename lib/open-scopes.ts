@@ -1,0 +1,39 @@
+import type { Scope, ScopeKind } from './scope.ts'
+
+/** The scopes of one database that have something to clean up. */
+export class OpenScopes {
+  readonly #scopes = new Set<Scope>()
+  #idle: PromiseWithResolvers<void> | undefined
+
+  get size (): number {
+    return this.#scopes.size
+  }
+
+  /** How many there are of each kind. */
+  get kinds (): Record<ScopeKind, number> {
+    const kinds: Record<ScopeKind, number> = { requests: 0, 'db.run': 0, 'db.open': 0 }
+    for (const { kind } of this.#scopes) kinds[kind]++
+    return kinds
+  }
+
+  add (scope: Scope): void {
+    this.#scopes.add(scope)
+  }
+
+  delete (scope: Scope): void {
+    this.#scopes.delete(scope)
+    if (this.#scopes.size === 0) this.#idle?.resolve()
+  }
+
+  /** Waits until there is none. */
+  async idle (): Promise<void> {
+    if (this.#scopes.size === 0) return
+    this.#idle ??= Promise.withResolvers()
+    await this.#idle.promise
+  }
+
+  /** Rolls all of them back and disposes of them, whatever they do. */
+  async end (): Promise<void> {
+    await Promise.all([...this.#scopes].map(scope => scope.end()))
+  }
+}
