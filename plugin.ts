@@ -1,14 +1,12 @@
-import { MikroORM } from '@mikro-orm/core'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { loadConfigFile } from './lib/config-file.ts'
 import { Database, type DatabaseSession } from './lib/database.ts'
 import { addDatabase, removeDatabase } from './lib/databases.ts'
 import { AlreadyRegisteredError, NoScopeError, OneDatabaseError } from './lib/errors.ts'
 import { addLifecycle, unitOf } from './lib/lifecycle.ts'
-import { settingsOf, type RouteOptions, type ScopedDbOptions, type Settings } from './lib/options.ts'
+import { openOrm } from './lib/open-orm.ts'
+import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options.ts'
 import { resolveToScopes } from './lib/orm-context.ts'
-import { prepareConnection } from './lib/transaction/connection.ts'
 import { within } from './lib/within.ts'
 
 export { db } from './lib/databases.ts'
@@ -36,10 +34,18 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   const settings = settingsOf(options)
   refuseSecond(fastify, settings.name)
 
-  const { orm, close } = await openOrm(settings)
+  const { orm, close } = await openOrm(settings.orm)
   const database = new Database(orm, settings, fastify.log)
-  resolveToScopes(orm)
-  addDatabase(database)
+  // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
+  fastify.addHook('preClose', async function limitClosing () {
+    database.startClosing()
+  })
+  fastify.addHook('onClose', async function closeScopedDb () {
+    await database.close()
+    removeDatabase(database)
+    const isClosed = await within(settings.closeTimeout, close())
+    if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
+  })
 
   fastify.decorate('db', database)
   fastify.decorateRequest('db', {
@@ -51,29 +57,16 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   })
   addLifecycle(fastify, database, settings.rules)
 
-  // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
-  fastify.addHook('preClose', async function limitClosing () {
-    database.startClosing()
-  })
-  fastify.addHook('onClose', async function closeScopedDb () {
-    await database.close()
-    removeDatabase(database)
-    const isClosed = await within(settings.closeTimeout, close())
-    if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
-  })
+  // Last, so that a registration that fails leaves nothing behind.
+  resolveToScopes(orm)
+  addDatabase(database)
 }
 
 function refuseSecond (fastify: FastifyInstance, name: string): void {
-  if (!fastify.hasDecorator('db')) return
-  const other = fastify.db.name
-  throw other === name ? new AlreadyRegisteredError(name) : new OneDatabaseError(name, other)
-}
-
-/** The MikroORM to work with, ready for a transaction as its first statement, and how to close it: an instance is its owner's to close. */
-async function openOrm ({ orm: given }: Settings): Promise<{ orm: MikroORM, close: () => Promise<void> }> {
-  const orm = given instanceof MikroORM ? given : await MikroORM.init(given ?? await loadConfigFile())
-  await prepareConnection(orm.driver.getConnection('write'))
-  return { orm, close: async () => { if (orm !== given) await orm.close() } }
+  // Another plugin's decorator is Fastify's to refuse.
+  const other: unknown = fastify.hasDecorator('db') ? fastify.db : undefined
+  if (!(other instanceof Database)) return
+  throw other.name === name ? new AlreadyRegisteredError(name) : new OneDatabaseError(name, other.name)
 }
 
 /** Request-scoped database sessions for MikroORM. See the README. */

@@ -75,7 +75,7 @@ export function addLifecycle (fastify: FastifyInstance, database: Database, rule
   /** Routes that were added before this plugin was loaded are checked with their first request. */
   function rulesOf (request: FastifyRequest): RouteRules {
     const config = request.routeOptions.config as ScopedConfig
-    config[RULES] ??= { rules: routeRules(rules, config.db, `${request.method} ${request.url}`), isSeen: false }
+    config[RULES] ??= { rules: routeRules(rules, config.db, `${request.method} ${String(request.routeOptions.url)}`), isSeen: false }
     return config[RULES]
   }
 }

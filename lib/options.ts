@@ -1,8 +1,8 @@
-import { IsolationLevel, MikroORM } from '@mikro-orm/core'
+import { FlushMode, IsolationLevel, MikroORM } from '@mikro-orm/core'
 import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { inspect } from 'node:util'
-import { InvalidOptionError, UnknownOptionError } from './errors.ts'
+import { boolean, isPlainObject, oneOf, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
+import { InvalidOptionError } from './errors.ts'
 import type { PoolRules, TransactionRules } from './transaction/rules.ts'
 
 /**
@@ -66,16 +66,20 @@ export interface Settings {
 const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session'] as const
 type ReservedForkOption = typeof RESERVED_FORK_OPTIONS[number]
 
-interface Check {
-  readonly takes: string
-  readonly accepts: (value: unknown) => boolean
+const FORK_CHECKS: Record<keyof SessionOptions, Check> = {
+  flushMode: oneOf(...Object.values(FlushMode)),
+  schema: { takes: 'the name of a schema', accepts: value => typeof value === 'string' },
+  loggerContext: plainObject,
+  signal: { takes: 'an AbortSignal', accepts: value => value instanceof AbortSignal },
+  inflightQueryAbortStrategy: oneOf('ignore query', 'cancel query', 'kill session'),
+  freshEventManager: boolean,
+  cloneEventManager: boolean
 }
-
-const boolean: Check = { takes: 'true or false', accepts: value => typeof value === 'boolean' }
 
 const sessionOptions: Check = {
   takes: `MikroORM fork options without ${RESERVED_FORK_OPTIONS.join(', ')}`,
-  accepts: value => isPlainObject(value) && RESERVED_FORK_OPTIONS.every(option => !(option in value))
+  accepts: value => isPlainObject(value) && RESERVED_FORK_OPTIONS.every(option => !Object.hasOwn(value as object, option)),
+  fields: FORK_CHECKS
 }
 
 const milliseconds: Check = {
@@ -98,8 +102,10 @@ const ROUTE_CHECKS: Record<keyof RouteOptions, Check> = {
   cancelOnAbort: boolean
 }
 
+export const ORM_TAKES = 'a MikroORM instance, or MikroORM options'
+
 const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
-  orm: { takes: 'a MikroORM instance, or MikroORM options', accepts: value => value instanceof MikroORM || isPlainObject(value) },
+  orm: { takes: ORM_TAKES, accepts: value => value instanceof MikroORM || isPlainObject(value) },
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
   ...ROUTE_CHECKS,
   acquireTimeout: milliseconds,
@@ -110,11 +116,10 @@ const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
 const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** Checks what `register()` was given and fills in the defaults. */
-export function settingsOf (options: ScopedDbOptions): Settings {
-  const own = Object.fromEntries(Object.entries(options).filter(([option]) => !FASTIFY_OPTIONS.includes(option)))
-  check(own, PLUGIN_CHECKS, option => `the option "${option}"`)
-  const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own as ScopedDbOptions
-  return { orm, name, acquireTimeout, closeTimeout, rules: merge(DEFAULT_RULES, rules) }
+export function settingsOf (options: unknown): Settings {
+  const own = readOptions(options ?? {}, PLUGIN_CHECKS, { whole: 'register()', ignored: FASTIFY_OPTIONS }) as ScopedDbOptions
+  const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own
+  return { orm, name, acquireTimeout, closeTimeout, rules: { ...DEFAULT_RULES, ...rules } as Rules }
 }
 
 /**
@@ -124,15 +129,14 @@ export function settingsOf (options: ScopedDbOptions): Settings {
 export function routeRules (rules: Rules, options: unknown, route: string): Rules | false {
   if (options === undefined) return rules
   if (options === false) return false
-  if (!isPlainObject(options)) throw new InvalidOptionError(`config.db of ${route}`, 'false or an object', inspect(options))
-  check(options, ROUTE_CHECKS, option => `the option "${option}" in config.db of ${route}`)
-  return merge(rules, options)
+  const whole = `config.db of ${route}`
+  return merge(rules, options, ROUTE_CHECKS, { whole, or: 'false', suffix: ` in ${whole}` })
 }
 
 /** Checks the options of `db.run()` and `db.open()`, and merges them into the plugin's rules. */
 export function runRules (rules: Rules, options: RunOptions): Rules {
-  check(options, RUN_CHECKS, option => `the option "${option}" of db.run()`)
-  return merge(rules, options)
+  const whole = 'db.run() or db.open()'
+  return merge(rules, options, RUN_CHECKS, { whole, suffix: ` of ${whole}` })
 }
 
 /** What the rules mean for the transaction of one scope. */
@@ -152,36 +156,24 @@ export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolR
 /** Fork options for one session. A function is checked each time, since what it gives is known only then. */
 export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): SessionOptions {
   if (typeof given !== 'function') return given
-  const options = given(request)
-  check({ sessionOptions: options }, RUN_CHECKS, option => `the function given as "${option}"`)
-  return options
+  const options: unknown = given(request)
+  const suffix = ' in what its function gave'
+  // Most likely a forgotten `return`.
+  if (options === undefined) throw new InvalidOptionError(`the option "sessionOptions"${suffix}`, sessionOptions.takes, 'undefined')
+  return readOptions({ sessionOptions: options }, RUN_CHECKS, { whole: 'sessionOptions', suffix })['sessionOptions'] as SessionOptions
 }
 
 const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false }
 
-function merge (rules: Rules, options: RouteOptions): Rules {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined)
-  return { ...rules, ...Object.fromEntries(given) }
+function merge (rules: Rules, options: unknown, checks: Record<string, Check>, place: Place): Rules {
+  const own = readOptions(options, checks, place) as RouteOptions
+  const merged = { ...rules, ...own } as Rules
+  if (merged.commitOnTeardown === false) refuseWithoutTransaction(own, place)
+  return merged
 }
 
-function check (options: object, checks: Record<string, Check>, describe: (option: string) => string): void {
-  for (const [option, value] of Object.entries(options)) {
-    const expected = Object.hasOwn(checks, option) ? checks[option] : undefined
-    if (expected === undefined) throw new UnknownOptionError(describe(option).replace('the option ', ''), Object.keys(checks).join(', '))
-    if (value !== undefined && !expected.accepts(value)) {
-      throw new InvalidOptionError(describe(option), expected.takes, inspect(value, { depth: 0, breakLength: Infinity }))
-    }
-  }
-}
-
-function oneOf (...values: string[]): Check {
-  return { takes: values.map(value => `'${value}'`).join(', '), accepts: value => values.includes(value as string) }
-}
-
-function orFunction ({ takes, accepts }: Check, signature: string): Check {
-  return { takes: `${takes}, or a function ${signature}`, accepts: value => typeof value === 'function' || accepts(value) }
-}
-
-function isPlainObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
+function refuseWithoutTransaction ({ isolationLevel, begin = 'auto' }: RouteOptions, { suffix = '' }: Place): void {
+  const idle = isolationLevel !== undefined ? 'isolationLevel' : begin !== 'auto' ? 'begin' : undefined
+  if (idle !== undefined) throw new InvalidOptionError(`the option "${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')
 }

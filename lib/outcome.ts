@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { inspect } from 'node:util'
+import { show } from './check.ts'
 import { InvalidOptionError } from './errors.ts'
 import type { CommitRule } from './options.ts'
 import type { Outcome } from './scope-state.ts'
@@ -28,6 +28,6 @@ export function decideOutcome (rule: boolean | CommitRule, state: ErrorState): O
 /** @throws InvalidOptionError when the answer is no boolean: an async function's promise would always mean yes */
 function ask (rule: CommitRule, { request, reply, error }: ErrorState): boolean {
   const answer: unknown = rule(request, reply, error)
-  if (typeof answer !== 'boolean') throw new InvalidOptionError('the function given as "commitOnTeardown"', 'an answer of true or false', inspect(answer))
+  if (typeof answer !== 'boolean') throw new InvalidOptionError('the function given as "commitOnTeardown"', 'an answer of true or false', show(answer))
   return answer
 }

@@ -1,6 +1,7 @@
+import { DriverException } from '@mikro-orm/core'
 import Fastify from 'fastify'
 import t from 'tap'
-import scopedDb, { type ScopedDbOptions } from '../plugin.ts'
+import scopedDb, { db, type ScopedDbOptions } from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
@@ -21,6 +22,10 @@ void t.test('bad options are refused at start, by name', async t => {
     await t.rejects(register({ [option]: value }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: new RegExp(`"${option}" takes .*, got `) }, option)
   }
   await t.rejects(register({ commitOnTearDown: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"commitOnTearDown", only .*commitOnTeardown/ })
+  await t.rejects(register({ commitOnTeardown: async () => true }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"commitOnTeardown" takes .* not async/ })
+  await t.rejects(register({ sessionOptions: { flushMode: 'nonsense' } }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"sessionOptions\.flushMode" takes 'commit'/ })
+  await t.rejects(register({ sessionOptions: { schemaa: 'x' } }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"sessionOptions\.schemaa", only .*schema/ })
+  await t.rejects(register({ orm: {} }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"orm" takes .* `driver`/, cause: Error })
   await t.rejects(register({ sessionOptions: { useContext: true } }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /useContext/ })
 })
 
@@ -51,9 +56,11 @@ onEachDatabase('a route\'s config.db is checked when the route is added', {}, as
   const add = (db: unknown) => () => app.get(`/${Math.random()}`, { config: { db: db as never } }, async () => 'ok')
   t.throws(add({ begin: 'soon' }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"begin" in config\.db of GET \/0\..* takes/ })
   t.throws(add({ acquireTimeout: 5 }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /acquireTimeout/ })
-  t.throws(add(true), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /config\.db of GET .* takes false or an object, got true/ })
+  t.throws(add(true), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /config\.db of GET .* takes false or a plain object, got true/ })
   t.throws(add([]), { code: 'FST_SCOPED_DB_INVALID_OPTION' })
   t.doesNotThrow(add({ begin: undefined }))
+  t.throws(add({ isolationLevel: 'serializable' }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"isolationLevel" .* takes a commitOnTeardown/ }, 'there is no transaction')
+  t.doesNotThrow(add({ isolationLevel: 'serializable', commitOnTeardown: true }))
 })
 
 onEachDatabase('routes override the plugin\'s options, in prefixes and encapsulated contexts too', {
@@ -83,6 +90,22 @@ onEachDatabase('sessionOptions as a function of the request', {
   t.equal((await app.inject({ url: '/', headers: { 'x-tenant': 'acme' } })).body, 'acme')
   t.match((await app.inject('/wrong')).json(), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /sessionOptions/ })
   await app.db.run(session => t.equal(session.schema, undefined))
+})
+
+onEachDatabase('an ORM whose database fails at once, and a decorator of another plugin', {}, async (t, { database, app }) => {
+  const failure = new DriverException(new Error('no database'))
+  await t.rejects(register({ orm: { ...database.options, extensions: [{ register () { throw failure } }] } }), failure)
+  // eslint-disable-next-line no-throw-literal, @typescript-eslint/only-throw-error -- whatever MikroORM's extensions throw
+  await t.rejects(register({ orm: { ...database.options, extensions: [{ register () { throw 'no error' } }] } }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /no error$/ })
+  const other = Fastify()
+  other.decorateRequest('db', null as never)
+  await t.rejects(async () => await other.register(scopedDb, { orm: database.options }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  await other.close()
+  const another = Fastify()
+  another.decorate('db', null as never)
+  await t.rejects(async () => await another.register(scopedDb, { orm: database.options }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  await another.close()
+  t.equal(db.orm, app.db.orm, 'nothing else is registered')
 })
 
 void t.test('MikroORM\'s config file', async t => {

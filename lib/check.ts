@@ -1,0 +1,107 @@
+import { inspect, types } from 'node:util'
+import { InvalidOptionError, UnknownOptionError } from './errors.ts'
+
+/** What an option takes. */
+export interface Check {
+  /** In words, for the error. */
+  readonly takes: string
+  readonly accepts: (value: unknown) => boolean
+  /** What an object that is accepted can hold, where that is to be checked too. */
+  readonly fields?: Record<string, Check>
+}
+
+/** Where options stand, for the error. */
+export interface Place {
+  /** What to call all of them. */
+  readonly whole: string
+  /** What else than an object can stand there. */
+  readonly or?: string
+  /** What follows the name of one of them. */
+  readonly suffix?: string
+  /** What is there for somebody else. */
+  readonly ignored?: readonly string[]
+}
+
+/**
+ * Checks what a user has given as options and copies them, so that what was checked cannot become something else later.
+ * Never trusts the object: it may be a proxy, and its properties getters that throw. Leaves out what is undefined.
+ *
+ * @throws InvalidOptionError, UnknownOptionError naming the option and what it takes
+ */
+export function readOptions (given: unknown, checks: Record<string, Check>, place: Place, prefix = ''): Record<string, unknown> {
+  const { whole, or, suffix = '', ignored = [] } = place
+  const keys = isPlainObject(given) ? keysOf(given) : undefined
+  if (keys === undefined) throw new InvalidOptionError(whole, `${or === undefined ? '' : `${or} or `}a plain object`, show(given))
+  const read: Record<string, unknown> = {}
+  for (const key of keys) {
+    if (ignored.includes(key as string)) continue
+    const name = `"${prefix}${shorten(JSON.stringify(String(key)).slice(1, -1))}"${suffix}`
+    const check = typeof key === 'string' && Object.hasOwn(checks, key) ? checks[key] : undefined
+    if (check === undefined) throw new UnknownOptionError(name, Object.keys(checks).join(', '))
+    const value = readValue(given as Record<string, unknown>, key as string, check, name)
+    if (value === undefined) continue
+    const { fields } = check
+    read[key as string] = fields !== undefined && typeof value === 'object' ? readOptions(value, fields, { whole: `the option ${name}`, suffix }, `${prefix}${String(key)}.`) : value
+  }
+  return read
+}
+
+function readValue (given: Record<string, unknown>, key: string, { takes, accepts }: Check, name: string): unknown {
+  const value = attempt(() => ({ of: given[key] }))
+  if (value === undefined) throw new InvalidOptionError(`the option ${name}`, takes, 'an error when it was read')
+  if (value.of !== undefined && attempt(() => accepts(value.of)) !== true) throw new InvalidOptionError(`the option ${name}`, takes, show(value.of))
+  return value.of
+}
+
+/** A value in a few words, whatever it is. */
+export function show (value: unknown): string {
+  const shown = attempt(() => inspect(value, { depth: 0, breakLength: Infinity, customInspect: false, maxArrayLength: 3, maxStringLength: LONGEST }))
+  return shorten(shown ?? `a ${typeof value} that cannot be shown`)
+}
+
+const LONGEST = 100
+
+function shorten (text: string): string {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text
+}
+
+export const boolean: Check = { takes: 'true or false', accepts: value => typeof value === 'boolean' }
+
+export const plainObject: Check = { takes: 'a plain object', accepts: isPlainObject }
+
+export function oneOf (...values: string[]): Check {
+  return { takes: values.map(value => `'${value}'`).join(', '), accepts: value => values.includes(value as string) }
+}
+
+/** The same, or a function, which has to answer at once. */
+export function orFunction (check: Check, signature: string): Check {
+  return { ...check, takes: `${check.takes}, or a function ${signature} that is not async`, accepts: value => isPlainFunction(value) || check.accepts(value) }
+}
+
+/** Whether nothing of an object is hidden in a prototype or in a class's private state, where it would be ignored. */
+export function isPlainObject (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && attempt(() => !Array.isArray(value) && isPlainPrototype(Object.getPrototypeOf(value))) === true
+}
+
+/** The `Object` of another realm (node:vm, a test runner) is as good as this one's. */
+function isPlainPrototype (prototype: object | null): boolean {
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'))
+}
+
+/** Whether a function can be called, and answers with what it returns. A class's `prototype` is the only one that is fixed. */
+function isPlainFunction (value: unknown): boolean {
+  return typeof value === 'function' && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value) &&
+    Object.getOwnPropertyDescriptor(value, 'prototype')?.writable !== false
+}
+
+function keysOf (value: unknown): (string | symbol)[] | undefined {
+  return attempt(() => Reflect.ownKeys(value as object))
+}
+
+function attempt<T> (run: () => T): T | undefined {
+  try {
+    return run()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,98 @@
+import { FlushMode, IsolationLevel } from '@mikro-orm/core'
+import fc from 'fast-check'
+import { read } from './fences.ts'
+import { anyValue, strangeName, type Boxed } from './wrong-values.ts'
+
+export type Options = Record<string | symbol, unknown>
+
+/** What is right for an option, in the words of docs/api.md: `lib/options.ts` is not asked. */
+interface Oracle {
+  readonly right: fc.Arbitrary<unknown>
+  readonly isRight: (value: unknown) => boolean
+}
+
+type Oracles = Record<string, Oracle>
+
+const oneOf = (...values: unknown[]): Oracle => ({ right: fc.constantFrom(...values), isRight: value => values.includes(value) })
+const flag = oneOf(true, false)
+const milliseconds: Oracle = {
+  right: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+  isRight: value => typeof value === 'number' && value >= 1 && value < 2 ** 31 && value % 1 === 0
+}
+
+export const FORK: Oracles = {
+  flushMode: oneOf(...Object.values(FlushMode)),
+  schema: { right: fc.constantFrom('main', ''), isRight: value => typeof value === 'string' },
+  loggerContext: { right: fc.dictionary(fc.string(), fc.string()), isRight: isPlain },
+  signal: { right: fc.constant(new AbortController().signal), isRight: () => false },
+  // SQLite can do no other.
+  inflightQueryAbortStrategy: { ...oneOf('ignore query', 'cancel query', 'kill session'), right: fc.constant('ignore query') },
+  freshEventManager: flag,
+  cloneEventManager: flag
+}
+
+/** What a scope decides by itself. */
+export const RESERVED = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session']
+
+export const RUN: Oracles = {
+  commitOnTeardown: flag,
+  // An object with anything in it that `anyValue` makes up holds something unknown.
+  sessionOptions: { right: some(FORK), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 },
+  begin: oneOf('auto', 'statement', 'write'),
+  isolationLevel: oneOf(...Object.values(IsolationLevel)),
+  readOnly: flag
+}
+
+export const ROUTE: Oracles = {
+  ...RUN,
+  commitOnTeardown: or(flag, () => true, function () { return false }, new Proxy(() => true, {})),
+  sessionOptions: or(RUN['sessionOptions'], () => ({}), () => Object.create(null) as object),
+  cancelOnAbort: flag
+}
+
+/** Without `orm`. Options that are named Timeout are found by themselves. */
+export const PLUGIN: Oracles = {
+  ...ROUTE,
+  name: { right: fc.string({ minLength: 1 }), isRight: value => typeof value === 'string' && value.length > 0 },
+  ...Object.fromEntries(optionsOf('ScopedDbOptions').filter(option => option.endsWith('Timeout')).map(option => [option, milliseconds]))
+}
+
+function or (oracle: Oracle | undefined, ...functions: unknown[]): Oracle {
+  return { isRight: () => false, ...oracle, right: fc.oneof(oracle?.right ?? fc.constant(undefined), fc.constantFrom(...functions)) }
+}
+
+/** The options that an interface of lib/options.ts has itself. */
+export function optionsOf (name: string): string[] {
+  const source = new RegExp(`export interface ${name} [^]*?\n}`).exec(read('lib/options.ts'))?.[0] ?? ''
+  return [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option)
+}
+
+/** Some of the options, all of them right. Undefined is as good as none. */
+export function some (oracles: Oracles): fc.Arbitrary<Options> {
+  return fc.record(Object.fromEntries(Object.entries(oracles).map(([option, { right }]) => [option, fc.option(right, { nil: undefined, freq: 6 })])), { requiredKeys: [] })
+}
+
+/** An option, and what is wrong for it. */
+export function wrong (oracles: Oracles): fc.Arbitrary<[option: string, wrong: Boxed]> {
+  return fc.tuple(fc.constantFrom(...Object.keys(oracles)), anyValue)
+    .filter(([option, { value }]) => value !== undefined && oracles[option]?.isRight(value) !== true)
+}
+
+/** A name that is not among the options, though perhaps nearly. */
+export function unknown (oracles: Oracles): fc.Arbitrary<string | symbol> {
+  const known = Object.keys(oracles)
+  const nearly = fc.constantFrom(...known).chain(name => fc.constantFrom(name.toUpperCase(), `${name}s`, name.slice(1), ` ${name}`, `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`))
+  return fc.oneof(strangeName, nearly).filter(name => typeof name === 'symbol' || ![...known, 'orm', 'prefix', 'logLevel', 'logSerializers'].includes(name))
+}
+
+/** What does not even have options. */
+export const noOptions = anyValue.filter(({ value }) => !isPlain(value))
+
+function isPlain (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    return [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)
+  } catch {
+    return false
+  }
+}
