@@ -12,7 +12,35 @@ export function databaseError<T> (error: T): T {
 /** Whether an error came from the database, so that its message may hold SQL, values and names of the schema. */
 export function isDatabaseError (error: unknown): error is Error {
   if (!(error instanceof Error) || isOwnError(error)) return false
-  return error instanceof DriverException || raw.has(error) || 'sqlState' in error || error.name === 'SqliteError'
+  return error instanceof DriverException || raw.has(error) || looksRaw(error)
+}
+
+/** Whether the message holds what a database said: its own, or that of a cause which it repeats. */
+export function tellsOfDatabase (error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  const { message } = error
+  return isDatabaseError(error) || causesOf(error).some(cause => isDatabaseError(cause) && cause.message !== '' && message.includes(cause.message))
+}
+
+const NAMES = new Set(['SqliteError', 'LibsqlError'])
+
+/** What only errors of mysql2, pg and tedious have: of the server, and of the connection to it. */
+const MARKS = ['sqlState', 'fatal', 'severity', 'procName', 'isTransient']
+
+/** Errors of drivers that were used without a session. */
+function looksRaw (error: Error): boolean {
+  return NAMES.has(error.name) || error.name.startsWith('Mongo') || ('code' in error && error.code === 'ERR_SQLITE_ERROR') || MARKS.some(mark => mark in error)
+}
+
+/** All that is behind an error. */
+function causesOf (error: Error, found = new Set<unknown>()): unknown[] {
+  const { cause, errors } = error as { cause?: unknown, errors?: unknown }
+  for (const behind of [cause, ...Array.isArray(errors) ? errors as unknown[] : []]) {
+    if (found.has(behind)) continue
+    found.add(behind)
+    if (behind instanceof Error) causesOf(behind, found)
+  }
+  return [...found]
 }
 
 /** MikroORM makes a DriverException of whatever is thrown while it executes a statement, this package's errors too. */

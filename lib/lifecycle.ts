@@ -102,8 +102,7 @@ function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: un
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
   unitOf(request)?.fail(error)
-  keepDatabaseErrorsPrivate(reply)
-  enter(request, done)
+  if (!keepDatabaseErrorsPrivate(reply, error)) enter(request, done)
 }
 
 function completeScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {

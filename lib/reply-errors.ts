@@ -1,22 +1,47 @@
 import type { FastifyReply } from 'fastify'
-import { isDatabaseError } from './database-error.ts'
+import { STATUS_CODES } from 'node:http'
+import { tellsOfDatabase } from './database-error.ts'
 
 const SAFE_MESSAGE = 'A database error occurred'
+
+/** Replies that were kept private already: an error that comes now comes after every error handler. */
+const kept = new WeakSet<FastifyReply>()
 
 /**
  * Keeps what a database said of SQL, values and names out of the reply. Fastify's default error handler, and every error
  * handler that passes the error on, ends in `reply.send(error)`, whose message goes to the client: from here on it
  * is sent with another message. Error handlers and the log get the error itself before that.
+ *
+ * @returns whether it has answered: Fastify sends an error that comes while an error reply is sent without asking anybody
  */
-export function keepDatabaseErrorsPrivate (reply: FastifyReply): void {
+export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error): boolean {
+  if (kept.has(reply)) return tellsOfDatabase(error) && answer(reply, error)
+  kept.add(reply)
   const { send } = reply
   reply.send = function (this: FastifyReply, payload?: unknown) {
-    return send.call(this, isDatabaseError(payload) ? withSafeMessage(payload) : payload)
+    return send.call(this, tellsOfDatabase(payload) ? withSafeMessage(payload) : payload)
   }
+  return false
+}
+
+/** What Fastify would answer, but for the message. It would not log it either. */
+function answer (reply: FastifyReply, err: Error): boolean {
+  if (reply.raw.headersSent) return false
+  reply.log.error({ err }, 'an error reply failed')
+  const { statusCode } = reply
+  const body = JSON.stringify({ statusCode, code: (err as { code?: unknown }).code, error: STATUS_CODES[statusCode], message: SAFE_MESSAGE })
+  for (const name of ['content-length', 'content-encoding', 'transfer-encoding']) reply.removeHeader(name)
+  reply.hijack()
+  reply.raw.writeHead(statusCode, { ...reply.getHeaders() as Record<string, string>, 'content-type': 'application/json; charset=utf-8' })
+  reply.raw.end(body)
+  return true
 }
 
 /** What drivers add to their errors besides a code, and a response schema could ask for. */
-const TELLING = ['sql', 'sqlMessage', 'query', 'parameters', 'detail', 'hint', 'where', 'schema', 'table', 'column', 'constraint']
+const TELLING = [
+  'sql', 'sqlMessage', 'query', 'parameters', 'detail', 'hint', 'where', 'internalQuery', 'schema', 'table', 'column', 'constraint',
+  'dataType', 'errmsg', 'keyValue', 'address', 'hostname', 'serverName', 'procName', 'cause', 'errors'
+]
 
 /** The same error, without what the database said: an outer error handler still sees its class, its code and its stack. */
 function withSafeMessage (error: Error): Error {

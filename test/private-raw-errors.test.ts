@@ -1,0 +1,133 @@
+import { ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, InvalidFieldNameException, LockWaitTimeoutException, NotNullConstraintViolationException, SyntaxErrorException, TableNotFoundException, UniqueConstraintViolationException } from '@mikro-orm/core'
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
+import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
+import { onEachDatabase, type Stage } from './support/on-each-database.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+const SECRET = /secret|item|label|part\b|insert|select|10\.0\.0\.1|constraint fail/i
+
+const shaped = (name: string, message: string, more: object) => Object.assign(new Error(message), { name, ...more })
+
+/** What drivers throw, in the shape of their own classes, where there is no server to make them. */
+const RAW: Record<string, Error> = {
+  pg: shaped('error', 'duplicate key value violates unique constraint "secret_key"', { severity: 'ERROR', code: '23505', detail: 'Key (secret)=(secret) already exists.', schema: 'secret', table: 'item', constraint: 'secret_key', routine: '_bt_check_unique' }),
+  'pg-login': shaped('error', 'password authentication failed for user "secret"', { severity: 'FATAL', code: '28P01' }),
+  tedious: shaped('RequestError', "Violation of UNIQUE KEY constraint 'secret'.", { code: 'EREQUEST', number: 2627, procName: '', serverName: 'secret' }),
+  'tedious-login': shaped('ConnectionError', "Login failed for user 'secret'.", { code: 'ELOGIN', isTransient: undefined }),
+  libsql: shaped('LibsqlError', 'SQLITE_CONSTRAINT: UNIQUE constraint failed: secret.secret', { code: 'SQLITE_CONSTRAINT' }),
+  mysql2: shaped('Error', "Access denied for user 'secret'@'10.0.0.1'", { code: 'ER_ACCESS_DENIED_ERROR', errno: 1045, sqlState: '28000' }),
+  'mysql2-address': shaped('Error', 'connect ECONNREFUSED 10.0.0.1:3306', { code: 'ECONNREFUSED', fatal: true, address: '10.0.0.1' }),
+  mongo: shaped('MongoServerError', 'E11000 duplicate key error collection: secret', { code: 11000, keyValue: { secret: 1 } })
+}
+
+onEachDatabase('errors that drivers throw by themselves', { plugin: {} }, async (t, { app }) => {
+  const schema = { response: { 500: { type: 'object', additionalProperties: true, properties: { message: { type: 'string' }, detail: { type: 'string' }, cause: { type: 'object', additionalProperties: true } } } } }
+  for (const [name, error] of Object.entries(RAW)) {
+    app.get(`/${name}`, { config: { db: false } }, async () => { throw error })
+    app.get(`/${name}/schema`, { schema }, async () => { throw error })
+    app.get(`/${name}/repeated`, async () => { throw new Error(`could not save: ${error.message}`, { cause: new AggregateError([error, error]) }) })
+    app.get(`/${name}/wrapped`, async () => { throw Object.assign(new Error('try again', { cause: error }), { statusCode: 409 }) })
+    t.ok(isDatabaseError(error), name)
+  }
+  for (const name of Object.keys(RAW)) {
+    for (const url of [`/${name}`, `/${name}/schema`, `/${name}/repeated`, `/${name}/wrapped`]) {
+      const response = await app.inject(url)
+      t.equal(response.statusCode, url.endsWith('/wrapped') ? 409 : 500, url)
+      t.notMatch(response.body + JSON.stringify(response.headers), SECRET, url)
+    }
+    t.match((await app.inject(`/${name}/wrapped`)).json(), { statusCode: 409, message: 'try again' })
+  }
+})
+
+void t.test('node:sqlite', async t => {
+  try {
+    new DatabaseSync(':memory:').exec('select * from secret')
+  } catch (error) {
+    t.ok(isDatabaseError(error))
+  }
+  t.notOk(isDatabaseError(new Error('not of a database')))
+})
+
+onEachDatabase('an error reply whose onSend hook fails in the database', automatic, async (t, { app, logs, orm }) => {
+  app.addHook('onSend', async (_request, reply) => { if (reply.statusCode >= 400) await orm.em.fork().execute('select secret from secret_table') })
+  app.get('/', async () => { throw new Error('first') })
+  const response = await app.inject('/')
+  t.equal(response.statusCode, 500)
+  t.notMatch(response.body, SECRET)
+  t.match(response.json(), { message: 'A database error occurred' })
+  t.match(JSON.stringify(logs), /secret/, 'the log has it')
+})
+
+onEachDatabase('an error reply whose head was sent by hand before its onSend hook fails', automatic, async (t, { app, orm }) => {
+  app.addHook('onSend', async (_request, reply) => {
+    reply.raw.writeHead(500)
+    reply.raw.flushHeaders()
+    await orm.em.fork().execute('select secret from secret_table')
+  })
+  app.get('/', async () => { throw new Error('first') })
+  const body = await app.inject('/').then(response => response.body, () => '')
+  t.notMatch(body, SECRET)
+})
+
+void t.test('messages that repeat those of their causes', async t => {
+  const { pg } = RAW
+  const circular = new Error('circular')
+  circular.cause = circular
+  const silent = shaped('SqliteError', '', {})
+  t.notOk(tellsOfDatabase('no error'))
+  t.notOk(tellsOfDatabase(circular))
+  t.notOk(tellsOfDatabase(new Error('wrapped', { cause: silent })))
+  t.notOk(tellsOfDatabase(new Error('wrapped', { cause: pg })))
+  t.notOk(tellsOfDatabase(Object.assign(new Error('validation'), { errors: 'none', cause: 'none' })))
+  t.ok(tellsOfDatabase(new Error(`deep: ${pg?.message}`, { cause: new Error('between', { cause: new AggregateError([circular, pg]) }) })))
+})
+
+/** The class that MikroORM makes of each error of a statement. */
+async function addRoutes ({ app, kind, orm }: Stage): Promise<Record<string, abstract new (...args: never[]) => Error>> {
+  const mysql = kind === 'mysql'
+  const raw = (url: string, sql: string) => app.post(url, async request => await request.db.execute(sql))
+  await orm.driver.execute("insert into item (label, amount) values ('secret', 1)")
+  app.post('/unique', async request => { request.db.create(Item, { label: 'secret' }) })
+  app.post('/foreign-key', async request => { request.db.create(Part, { item: 4711 as never, name: 'secret' }) })
+  app.post('/nested', async request => await request.db.transactional(async em => { em.create(Item, { label: 'secret' }) }))
+  app.post('/run', async () => await app.db.run(async em => { em.create(Item, { label: 'secret' }) }))
+  raw('/not-null', 'insert into item (label, amount) values (null, 1)')
+  raw('/syntax', "selekt 'secret'")
+  raw('/no-table', 'select 1 from secret_table')
+  raw('/no-column', 'select secret_column from item')
+  if (mysql) {
+    for (const [url, errno] of [['/deadlock', 1213], ['/lock-wait', 1205], ['/access', 1045], ['/database', 1049]] as const) {
+      raw(url, `signal sqlstate '45000' set mysql_errno = ${errno}, message_text = 'secret'`)
+    }
+    raw('/too-long', `insert into item (label, amount) values ('${'secret'.repeat(99)}', 1)`)
+    raw('/range', "insert into item (label, amount) values ('secret too', 99999999999)")
+    raw('/killed', 'kill connection_id() /* secret */')
+  }
+  return {
+    '/unique': UniqueConstraintViolationException,
+    '/foreign-key': ForeignKeyConstraintViolationException,
+    '/nested': UniqueConstraintViolationException,
+    '/run': UniqueConstraintViolationException,
+    '/not-null': NotNullConstraintViolationException,
+    '/syntax': SyntaxErrorException,
+    '/no-table': TableNotFoundException,
+    '/no-column': InvalidFieldNameException,
+    ...mysql ? { '/deadlock': DeadlockException, '/lock-wait': LockWaitTimeoutException, '/access': ConnectionException, '/database': ConnectionException, '/too-long': Error, '/range': Error, '/killed': Error } : {}
+  }
+}
+
+for (const [handler, passesOn] of Object.entries({ none: false, sends: true, throws: true })) {
+  onEachDatabase(`the class of every error, and nothing in the reply; error handler: ${handler}`, automatic, async (t, stage) => {
+    let seen: unknown
+    if (handler === 'sends') stage.app.setErrorHandler((error, _request, reply) => { seen = error; return reply.send(error) })
+    if (handler === 'throws') stage.app.setErrorHandler(async error => { seen = error; throw error })
+    for (const [url, Class] of Object.entries(await addRoutes(stage))) {
+      const response = await stage.app.inject({ method: 'POST', url })
+      t.equal(response.statusCode, 500, url)
+      t.notMatch(response.body + JSON.stringify(response.headers), SECRET, url)
+      if (passesOn) t.ok(seen instanceof Class, `${url}: ${(seen as Error).name}`)
+    }
+  })
+}
