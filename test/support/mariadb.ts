@@ -16,6 +16,8 @@ import { createConnection } from 'mysql2/promise'
 export interface Server {
   readonly url: string
   readonly process: ChildProcess
+  /** Starts it again with the same data and on the same port, after its process has ended. */
+  restart (): Promise<void>
   stop (): Promise<void>
 }
 
@@ -28,41 +30,57 @@ export async function startServer (options: string[] = []): Promise<Server | und
   // A server refuses to run as root unless it is told to.
   const user = userInfo().username === 'root' ? ['--user=root'] : []
   initialize(daemon, folder, user)
-  const child = spawn(daemon, [
-    '--no-defaults', ...user, `--datadir=${folder}/data`, `--socket=${folder}/socket`, `--pid-file=${folder}/pid`,
-    `--port=${port}`, '--bind-address=127.0.0.1', '--skip-log-bin', '--innodb-flush-log-at-trx-commit=0', ...options
-  ], { stdio: ['ignore', 'ignore', 'pipe'] })
-  const log: string[] = []
-  child.stderr.on('data', chunk => log.push(String(chunk)))
   const url = `mysql://root@127.0.0.1:${port}`
-  const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGTERM')
-      await once(child, 'exit')
+  const args = [
+    '--no-defaults', ...user, `--datadir=${folder}/data`, `--socket=${folder}/socket`, `--pid-file=${folder}/pid`,
+    `--tmpdir=${folder}`, `--port=${port}`, '--bind-address=127.0.0.1', '--skip-log-bin', '--innodb-flush-log-at-trx-commit=0', ...options
+  ]
+  const server = {
+    url,
+    process: run(daemon, args),
+    async restart () {
+      server.process = run(daemon, args)
+      await reachable(url, server.process)
+    },
+    async stop () {
+      const { process: child } = server
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM')
+        await once(child, 'exit')
+      }
+      await rm(folder, { recursive: true, force: true })
     }
-    await rm(folder, { recursive: true, force: true })
   }
   try {
-    await reachable(url, child)
-  } catch (cause) {
-    await stop()
-    throw new Error(`the database server did not start:\n${log.join('')}`, { cause })
+    await reachable(url, server.process)
+  } catch (error) {
+    await server.stop()
+    throw error
   }
-  return { url, process: child, stop }
+  return server
+}
+
+function run (daemon: string, args: string[]): ChildProcess {
+  return spawn(daemon, args, { stdio: ['ignore', 'ignore', 'pipe'] })
 }
 
 function initialize (daemon: string, folder: string, user: string[]): void {
   const data = join(folder, 'data')
+  // Servers that are set up at the same time delete each other's temporary files.
+  const env = { ...process.env, TMPDIR: folder }
   const installer = find('mariadb-install-db')
   const { status, stderr } = installer === undefined
-    ? spawnSync(daemon, ['--no-defaults', ...user, '--initialize-insecure', `--datadir=${data}`], { encoding: 'utf8' })
-    : spawnSync(installer, ['--no-defaults', ...user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { encoding: 'utf8' })
+    ? spawnSync(daemon, ['--no-defaults', ...user, '--initialize-insecure', `--datadir=${data}`], { encoding: 'utf8', env })
+    : spawnSync(installer, ['--no-defaults', ...user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { encoding: 'utf8', env })
   if (status !== 0) throw new Error(`the database server's data folder could not be made:\n${stderr}`)
 }
 
+/** @throws Error with the server's log when it cannot be reached */
 async function reachable (url: string, child: ChildProcess): Promise<void> {
+  let log = ''
+  child.stderr?.on('data', chunk => { log = `${log}${String(chunk)}`.slice(-10_000) })
   for (let attempt = 0; attempt < 300; attempt++) {
-    if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`)
+    if (child.exitCode !== null) throw new Error(`the database server ended with code ${child.exitCode}:\n${log}`)
     try {
       const connection = await createConnection(url)
       await connection.end()
@@ -71,7 +89,7 @@ async function reachable (url: string, child: ChildProcess): Promise<void> {
       await sleep(100)
     }
   }
-  throw new Error('it does not answer')
+  throw new Error(`the database server does not answer:\n${log}`)
 }
 
 function find (program: string): string | undefined {

@@ -1,0 +1,23 @@
+import type { EventSubscriber } from '@mikro-orm/core'
+import { MikroORM as MySqlORM } from '@mikro-orm/mysql'
+import { MikroORM as SqliteORM } from '@mikro-orm/sqlite'
+import type { SqlORM } from '../../test/support/databases.ts'
+import { CounterSchema, EntrySchema } from './entities.ts'
+import type { ApplicationSettings, FromApplication } from './messages.ts'
+
+/** The application's MikroORM. Opens no connection yet. */
+export async function connect ({ database, url, dbName, connections }: ApplicationSettings, tell: (message: FromApplication) => void): Promise<SqlORM> {
+  const options = { dbName, entities: [EntrySchema, CounterSchema], subscribers: [commitTeller(tell)] }
+  if (database === 'sqlite') return await SqliteORM.init(options)
+  return await MySqlORM.init({ ...options, clientUrl: url as string, pool: { max: connections } })
+}
+
+/** Tells when the COMMIT of a request is about to be sent, for the client that leaves just then. */
+function commitTeller (tell: (message: FromApplication) => void): EventSubscriber {
+  return {
+    beforeTransactionCommit ({ em }) {
+      const { token, tells } = em.getLoggerContext()
+      if (tells === 'commit') tell({ type: 'stage', token: String(token), stage: 'commit' })
+    }
+  }
+}

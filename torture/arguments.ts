@@ -1,0 +1,76 @@
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { resolve } from 'node:path'
+import { faultNames } from './faults/all.ts'
+
+/** What a run is told on the command line. */
+export interface Arguments {
+  readonly requests: number
+  readonly seed: number
+  readonly faults: readonly string[]
+  readonly database: 'mysql' | 'sqlite'
+  readonly clients: number
+  readonly plugin: string
+  /** Where to draw the answers over time, if anywhere. */
+  readonly plot: string | undefined
+}
+
+export const HELP = `npm run torture -- [options]
+  --requests N    how many to send (20000)
+  --seed N        repeats the same requests and faults (a new one each time)
+  --faults LIST   all, none, or names with commas between: ${faultNames(true).join(',')}
+  --database D    mysql or sqlite (mysql)
+  --clients N     how many send at a time (64)
+  --plugin FILE   the module with the plugin to torture (this project's)
+  --plot FILE     draw the answers over time as SVG`
+
+/** What was asked for cannot be done, and why. */
+export class UsageError extends Error {}
+
+const OPTIONS = {
+  requests: { type: 'string', default: '20000' },
+  seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
+  faults: { type: 'string', default: 'all' },
+  database: { type: 'string', default: 'mysql' },
+  clients: { type: 'string', default: '64' },
+  plugin: { type: 'string', default: fileURLToPath(new URL('../plugin.ts', import.meta.url)) },
+  plot: { type: 'string' }
+} as const
+
+/** @throws UsageError that says what is wrong */
+export function readArguments (args: string[]): Arguments {
+  const values = parse(args)
+  const { database } = values
+  if (database !== 'mysql' && database !== 'sqlite') throw new UsageError(`--database is mysql or sqlite, not ${database}`)
+  return {
+    requests: wholeNumber('requests', values.requests),
+    seed: wholeNumber('seed', values.seed),
+    clients: wholeNumber('clients', values.clients),
+    faults: readFaults(values.faults, faultNames(database === 'mysql'), database),
+    database,
+    plugin: resolve(values.plugin),
+    plot: values.plot
+  }
+}
+
+function parse (args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS }).values
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function readFaults (list: string, known: string[], database: string): string[] {
+  if (list === 'all') return known
+  const names = list === 'none' ? [] : list.split(',')
+  const wrong = names.find(name => !known.includes(name))
+  if (wrong !== undefined) throw new UsageError(`--faults: there is no "${wrong}" for ${database}, only ${known.join(', ')}`)
+  return names
+}
+
+function wholeNumber (option: string, text: string): number {
+  const number = Number(text)
+  if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--${option} is a whole number from 1, not ${text}`)
+  return number
+}

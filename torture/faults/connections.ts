@@ -1,0 +1,56 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CommitLoss } from '../database/proxy.ts'
+import type { StrikingFault } from './fault.ts'
+
+/** How long to wait for what a strike needs to happen, in milliseconds. */
+const PATIENCE = 5_000
+
+/** Kills connections between two statements: in the pool, or in the middle of a transaction. */
+export const killIdle: StrikingFault = {
+  name: 'kill-idle',
+  needsServer: true,
+  async strike ({ server, send, complain }, random) {
+    const { arrived, answered } = send('hold', { pause: 100 })
+    await Promise.race([arrived, answered])
+    const idle = random.shuffled(await server.connections('Sleep')).slice(0, 4)
+    await Promise.all(idle.map(connection => server.kill(connection)))
+    if (idle.length === 0) complain('no connection was idle to be killed')
+    await answered
+  }
+}
+
+/** Kills connections while their statement runs: it waits for a lock, so that there is one. */
+export const killStatement: StrikingFault = {
+  name: 'kill-statement',
+  needsServer: true,
+  async strike ({ server, send, complain }, random) {
+    let waiting: Promise<unknown>[] = []
+    await server.lockCounters(async () => {
+      waiting = [1, 2, 3].map(counter => send('update', { counters: [counter] }).answered)
+      const deadline = performance.now() + PATIENCE
+      let running: number[] = []
+      while (running.length === 0 && performance.now() < deadline) {
+        await sleep(50)
+        running = random.shuffled(await server.connections('Query')).slice(0, 4)
+      }
+      await Promise.all(running.map(connection => server.kill(connection)))
+      if (running.length === 0) complain('no connection had a statement to be killed in')
+    })
+    await Promise.all(waiting)
+  }
+}
+
+/** Loses a connection in its COMMIT: before the server has it, after the server has carried it out, or just then. */
+export const killCommit: StrikingFault = {
+  name: 'kill-commit',
+  needsServer: true,
+  async strike ({ server, send, complain }) {
+    const losses: CommitLoss[] = ['before it arrives', 'after its answer', 'killed']
+    for (const loss of losses) {
+      const lost = server.proxy.loseNextCommit(loss, PATIENCE)
+      let isLost: boolean | undefined
+      while (isLost === undefined) isLost = await Promise.race([lost, send('insert').answered.then(() => undefined)])
+      if (!isLost) complain('no COMMIT came to be lost')
+    }
+  }
+}

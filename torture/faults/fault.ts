@@ -1,0 +1,46 @@
+import type { Stage } from '../application/messages.ts'
+import type { Answer } from '../answer.ts'
+import type { TorturedServer } from '../database/mariadb.ts'
+import type { Order } from '../order.ts'
+import type { Random } from '../random.ts'
+
+/** Where a client goes away. */
+export type Departure = 'upload' | Stage | 'reply'
+
+/** A fault that a request brings with it. */
+export interface RequestFault {
+  readonly name: string
+  readonly leaves?: Departure
+  /** The route that it takes; any by default. */
+  readonly route?: string
+  /** What it asks of the route beside the usual. */
+  order? (random: Random): Partial<Order>
+}
+
+/** A fault that strikes whatever is under way. */
+export interface StrikingFault {
+  readonly name: string
+  readonly needsServer: boolean
+  /** Whether the application is another process afterwards. */
+  readonly endsProcess?: true
+  /** Resolves when it is over. */
+  strike (field: Field, random: Random): Promise<void>
+}
+
+/** What a striking fault has to work with. */
+export interface Field {
+  /** @throws Error when the database is no server */
+  readonly server: TorturedServer
+  /** Most connections in the application's pool. */
+  readonly connections: number
+  /** How long the application waits for a pooled connection, in milliseconds. */
+  readonly acquireTimeout: number
+  /** Sends one more request, which counts as any other. `arrived` resolves when its handler is half done. */
+  send (route: string, order?: Partial<Order>): { arrived: Promise<void>, answered: Promise<Answer> }
+  /** Tells the application to stop, waits until it has, and starts it again. */
+  restart (): Promise<void>
+  /** How many answers have had this code so far. */
+  answered (code: string): number
+  /** Reports what must not happen. */
+  complain (what: string): void
+}

@@ -1,0 +1,62 @@
+/** Tortures the plugin and checks its promise: `npm run torture -- --help`. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { HELP, readArguments, UsageError, type Arguments } from './arguments.ts'
+import { check, fatesOfUnknown, type Violation } from './checker.ts'
+import type { Database } from './database/database.ts'
+import { openMariaDb } from './database/mariadb.ts'
+import { openSqlite } from './database/sqlite.ts'
+import { chooseFaults } from './faults/all.ts'
+import { plot } from './plot.ts'
+import { details, table } from './report.ts'
+import { Storm } from './storm.ts'
+
+async function main (args: string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(HELP)
+    return 0
+  }
+  const given = readArguments(args)
+  const { signal } = interrupt()
+  const database = given.database === 'mysql' ? await openMariaDb() : await openSqlite()
+  const folder = await mkdtemp(join(tmpdir(), 'torture-'))
+  const violations = await torture(given, database, folder, signal)
+  if (violations.length === 0) await rm(folder, { recursive: true })
+  else console.log(`${await details(violations, folder)}\n\nseed ${given.seed}; the application's logs are in ${folder}`)
+  return violations.length === 0 ? 0 : 1
+}
+
+async function torture (given: Arguments, database: Database, folder: string, signal: AbortSignal): Promise<Violation[]> {
+  const { requests, seed, clients, plugin } = given
+  const storm = new Storm(database, { requests, seed, clients, plugin, folder, signal, faults: chooseFaults(given.faults) })
+  const { ledger } = storm
+  const progress = setInterval(() => console.error(`${Math.round(ledger.now / 1000)} s: ${ledger.entries.length} of ${requests} requests, ${ledger.strikes.length} strikes`), 10_000)
+  try {
+    await storm.run()
+    const contents = await database.read()
+    const missing = given.faults.filter(name => !ledger.faults().has(name)).map(name => `the fault ${name} never happened: send more requests`)
+    const violations = [...[...ledger.complaints, ...missing].map(what => ({ what })), ...check(ledger.entries, contents)]
+    const title = `torture of ${given.database}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
+    console.log(table(title, ledger, fatesOfUnknown(ledger.entries, contents), violations))
+    if (given.plot !== undefined) await writeFile(given.plot, await plot(ledger))
+    return violations
+  } finally {
+    clearInterval(progress)
+    await database.close()
+  }
+}
+
+/** Servers and processes that were started have to be stopped before this one goes. */
+function interrupt (): AbortController {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(signal)))
+  return controller
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message}\n\n${HELP}` : error)
+  process.exitCode = 2
+}

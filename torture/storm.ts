@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Application } from './application.ts'
+import type { ApplicationSettings } from './application/messages.ts'
+import type { Answer } from './answer.ts'
+import { Client } from './client.ts'
+import type { Database } from './database/database.ts'
+import type { TorturedServer } from './database/mariadb.ts'
+import type { Faults } from './faults/all.ts'
+import type { Field } from './faults/fault.ts'
+import { Inspector, type Inspected } from './inspector.ts'
+import { Ledger } from './ledger.ts'
+import type { Order } from './order.ts'
+import { Plan, planRequest, planStrikes, type PlannedRequest, type PlannedStrike } from './plan.ts'
+import { Random } from './random.ts'
+
+export interface StormSettings {
+  readonly requests: number
+  readonly seed: number
+  readonly faults: Faults
+  /** How many clients send at a time. */
+  readonly clients: number
+  /** The module with the plugin under test. */
+  readonly plugin: string
+  /** Where the logs go. */
+  readonly folder: string
+  /** Ends the run before its time. */
+  readonly signal: AbortSignal
+}
+
+const CONNECTIONS = 8
+
+/** Milliseconds. */
+const ACQUIRE_TIMEOUT = 1_000
+
+/** How long a client waits after an error before it sends again, in milliseconds. */
+const BACK_OFF = 50
+
+/** A run of so many requests must have compared the heap at least once. */
+const LONG_RUN = 8_000
+
+/** Sends the planned requests, has the faults strike at their places among them, and looks at what is left behind. */
+export class Storm implements Field, Inspected {
+  readonly ledger = new Ledger()
+  readonly connections = CONNECTIONS
+  readonly acquireTimeout = ACQUIRE_TIMEOUT
+  readonly #database: Database
+  readonly #settings: StormSettings
+  readonly #client = new Client()
+  readonly #plan: Plan
+  #application: Application | undefined
+  #processes = 0
+  #sent = 0
+  #running = 0
+  #extra = 0
+  /** How many requests may be sent for now. */
+  #limit = Infinity
+  /** Of the application process that runs. */
+  #inspector: Inspector | undefined
+  /** Rejects when there is no going on. */
+  readonly #brokenOff = Promise.withResolvers<never>()
+  #isOver = false
+
+  constructor (database: Database, settings: StormSettings) {
+    this.#database = database
+    this.#settings = settings
+    this.#plan = new Plan(settings.seed, settings.faults.ofRequests)
+  }
+
+  get server (): TorturedServer {
+    if (this.#database.server === undefined) throw new Error('this database is no server')
+    return this.#database.server
+  }
+
+  async run (): Promise<void> {
+    const { clients, requests, seed, faults, signal } = this.#settings
+    const strikes = planStrikes(seed, faults.striking, requests)
+    try {
+      signal.throwIfAborted()
+      signal.addEventListener('abort', () => this.#brokenOff.reject(signal.reason as Error))
+      await Promise.race([this.#everything(clients, strikes), this.#brokenOff.promise])
+    } catch (error) {
+      this.complain(`the run was broken off: ${error instanceof Error ? error.stack : String(error)}`)
+    } finally {
+      this.#isOver = true
+      await this.#application?.stop()
+      this.#client.close()
+    }
+  }
+
+  async #everything (clients: number, strikes: PlannedStrike[]): Promise<void> {
+    await this.#start()
+    await Promise.all([this.#strikeAll(strikes), ...Array.from({ length: clients }, () => this.#sendAll())])
+    await this.#inspect()
+    if (this.#settings.requests >= LONG_RUN && this.ledger.heap.length === 0) this.complain('the heap was never compared')
+  }
+
+  send = (route: string, order: Partial<Order> = {}): { arrived: Promise<void>, answered: Promise<Answer> } => {
+    const request = { ...planRequest(`x${++this.#extra}`, route, order), tells: 'handler' as const }
+    const { promise: arrived, resolve } = Promise.withResolvers<void>()
+    this.#application?.onStage(request.token, 'handler', resolve)
+    return { arrived, answered: this.#send(request) }
+  }
+
+  restart = async (): Promise<void> => {
+    await this.#application?.stop()
+    await this.#start()
+  }
+
+  answered = (code: string): number => this.ledger.entries.filter(({ answer }) => answer.code === code).length
+
+  complain = (what: string): void => {
+    this.ledger.complain(what)
+  }
+
+  async #start (): Promise<void> {
+    const settings: ApplicationSettings = {
+      ...this.#database.settings,
+      plugin: this.#settings.plugin,
+      log: `${this.#settings.folder}/application-${++this.#processes}.log`,
+      connections: CONNECTIONS,
+      acquireTimeout: ACQUIRE_TIMEOUT
+    }
+    this.#application = await Application.start(settings, this.complain, this.#brokenOff.reject)
+    this.#inspector = new Inspector(this.#application, this.#database, this)
+  }
+
+  /** One client: sends what is planned next until nothing is. */
+  async #sendAll (): Promise<void> {
+    for (;;) {
+      while (this.#sent >= this.#limit) await this.#rest()
+      this.#assertGoesOn()
+      if (this.#sent >= this.#settings.requests) return
+      this.#sent++
+      const { status, hasLeft } = await this.#send(this.#plan.next())
+      if (!hasLeft && (status === undefined || status >= 500)) await sleep(BACK_OFF)
+    }
+  }
+
+  async #send (request: PlannedRequest): Promise<Answer> {
+    this.#running++
+    try {
+      const answer = await this.#ask(request)
+      this.#inspector?.count()
+      this.ledger.write(request, answer)
+      return answer
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** Asks again until there is an application to be asked. */
+  async #ask (request: PlannedRequest): Promise<Answer> {
+    for (;;) {
+      const answer = await this.#client.send(request, this.#application as Application)
+      if (answer.error !== 'ECONNREFUSED') return answer
+      await this.#rest()
+    }
+  }
+
+  async #rest (): Promise<void> {
+    this.#assertGoesOn()
+    await sleep(5)
+  }
+
+  #assertGoesOn (): void {
+    if (this.#isOver) throw new Error('the run is over')
+  }
+
+  /** A fault that takes long holds up the requests only when the next one's place among them is reached. */
+  async #strikeAll (strikes: PlannedStrike[]): Promise<void> {
+    for (const [index, { at, fault, seed }] of strikes.entries()) {
+      while (this.#sent < at) await this.#rest()
+      if (this.#inspector?.isDue === true) await this.#inspect()
+      this.#limit = strikes[index + 1]?.at ?? this.#settings.requests
+      const from = this.ledger.now
+      await fault.strike(this, new Random(seed))
+      this.ledger.struck(fault.name, from)
+      this.#limit = Infinity
+    }
+  }
+
+  /** Lets every request end, and looks at what they have left behind. */
+  async #inspect (): Promise<void> {
+    this.#limit = 0
+    while (this.#running > 0) await this.#rest()
+    await this.#inspector?.inspect()
+    this.#limit = Infinity
+  }
+}
