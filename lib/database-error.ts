@@ -24,12 +24,19 @@ export function tellsOfDatabase (error: unknown): error is Error {
 
 const NAMES = new Set(['SqliteError', 'LibsqlError'])
 
-/** What only errors of mysql2, pg and tedious have: of the server, and of the connection to it. */
-const MARKS = ['sqlState', 'fatal', 'severity', 'procName', 'isTransient']
+/** What only errors of mysql2, mariadb and pg have: of the server, and of the connection to it. */
+const MARKS = ['sqlState', 'fatal', 'severity']
+
+/** node:sqlite's, and those of tedious that tell of a statement, a user or a server. */
+const CODES = new Set<unknown>(['ERR_SQLITE_ERROR', 'EREQUEST', 'ELOGIN', 'ESOCKET', 'EINSTLOOKUP'])
+
+/** The number that every message of oracledb begins with. */
+const ORACLE = /^(?:ORA|NJS|DPI)-\d/
 
 /** Errors of drivers that were used without a session. */
 function looksRaw (error: Error): boolean {
-  return NAMES.has(error.name) || error.name.startsWith('Mongo') || ('code' in error && error.code === 'ERR_SQLITE_ERROR') || MARKS.some(mark => mark in error)
+  const { name, message, code } = error as Error & { code?: unknown }
+  return NAMES.has(name) || name.startsWith('Mongo') || CODES.has(code) || ORACLE.test(message) || MARKS.some(mark => mark in error)
 }
 
 /** All that is behind an error. */

@@ -14,8 +14,11 @@ const shaped = (name: string, message: string, more: object) => Object.assign(ne
 const RAW: Record<string, Error> = {
   pg: shaped('error', 'duplicate key value violates unique constraint "secret_key"', { severity: 'ERROR', code: '23505', detail: 'Key (secret)=(secret) already exists.', schema: 'secret', table: 'item', constraint: 'secret_key', routine: '_bt_check_unique' }),
   'pg-login': shaped('error', 'password authentication failed for user "secret"', { severity: 'FATAL', code: '28P01' }),
-  tedious: shaped('RequestError', "Violation of UNIQUE KEY constraint 'secret'.", { code: 'EREQUEST', number: 2627, procName: '', serverName: 'secret' }),
-  'tedious-login': shaped('ConnectionError', "Login failed for user 'secret'.", { code: 'ELOGIN', isTransient: undefined }),
+  mariadb: shaped('SqlError', "(conn:5, no: 1062, SQLState: 23000) Duplicate entry 'secret' for key 'secret'\nsql: insert into secret", { sqlMessage: 'secret', sql: 'insert', fatal: false, errno: 1062, sqlState: '23000', code: 'ER_DUP_ENTRY' }),
+  tedious: shaped('Error', "Violation of UNIQUE KEY constraint 'secret'.", { code: 'EREQUEST', number: 2627, state: 1, class: 14, serverName: 'secret', procName: '', lineNumber: 1 }),
+  'tedious-login': shaped('Error', "Login failed for user 'secret'.", { code: 'ELOGIN' }),
+  'tedious-address': shaped('Error', 'Failed to connect to 10.0.0.1:1433 - connect ECONNREFUSED 10.0.0.1:1433', { code: 'ESOCKET' }),
+  oracledb: shaped('Error', 'ORA-00001: unique constraint (SECRET.SECRET_KEY) violated', { code: 'ORA-00001', errorNum: 1, offset: 0 }),
   libsql: shaped('LibsqlError', 'SQLITE_CONSTRAINT: UNIQUE constraint failed: secret.secret', { code: 'SQLITE_CONSTRAINT' }),
   mysql2: shaped('Error', "Access denied for user 'secret'@'10.0.0.1'", { code: 'ER_ACCESS_DENIED_ERROR', errno: 1045, sqlState: '28000' }),
   'mysql2-address': shaped('Error', 'connect ECONNREFUSED 10.0.0.1:3306', { code: 'ECONNREFUSED', fatal: true, address: '10.0.0.1' }),
