@@ -1,7 +1,10 @@
 import { LockMode } from '@mikro-orm/core'
+import Fastify from 'fastify'
 import type { Pool, PoolConnection } from 'mysql2'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { db } from '../plugin.ts'
+import scopedDb, { db } from '../plugin.ts'
 import { postAndLeave, rawClient } from './support/clients.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
@@ -58,6 +61,28 @@ onEachDatabase('a locking read needs a transaction, and has one', automatic, asy
   })
   t.equal((await app.inject('/')).statusCode, 200)
   t.equal((await app.inject('/manual')).statusCode, 200)
+})
+
+onEachDatabase('a connection that breaks when nobody waits for it any more', { kinds: ['mysql'] }, async (t, { database }) => {
+  const printed = t.capture(console, 'error')
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const connected = once(silent, 'connection')
+  const { port } = silent.address() as AddressInfo
+  const orm = await database.connect({ clientUrl: `mysql://root@127.0.0.1:${port}`, ensureDatabase: false })
+  const app = Fastify()
+  await app.register(scopedDb, { orm, name: 'silent', acquireTimeout: 50 })
+  app.get('/', async request => await request.db.count(Item))
+  const response = await app.inject('/')
+  t.match(response.json(), { statusCode: 503, code: 'FST_SCOPED_DB_ACQUIRE_TIMEOUT' })
+  t.equal(response.headers['retry-after'], '1')
+  const [socket] = await connected as [Socket]
+  socket.destroy()
+  await sleep(50)
+  await app.close()
+  await orm.close()
+  silent.close()
+  t.same(printed.args(), [], 'Kysely has nothing to print')
 })
 
 onEachDatabase('waiting for a pooled connection ends in a 503, and the late connection goes back', {

@@ -101,17 +101,18 @@ export class Lender {
     })
   }
 
-  async #borrow<T> (use: (kysely: Kysely<unknown>) => Promise<T>): Promise<T> {
-    const waiting = new AbortController()
-    const timer = setTimeout(() => waiting.abort(new AcquireTimeoutError(this.#patience)), this.#patience)
-    try {
-      return await this.#client.connection().execute(kysely => {
+  /** Kysely could stop waiting by itself, but prints to the console when what comes too late is an error. */
+  #borrow<T> (use: (kysely: Kysely<unknown>) => Promise<T>): Promise<T> {
+    const late = new AcquireTimeoutError(this.#patience)
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => { isLate = true; reject(late) }, this.#patience)
+      let isLate = false
+      this.#client.connection().execute(async kysely => {
         clearTimeout(timer)
-        return use(kysely)
-      }, { signal: waiting.signal })
-    } finally {
-      clearTimeout(timer)
-    }
+        if (isLate) throw late
+        return await use(kysely)
+      }).finally(() => clearTimeout(timer)).then(resolve, reject)
+    })
   }
 }
 
