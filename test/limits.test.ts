@@ -159,7 +159,7 @@ for (const method of ['GET', 'POST'] as const) {
     })
     const { port } = await listen()
     const client = await rawClient(port, [`${method} / HTTP/1.1`, 'Host: localhost', 'Content-Length: 0', '', ''])
-    const running = async () => (await database.witness.driver.execute<unknown[]>("select 1 from information_schema.processlist where info = 'select sleep(60)'")).length
+    const running = async () => (await database.witness.driver.execute<unknown[]>("select 1 from information_schema.processlist where db = database() and info = 'select sleep(60)'")).length
     while (await running() === 0) await sleep(10)
     client.leave()
     t.not(await failed.opened, 'it ended by itself')

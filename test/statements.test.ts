@@ -11,17 +11,20 @@ const automatic = { plugin: { commitOnTeardown: true } }
 /** What the server was asked to do while `work` ran: its own general log, or SQLite's trace of prepared statements. */
 async function statementsOf ({ kind, database, orm }: Stage, work: () => Promise<unknown>): Promise<string[]> {
   if (kind === 'sqlite') return await tracedBySqlite(orm, work)
-  const { witness } = database
-  const [{ name }] = await witness.driver.execute<[{ name: string }]>('select database() as name')
-  await witness.driver.execute("set global log_output = 'TABLE'")
-  await witness.driver.execute('set global general_log = 1')
-  const [{ at }] = await witness.driver.execute<[{ at: string }]>('select now(6) as at')
-  await work()
-  await witness.driver.execute('set global general_log = 0')
-  const rows = await witness.driver.execute<{ argument: Buffer | string }[]>(
-    `select argument, user_host, thread_id from mysql.general_log where command_type = 'Query' and event_time >= ?
-     and thread_id in (select id from information_schema.processlist where db = ? and id <> connection_id()) order by event_time`, [at, name])
-  return rows.map(row => String(row.argument))
+  // The log is the whole server's, which others may be testing on too.
+  return await database.witness.em.fork().transactional(async em => {
+    await em.execute("do get_lock('fastify-scoped-db general_log', 60)")
+    await em.execute("set global log_output = 'TABLE'")
+    await em.execute('set global general_log = 1')
+    const [{ at }] = await em.execute<[{ at: string }]>('select now(6) as at')
+    await work()
+    await em.execute('set global general_log = 0')
+    const rows = await em.execute<{ argument: Buffer | string }[]>(
+      `select argument from mysql.general_log where command_type = 'Query' and event_time >= ? and thread_id in
+       (select id from information_schema.processlist where db = database() and id <> connection_id()) order by event_time`, [at])
+    await em.execute("do release_lock('fastify-scoped-db general_log')")
+    return rows.map(row => String(row.argument))
+  })
 }
 
 async function tracedBySqlite (orm: MikroORM, work: () => Promise<unknown>): Promise<string[]> {
