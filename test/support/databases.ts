@@ -33,9 +33,11 @@ export async function createDatabase (kind: Kind): Promise<TestDatabase> {
   return kind === 'mysql' ? await createMySql() : await createSqlite()
 }
 
-/** The databases that this run has. MySQL is missing only where test/support/mariadb.ts has said so, loudly. */
+/** The databases that this run has. MySQL is missing only where test/support/mariadb.ts has said so, loudly. TEST_DATABASE leaves only one. */
 export function availableKinds (): Kind[] {
-  return process.env['MYSQL_URL'] === undefined ? ['sqlite'] : ['sqlite', 'mysql']
+  const kinds: Kind[] = process.env['MYSQL_URL'] === undefined ? ['sqlite'] : ['sqlite', 'mysql']
+  const only = process.env['TEST_DATABASE']
+  return kinds.filter(kind => only === undefined || kind === only)
 }
 
 async function createSqlite (): Promise<TestDatabase> {

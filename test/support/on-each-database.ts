@@ -43,10 +43,13 @@ export interface StageOptions {
   readonly kinds?: Kind[]
 }
 
+/** How many milliseconds a test may take before it counts as hanging: fails by its name, long before its whole file would. */
+const TIMEOUT = Number(process.env['TEST_TIMEOUT'] ?? 60_000)
+
 /** Runs a test on every database that there is, and asserts after each that no scope, transaction or connection is left. */
 export function onEachDatabase (name: string, options: StageOptions, run: (t: Test, stage: Stage) => Promise<void>): void {
   for (const kind of availableKinds().filter(kind => options.kinds?.includes(kind) ?? true)) {
-    void t.test(`${name} [${kind}]`, async t => {
+    void t.test(`${name} [${kind}]`, { timeout: TIMEOUT }, async t => {
       const stage = await createStage(t, kind, options)
       await run(t, stage)
       await stage.assertClean()
