@@ -20,9 +20,11 @@ export interface ErrorState {
  * A function as `commitOnTeardown` replaces the rule, except for a doomed scope.
  */
 export function decideOutcome (rule: boolean | CommitRule, state: ErrorState): Outcome {
-  if (state.isRollbackOnly) return 'rollback'
-  const commits = typeof rule === 'function' ? ask(rule, state) : state.error === undefined && state.statusCode < 400
-  return commits ? 'commit' : 'rollback'
+  return !state.isRollbackOnly && commits(rule, state) ? 'commit' : 'rollback'
+}
+
+function commits (rule: boolean | CommitRule, state: ErrorState): boolean {
+  return typeof rule === 'function' ? ask(rule, state) : state.error === undefined && state.statusCode < 400
 }
 
 /** @throws InvalidOptionError when the answer is no boolean: an async function's promise would always mean yes */

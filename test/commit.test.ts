@@ -242,7 +242,7 @@ onEachDatabase('a rule that throws is an error of the request', {
 
 onEachDatabase('a rule that gives a promise is refused', { plugin: { commitOnTeardown: (() => Promise.resolve(false)) as never } }, async (t, { app, labels }) => {
   app.post('/', async request => request.db.create(Item, { label: 'promised' }))
-  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_INVALID_OPTION', message: /true or false/ })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"commitOnTeardown" takes an answer of true or false/ })
   t.same(await labels(), [])
 })
 

@@ -152,3 +152,33 @@ onEachDatabase('a body that reads while a subscriber still looks at the commit',
   t.equal(response.statusCode, 200)
   t.equal(response.body, 'ab')
 })
+
+onEachDatabase('a body that reads while the commit still waits for its turn', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+  app.post('/', async (request, reply) => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    const slow = request.db.execute('select sleep(0.2)')
+    const count = sleep(50).then(async () => await request.db.count(Item))
+    return reply.type('text/plain').send(Readable.from((async function * () {
+      yield String(await count)
+      await slow
+    })()))
+  })
+  const response = await app.inject({ method: 'POST', url: '/' })
+  t.equal(response.body, '1')
+  t.same(await labels(), ['a'])
+})
+
+onEachDatabase('an error is answered without waiting for a statement that still runs', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+  const events: string[] = []
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    void request.db.execute('select sleep(0.5)').then(() => events.push('statement'))
+    await sleep(50)
+    throw new Error('at once')
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(events, [])
+  await app.close()
+  t.same(events, ['statement'])
+  t.same(await labels(), [])
+})

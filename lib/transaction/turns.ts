@@ -27,7 +27,8 @@ export class Turns {
     const before = this.#last
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#last = promise
-    if (this.#taken++ > 0) this.#contended.resolve()
+    this.#taken++
+    this.#contended.resolve()
     await before
     this.#contended = Promise.withResolvers<void>()
     if (this.#taken > 1) this.#contended.resolve()
