@@ -1,9 +1,9 @@
-import { mkdirSync, rmSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 
 // A test process that has seen a failure is ended at once, so what it leaves behind has to be removed afterwards.
-const databases = resolve('.stryker-tmp/databases')
-mkdirSync(databases, { recursive: true })
+const databases = mkdtempSync(join(tmpdir(), 'fastify-scoped-db-mutation-'))
 process.on('exit', () => { rmSync(databases, { recursive: true, force: true }) })
 process.env.TMPDIR = databases
 

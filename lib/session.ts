@@ -45,7 +45,7 @@ export interface Session {
  * belong to a scope. Neither the fork nor anything else here sends a statement.
  */
 export function openSession (orm: MikroORM, forkOptions: ForkOptions, rules: TransactionRules, owner: SessionOwner): Session {
-  const em: BoundEntityManager = orm.em.fork({ ...forkOptions, ...OWN_FORK_OPTIONS })
+  const em: BoundEntityManager = orm.em.fork({ ...forkOptions, disableContextResolution: true })
   // The class is changed afterwards because only a fork has the filters, schema and session context of the original.
   Object.setPrototypeOf(em, scopedClass(em.constructor as EntityManagerClass).prototype)
   const transactions = openTransactions(em, rules, error => owner.report(error))
@@ -53,13 +53,6 @@ export function openSession (orm: MikroORM, forkOptions: ForkOptions, rules: Tra
   em[BINDING] = { owner, transactions, isNesting: false }
   return { em, transactions }
 }
-
-const OWN_FORK_OPTIONS = {
-  clear: true,
-  useContext: false,
-  disableContextResolution: true,
-  keepTransactionContext: false
-} satisfies ForkOptions
 
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 type BoundEntityManager = EntityManager & { [BINDING]?: Binding }
@@ -111,7 +104,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override async transactional<T> (use: (em: this) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
       const binding = this[BINDING]
       if (binding === undefined) return await super.transactional(use, options)
-      const em = this.getContext(false)
+      const em = this.getContext()
       const propagation = options.propagation ?? TransactionPropagation.NESTED
       if (!em.isInTransaction()) {
         return await nesting(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
@@ -142,7 +135,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
         await flushInTurn(this.getContext(), () => super.flush())
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
-        if (isOwn(this[BINDING], super.getTransactionContext())) this[BINDING]?.transactions.spoil(error)
+        const binding = this[BINDING]
+        if (isOwn(binding, super.getTransactionContext())) binding.transactions.spoil(error)
         throw error
       }
     }
@@ -156,7 +150,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     override async begin (options: TransactionOptions = {}): Promise<void> {
       const binding = this[BINDING]
-      if (binding?.transactions.isAutomatic === true && isOwn(binding, super.getTransactionContext())) await binding.transactions.begin()
+      if (isOwn(binding, super.getTransactionContext()) && binding.transactions.isAutomatic) await binding.transactions.begin()
       else await super.begin(options)
     }
 
@@ -177,7 +171,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
       if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()
-      if (binding !== undefined && isOwn(binding, context)) {
+      if (isOwn(binding, context)) {
         await own(binding.owner)
         return
       }
@@ -190,12 +184,12 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
-function isOwn (binding: Binding | undefined, context: Transaction | undefined): boolean {
+function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
   return binding !== undefined && context !== undefined && context === binding.transactions.context
 }
 
 function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
-  return isOwn(binding, context) && binding?.transactions.isAutomatic === false
+  return isOwn(binding, context) && !binding.transactions.isAutomatic
 }
 
 /** MikroORM forks before it first awaits. */

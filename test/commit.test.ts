@@ -208,6 +208,7 @@ onEachDatabase('a doomed scope rolls back whatever the answer', automatic, async
     request.db.create(Item, { label: 'doomed' })
     db.setRollbackOnly()
     await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    await t.rejects(request.db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
     return { fine: true }
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
@@ -226,7 +227,7 @@ onEachDatabase('a function as commitOnTeardown replaces the rule, dooming aside'
     db.setRollbackOnly()
     return request.db.create(Item, { label: 'doomed' })
   })
-  t.equal((await app.inject({ method: 'POST', url: '/keep' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/keep' })).json(), { statusCode: 500, message: 'kept' })
   t.equal((await app.inject({ method: 'POST', url: '/drop' })).statusCode, 200)
   t.equal((await app.inject({ method: 'POST', url: '/doomed' })).statusCode, 200)
   t.same(await labels(), ['kept'])
@@ -236,7 +237,7 @@ onEachDatabase('a rule that throws is an error of the request', {
   plugin: { commitOnTeardown: () => { throw new Error('no rule') } }
 }, async (t, { app, labels }) => {
   app.post('/', async request => request.db.create(Item, { label: 'ruled' }))
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'no rule' })
   t.same(await labels(), [])
 })
 
@@ -310,7 +311,7 @@ onEachDatabase('a hook that comes later can still change the outcome', automatic
   app.post('/status', async request => request.db.create(Item, { label: 'status' }))
   app.post('/error', async request => request.db.create(Item, { label: 'error' }))
   t.equal((await app.inject({ method: 'POST', url: '/status' })).statusCode, 503)
-  t.equal((await app.inject({ method: 'POST', url: '/error' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/error' })).json(), { statusCode: 500, message: 'in onSend' })
   t.same(await labels(), [])
 })
 
@@ -377,11 +378,12 @@ onEachDatabase('db.commit() and db.rollback() act now, and the next statement be
     request.db.create(Item, { label: 'd rolled back with em' })
     await request.db.flush()
     await request.db.rollback()
+    t.equal(await request.db.count(Item), 2)
     request.db.create(Item, { label: 'e answered 500' })
     await request.db.flush()
     throw new Error('after all')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'after all' })
   t.same(await labels(), ['a committed', 'c committed with em'], 'what was committed early stays')
 })
 
@@ -397,4 +399,15 @@ onEachDatabase('a reply that is sent twice commits once', automatic, async (t, {
   t.same((await app.inject({ method: 'POST', url: '/object' })).json(), { first: true })
   t.equal((await app.inject({ method: 'POST', url: '/string' })).body, 'first')
   t.same(await labels(), ['object', 'string'])
+})
+
+onEachDatabase('em.begin() begins the transaction that the reply commits', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await request.db.begin()
+    request.db.create(Item, { label: 'after' })
+    return await request.db.count(Item, { label: 'before' }).then(String)
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).body, '1')
+  t.same(await labels(), ['after', 'before'])
 })

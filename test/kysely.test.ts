@@ -39,7 +39,7 @@ onEachDatabase('em.getKysely() inside the scope\'s transaction', automatic, asyn
     await t.rejects(kysely.destroy(), /not available inside a scope/)
     throw new Error('roll back')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back' })
   t.same(await labels(), [])
 })
 
@@ -58,7 +58,7 @@ onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { ap
     })
     throw new Error('what was committed stays')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'what was committed stays' })
   t.same(await labels(), ['autocommit', 'em.transactional', 'transaction'])
 })
 

@@ -331,6 +331,19 @@ onEachDatabase('a query stream that its scope outruns is cut, not ended', automa
   await assertClean()
 })
 
+onEachDatabase('a query stream outside the transaction ends with its scope, too', { plugin: { commitOnTeardown: true, begin: 'write' } }, async (t, { app, orm, assertClean }) => {
+  const em = orm.em.fork()
+  for (const label of ['a', 'b', 'c']) await em.insert(Item, { label, amount: 0 })
+  await app.ready()
+  const rows = await db.run(async session => {
+    const rows = session.stream(Item, {})
+    await rows.next()
+    return rows
+  })
+  await assertClean()
+  await t.rejects(rows.next(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+})
+
 onEachDatabase('a query stream that fails', automatic, async (t, { app }) => {
   app.post('/', async request => {
     const em = request.db

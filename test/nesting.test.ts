@@ -1,5 +1,5 @@
 import { TransactionPropagation } from '@mikro-orm/core'
-import { db } from '../plugin.ts'
+import { db, type DatabaseSession } from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
@@ -60,7 +60,7 @@ onEachDatabase('em.commit() and em.rollback() in a nested transaction act on its
     t.same(await labels(), [], 'nothing is committed before the reply')
     throw new Error('roll back')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back' })
   t.same(await labels(), [])
 })
 
@@ -75,7 +75,7 @@ onEachDatabase('propagation inside the scope\'s transaction', { ...automatic, ki
     t.equal(em.isInTransaction(), true)
     throw new Error('roll back')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back' })
   t.same(await labels(), ['NOT_SUPPORTED', 'REQUIRES_NEW'], 'only what asked to be outside is there')
 })
 
@@ -190,8 +190,28 @@ onEachDatabase('forks of a session are the user\'s own', automatic, async (t, { 
     await sharing.insert(Item, { label: 'shared', amount: 0 })
     throw new Error('roll back')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back' })
   t.same(await labels(), [])
+})
+
+onEachDatabase('forks of a session outlive it', automatic, async (t, { app, labels, kind }) => {
+  const kept: DatabaseSession[] = []
+  app.post('/', async request => {
+    const fork = request.db.fork()
+    await request.db.transactional(async em => await em.count(Item))
+    kept.push(fork, fork.fork(), request.db.fork())
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  for (const fork of kept) {
+    await fork.begin()
+    await fork.insert(Item, { label: 'rolled back', amount: 0 })
+    if (kind === 'mysql') {
+      await fork.transactional(async em => { await em.insert(Item, { label: em.id + ' beside', amount: 0 }) }, { propagation: TransactionPropagation.REQUIRES_NEW })
+    }
+    await fork.rollback()
+  }
+  t.equal((await labels()).length, kind === 'mysql' ? 3 : 0)
 })
 
 onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, async (t, { app, orm }) => {

@@ -1,5 +1,6 @@
 /** What overlaps within one request: replies, nested transactions, statements and streams. */
 import { TransactionPropagation, UniqueConstraintViolationException } from '@mikro-orm/core'
+import { sql } from 'kysely'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ItemSchema as Item } from './support/entities.ts'
@@ -117,6 +118,27 @@ for (const propagation of ['REQUIRES_NEW', 'NOT_SUPPORTED'] as const) {
   })
 }
 
+onEachDatabase('a new transaction does not wait for a nested one', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const em = request.db
+    const inside = new Gate()
+    const done = new Gate()
+    await Promise.all([
+      em.transactional(async () => {
+        inside.open()
+        await done.opened
+      }),
+      inside.opened.then(async () => {
+        await em.transactional(async other => { await other.insert(Item, { label: 'new', amount: 0 }) }, { propagation: TransactionPropagation.REQUIRES_NEW })
+        done.open()
+      })
+    ])
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['new'])
+})
+
 onEachDatabase('a statement while the reader of a query stream works on a row', automatic, async (t, { app, labels }) => {
   app.post('/', async request => {
     for (const label of ['a', 'b']) await request.db.insert(Item, { label, amount: 0 })
@@ -138,6 +160,18 @@ onEachDatabase('a statement while the reader of a query stream waits for a row',
     return await Promise.all([read(), request.db.count(Item)])
   })
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), [['a', 'b'], 2])
+})
+
+onEachDatabase('a statement while the first row of a query stream takes its time', { ...automatic, kinds: ['mysql'] }, async (t, { app }) => {
+  app.post('/', async request => {
+    const read = async () => {
+      const rows: unknown[] = []
+      for await (const row of request.db.getKysely().selectNoFrom(sql`sleep(0.2)`.as('slept')).stream()) rows.push(row)
+      return rows
+    }
+    return await Promise.all([read(), sleep(50).then(async () => await request.db.count(Item))])
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), [[{ slept: 0 }], 0])
 })
 
 onEachDatabase('a body that reads while a subscriber still looks at the commit', automatic, async (t, { app, orm }) => {
@@ -176,7 +210,7 @@ onEachDatabase('an error is answered without waiting for a statement that still 
     await sleep(50)
     throw new Error('at once')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'at once' })
   t.same(events, [])
   await app.close()
   t.same(events, ['statement'])

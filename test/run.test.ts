@@ -73,7 +73,7 @@ onEachDatabase('inside a request db.run() is an independent unit of work', { plu
     await outer.insert(Item, { label: 'outer', amount: 0 })
     throw new Error('roll back the outer one')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back the outer one' })
   t.same(await labels(), kind === 'mysql' ? ['run', 'run inside a transaction'] : ['run'])
 })
 

@@ -130,7 +130,7 @@ onEachDatabase('raw queries are inside the transaction too', automatic, async (t
     t.same(await labels(), [], 'which nobody else does')
     throw new Error('after all')
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'after all' })
   t.same(await labels(), [])
 })
 

@@ -17,12 +17,11 @@ export const fromTheFirstWrite: Route = (sql, begun) => begun || kindOf(sql) !==
 /** Nothing begins by itself: autocommit. */
 export const never: Route = () => 'outside'
 
-/** Refuses what writes; what only may write goes inside a read-only transaction, for the database to judge. */
+/** Refuses what writes. What only may write is the database's to judge, which is told that the transaction is read-only. */
 export function readOnly (route: Route): Route {
   return (sql, begun) => {
-    const kind = kindOf(sql)
-    if (kind === 'write') throw new ReadOnlyError()
-    return kind === 'doubtful' && route !== never ? 'inside' : route(sql, begun)
+    if (kindOf(sql) === 'write') throw new ReadOnlyError()
+    return route(sql, begun)
   }
 }
 
