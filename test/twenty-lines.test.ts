@@ -30,15 +30,21 @@ function twentyLines (orm: Stage['orm']): Version {
   return { app, session: request => sessions.get(request) as SqlEntityManager, open: () => sessions.size }
 }
 
+/** What is done after the answer takes its time. */
+async function allClosed (open: () => number): Promise<boolean> {
+  for (let attempt = 0; attempt < 100 && open() > 0; attempt++) await sleep(10)
+  return open() === 0
+}
+
 /** Each gives true where the promise is kept. */
 const CHECKS: Record<string, (version: Version, stage: Stage) => Promise<boolean>> = {
-  async 'a failed commit is not reported as a success' ({ app, session }) {
+  async 'a failed commit is not reported as a success' ({ app, session, open }) {
     app.post('/', async request => {
       session(request).create(Item, { label: 'taken' })
       return 'ok'
     })
     await app.inject({ method: 'POST', url: '/' })
-    await sleep(50)
+    await allClosed(open)
     return (await app.inject({ method: 'POST', url: '/' })).statusCode === 500
   },
 
@@ -53,17 +59,16 @@ const CHECKS: Record<string, (version: Version, stage: Stage) => Promise<boolean
     const client = await post(Number(new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port), '/')
     await arrived.opened
     client.leave()
-    for (let attempt = 0; attempt < 50 && open() > 0; attempt++) await sleep(10)
-    return open() === 0
+    return await allClosed(open)
   },
 
-  async 'a handler that catches its error and answers 409 commits nothing' ({ app, session }, { labels }) {
+  async 'a handler that catches its error and answers 409 commits nothing' ({ app, session, open }, { labels }) {
     app.post('/', async (request, reply) => {
       session(request).create(Item, { label: 'conflict' })
       return await reply.code(409).send('conflict')
     })
     await app.inject({ method: 'POST', url: '/' })
-    await sleep(50)
+    await allClosed(open)
     return (await labels()).length === 0
   },
 
