@@ -117,7 +117,7 @@ export class RequestUnit implements ScopePurpose {
     const { scope } = this
     if (this.#isSuperseded()) return 'drop'
     if (this.#isUntrue()) return this.#breakOff()
-    if (scope.state !== 'open' || !isSendable(payload, this.#reply)) return 'send'
+    if (!this.#isUndecided || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
     const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
     return completion === undefined ? 'send' : this.#carriedOut(completion)
@@ -136,6 +136,12 @@ export class RequestUnit implements ScopePurpose {
   /** The reply has gone out, and every `onResponse` hook has run. */
   finish (): Promise<void> | undefined {
     return this.#replyState === 'sent' ? this.scope.dispose() : undefined
+  }
+
+  /** What was rolled back by force must not answer as if it were committed, unless nobody listens. */
+  get #isUndecided (): boolean {
+    const { state } = this.scope
+    return state === 'open' || (state === 'ended' && this.#replyState !== 'gone')
   }
 
   #outcome (statusCode: number): Outcome {

@@ -4,16 +4,18 @@ export type Outcome = 'commit' | 'rollback'
  * - `open`: statements go through.
  * - `completing`: the outcome is being carried out.
  * - `committed`, `rolled back`: it has been; plain reads still go through, so that a reply can be streamed.
- * - `closed`: nothing does.
+ * - `ended`: by force, and nothing goes through. Whoever still means to commit is to be told: asking for an outcome closes it.
+ * - `closed`: nothing goes through.
  */
-export type ScopeState = 'open' | 'completing' | 'committed' | 'rolled back' | 'closed'
+export type ScopeState = 'open' | 'completing' | 'committed' | 'rolled back' | 'ended' | 'closed'
 
 /** The legal transitions. Any other, a repeated one too, changes nothing. */
 const TRANSITIONS: Record<ScopeState, readonly ScopeState[]> = {
-  open: ['completing', 'closed'],
+  open: ['completing', 'ended', 'closed'],
   completing: ['committed', 'rolled back'],
   committed: ['closed'],
   'rolled back': ['closed'],
+  ended: ['closed'],
   closed: []
 }
 

@@ -67,7 +67,11 @@ export class Scope implements SessionOwner {
   }
 
   get isDisposed (): boolean {
-    return this.#disposal !== undefined || this.#state === 'closed'
+    return this.#disposal !== undefined || this.#isOver
+  }
+
+  get #isOver (): boolean {
+    return this.#state === 'ended' || this.#state === 'closed'
   }
 
   get isRollbackOnly (): boolean {
@@ -79,7 +83,7 @@ export class Scope implements SessionOwner {
    * @throws ScopeClosedError once closed
    */
   get session (): EntityManager {
-    if (this.#state === 'closed') throw scopeIs('closed')
+    if (this.#isOver) throw scopeIs('closed')
     return (this.#session ?? this.#open()).em
   }
 
@@ -133,9 +137,13 @@ export class Scope implements SessionOwner {
    * Carries out the outcome, once: later calls give the first one's result. Without a session there is nothing to wait for.
    * @param ready what a commit waits for after the flush, unless the session is used again
    * @throws what stops the commit; the outcome is then a rollback
+   * @throws ScopeClosedError, once, when a commit is asked of a scope that was ended by force
    */
   complete (outcome: Outcome, ready?: Ready): Promise<void> | undefined {
-    if (this.#state === 'open') {
+    if (this.#state === 'ended') {
+      this.#enter('closed')
+      if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
+    } else if (this.#state === 'open') {
       this.#enter('completing')
       if (this.#session === undefined) this.#enter(COMPLETED[outcome])
       else this.#completion = this.#complete(this.#session, outcome, ready)
@@ -161,8 +169,11 @@ export class Scope implements SessionOwner {
   /** Asks the server to stop the statements that run now, rolls back, and disposes of the scope. An outcome under way is left alone. */
   async cancel (): Promise<void> {
     if (this.#state === 'open') {
-      const rolledBack = this.complete('rollback')
-      await this.#reported(this.#session?.transactions.cancel())
+      const session = this.#session
+      // Plain MikroORM has nothing that it would still commit.
+      this.#enter(this.isAutomatic ? 'ended' : 'closed')
+      const rolledBack = session === undefined ? undefined : this.#abandon(session)
+      await this.#reported(session?.transactions.cancel())
       await this.#reported(rolledBack)
     }
     await this.dispose()
@@ -228,14 +239,19 @@ export class Scope implements SessionOwner {
     const closed = this.#reported(session.transactions.close())
     // Work that outlives the scope keeps it, through the asynchronous context, but not what the session has loaded.
     this.#session = undefined
-    this.#enter('closed')
+    this.#leave()
     await closed
     this.host.closed(this)
   }
 
   #close (): void {
-    this.#enter('closed')
+    this.#leave()
     this.host.closed(this)
+  }
+
+  /** What was ended by force stays so until somebody was told. */
+  #leave (): void {
+    if (this.#state !== 'ended') this.#enter('closed')
   }
 
   #warnOfUnflushed (em: EntityManager): void {
@@ -267,7 +283,7 @@ export class Scope implements SessionOwner {
   }
 
   #assertOpen (): void {
-    if (this.#state !== 'open') throw scopeIs(this.#state)
+    if (this.#state !== 'open') throw scopeIs(this.#isOver ? 'closed' : this.#state)
   }
 
   #enter (state: ScopeState): void {

@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
@@ -86,6 +86,79 @@ onEachDatabase('requests and jobs that end before closeTimeout complete as usual
   await client.until('HTTP/1.1 200 ')
   t.same(await labels(), ['job', 'request'])
   t.notOk(logs.some(line => line.msg === STILL_OPEN))
+})
+
+onEachDatabase('a request that goes on after it was rolled back does not answer as if it were committed', {}, async (t, { database, labels }) => {
+  const { app } = await closable(database.options)
+  const arrived = new Gate()
+  const go = new Gate()
+  app.setErrorHandler<FastifyError>((error, _request, reply) => reply.send({ handled: error.code }))
+  app.post('/', { config: { db: { commitOnTeardown: () => true } } }, async (request, reply) => {
+    request.db.create(Item, { label: 'rolled back' })
+    arrived.open()
+    await go.opened
+    return reply.code(201).send({ id: 1 })
+  })
+  const client = await post(await listen(app), '/')
+  await arrived.opened
+  const closed = app.close()
+  while (app.db.openScopes > 0) await sleep(5)
+  go.open()
+  await client.until('{"handled":"FST_SCOPED_DB_SCOPE_CLOSED"}')
+  t.match(client.received(), /^HTTP\/1.1 500 /)
+  await closed
+  t.same(await labels(), [])
+})
+
+onEachDatabase('what lost nothing by being ended answers', {}, async (t, { database, labels }) => {
+  const { app } = await closable(database.options)
+  const arrived = { manual: new Gate(), doomed: new Gate(), unused: new Gate() }
+  const go = new Gate()
+  const wait = async (name: keyof typeof arrived) => {
+    arrived[name].open()
+    await go.opened
+    return { name }
+  }
+  app.post('/manual', { config: { db: { commitOnTeardown: false } } }, async request => {
+    request.db.create(Item, { label: 'flushed' })
+    await request.db.flush()
+    return await wait('manual')
+  })
+  app.post('/doomed', async request => {
+    request.db.create(Item, { label: 'doomed' })
+    app.db.setRollbackOnly()
+    return await wait('doomed')
+  })
+  app.post('/unused', async () => await wait('unused'))
+  const port = await listen(app)
+  const clients = [await post(port, '/manual'), await post(port, '/doomed'), await post(port, '/unused')]
+  const run = app.db.run(async session => {
+    session.create(Item, { label: 'doomed' })
+    app.db.setRollbackOnly()
+    await go.opened
+    return 'run'
+  })
+  await Promise.all(Object.values(arrived).map(gate => gate.opened))
+  const closed = app.close()
+  while (app.db.openScopes > 0) await sleep(5)
+  go.open()
+  for (const client of clients) await client.until('HTTP/1.1 200 ')
+  t.equal(await run, 'run')
+  await closed
+  t.same(await labels(), ['flushed'])
+})
+
+onEachDatabase('db.run() that goes on after it was rolled back rejects', {}, async (t, { database, labels }) => {
+  const { app } = await closable(database.options)
+  const go = new Gate()
+  const run = app.db.run(async session => {
+    session.create(Item, { label: 'rolled back' })
+    await go.opened
+  })
+  await app.close()
+  go.open()
+  await t.rejects(run, CLOSED)
+  t.same(await labels(), [])
 })
 
 onEachDatabase('a request in flight whose statement runs on is answered 500, and the application closes', { kinds: ['mysql'] }, async (t, { database, labels }) => {

@@ -1,12 +1,12 @@
 import t from 'tap'
 import { transition, type ScopeState } from '../lib/scope-state.ts'
 
-const STATES: ScopeState[] = ['open', 'completing', 'committed', 'rolled back', 'closed']
+const STATES: ScopeState[] = ['open', 'completing', 'committed', 'rolled back', 'ended', 'closed']
 
 void t.test('a scope goes forward only, and asking twice changes nothing', async t => {
   const legal = STATES.flatMap(from => STATES.filter(to => from !== to && transition(from, to) === to).map(to => `${from} -> ${to}`))
   t.same(legal, [
-    'open -> completing', 'open -> closed', 'completing -> committed', 'completing -> rolled back', 'committed -> closed', 'rolled back -> closed'
+    'open -> completing', 'open -> ended', 'open -> closed', 'completing -> committed', 'completing -> rolled back', 'committed -> closed', 'rolled back -> closed', 'ended -> closed'
   ])
   for (const from of STATES) t.equal(transition(transition(from, 'closed'), 'open'), transition(from, 'closed'))
 })
