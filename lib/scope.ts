@@ -104,20 +104,24 @@ export class Scope implements SessionOwner {
 
   /**
    * Flushes and commits now; the next statement begins a new transaction.
+   * @throws ScopeClosedError once the outcome is there, or the scope is over
    * @throws RollbackOnlyError when the scope is doomed
    * @throws what the flush or the COMMIT throws; everything since the last commit is then rolled back
    */
   async commit (): Promise<void> {
-    if (this.#session === undefined) return
     this.#assertOpen()
+    if (this.#session === undefined) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
     await this.#commit(this.#session)
   }
 
-  /** Rolls back now and forgets every entity; the next statement begins a new transaction. */
+  /**
+   * Rolls back now and forgets every entity; the next statement begins a new transaction.
+   * @throws ScopeClosedError once the outcome is there, or the scope is over
+   */
   async rollback (): Promise<void> {
-    if (this.#session === undefined) return
     this.#assertOpen()
+    if (this.#session === undefined) return
     await this.#rollback(this.#session)
   }
 

@@ -1,4 +1,5 @@
 import Fastify from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
@@ -119,6 +120,50 @@ onEachDatabase('what is called after the outcome', automatic, async (t, { app, l
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   app.log.info('done')
   t.same(await labels(), ['in time'])
+})
+
+onEachDatabase('no end can be asked of a scope that is over', automatic, async (t, { app, labels, logs }) => {
+  const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
+  const checked = new Gate()
+  const disposed = new Gate()
+  const checkLater = async () => {
+    await disposed.opened
+    await t.rejects(db.commit(), CLOSED)
+    await t.rejects(db.rollback(), CLOSED)
+    checked.open()
+  }
+  app.post('/refused', async (request, reply) => {
+    request.db.create(Item, { label: 'refused' })
+    void checkLater()
+    return await reply.code(422).send()
+  })
+  app.post('/hijacked', async (request, reply) => {
+    request.db.create(Item, { label: 'hijacked' })
+    db.setRollbackOnly()
+    reply.hijack()
+    reply.raw.end()
+    while (app.db.openScopes > 0) await sleep(5)
+    await db.commit()
+  })
+  app.get('/unused', async () => {
+    await db.commit()
+    await db.rollback()
+    return 'nothing to do'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/refused' })).statusCode, 422)
+  while (app.db.openScopes > 0) await sleep(5)
+  disposed.open()
+  await checked.opened
+  await app.inject({ method: 'POST', url: '/hijacked' })
+  while (!logs.some(line => (line['err'] as { code?: string } | undefined)?.code === CLOSED.code)) await sleep(5)
+  t.equal((await app.inject('/unused')).statusCode, 200)
+
+  const open = db.open()
+  open.session.create(Item, { label: 'open' })
+  await open[Symbol.asyncDispose]()
+  await t.rejects(open.commit(), CLOSED)
+  await t.rejects(open.rollback(), CLOSED)
+  t.same(await labels(), [])
 })
 
 onEachDatabase('a session that is first made after the outcome only reads', automatic, async (t, { app, labels }) => {
