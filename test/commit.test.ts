@@ -143,6 +143,11 @@ onEachDatabase('an event stream is committed at once, however long it is silent'
   await assertClean()
 })
 
+onEachDatabase('an object as the reply needs no session', automatic, async (t, { app }) => {
+  app.get('/', async () => ({ without: 'a session' }))
+  t.same((await app.inject('/')).json(), { without: 'a session' })
+})
+
 onEachDatabase('a reply that fails after the commit is broken off, not answered with an error', automatic, async (t, { app, labels, listen, logs, assertClean }) => {
   const failing = () => new ReadableStream({ pull () { throw new Error('too late') } })
   app.post('/', async (request, reply) => {
@@ -153,15 +158,21 @@ onEachDatabase('a reply that fails after the commit is broken off, not answered 
     await request.db.count(Item)
     return reply.send(failing())
   })
+  app.post('/read', async (request, reply) => {
+    await request.db.transactional(async em => await em.count(Item))
+    return reply.send(failing())
+  })
+  app.post('/nothing', async (_request, reply) => reply.send(failing()))
   const { origin } = await listen()
   await t.rejects(fetch(origin, { method: 'POST' }))
   t.equal((await fetch(origin)).status, 500, 'where nothing was written an error is the truth')
+  for (const path of ['/read', '/nothing']) t.equal((await fetch(`${origin}${path}`, { method: 'POST' })).status, 500, path)
   await assertClean()
   t.ok(logs.some(line => line.msg.startsWith('a reply failed after its commit')))
   t.same(await labels(), ['committed'])
 })
 
-onEachDatabase('answered 4xx or 5xx: it is not', automatic, async (t, { app, labels }) => {
+onEachDatabase('answered 4xx or 5xx: it is not', automatic, async (t, { app, labels, logs }) => {
   app.post('/caught', async (request, reply) => {
     try {
       request.db.create(Item, { label: 'caught' })
@@ -190,6 +201,7 @@ onEachDatabase('answered 4xx or 5xx: it is not', automatic, async (t, { app, lab
     t.equal((await app.inject({ method: 'POST', url })).statusCode, status, url)
   }
   t.same(await labels(), [])
+  t.notOk(logs.some(line => line.msg.startsWith('unflushed changes')), 'what is rolled back was not forgotten')
 })
 
 onEachDatabase('an error that an error handler turns into a 200 rolls back', automatic, async (t, { app, labels }) => {
@@ -207,7 +219,7 @@ onEachDatabase('a doomed scope rolls back whatever the answer', automatic, async
   app.post('/', async request => {
     request.db.create(Item, { label: 'doomed' })
     db.setRollbackOnly()
-    await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', message: /db\.setRollbackOnly\(\) was called/ })
     await t.rejects(request.db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
     return { fine: true }
   })
@@ -345,7 +357,7 @@ onEachDatabase('a flush that fails leaves nothing but a rollback', automatic, as
     request.db.create(Item, { label: 'whole' })
     request.db.create(Part, { item: 4711 as never, name: 'no such item' })
     await t.rejects(request.db.flush())
-    await t.rejects(request.db.find(Item, {}), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    await t.rejects(request.db.find(Item, {}), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', message: /its transaction has failed/, cause: { name: 'ForeignKeyConstraintViolationException' } })
     return 'as if nothing had happened'
   })
   app.post('/anew', async request => {
@@ -410,4 +422,27 @@ onEachDatabase('em.begin() begins the transaction that the reply commits', autom
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).body, '1')
   t.same(await labels(), ['after', 'before'])
+})
+
+onEachDatabase('a read that fails outside the transaction does not spoil it', automatic, async (t, { app, labels }) => {
+  app.get('/', async request => {
+    await t.rejects(request.db.execute('select nothing from nowhere'))
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    return 'ok'
+  })
+  t.equal((await app.inject('/')).statusCode, 200)
+  t.same(await labels(), ['a'])
+})
+
+onEachDatabase('without commitOnTeardown nothing is flushed by itself', { plugin: { commitOnTeardown: false } }, async (t, { app, labels, logs }) => {
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'forgotten' })
+    return { fine: true }
+  })
+  app.post('/nothing', async request => ({ count: await request.db.count(Item) }))
+  t.equal((await app.inject({ method: 'POST', url: '/nothing' })).statusCode, 200)
+  t.notOk(logs.some(line => line.msg.startsWith('unflushed changes')))
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.ok(logs.some(line => line.msg.startsWith('unflushed changes')))
+  t.same(await labels(), [])
 })

@@ -354,7 +354,7 @@ onEachDatabase('work left running after the reply writes nothing', automatic, as
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   await assertClean()
   answered.open()
-  t.match(await finished.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  t.match(await finished.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is closed\./ })
   t.same(await labels(), ['answered'])
 })
 
@@ -654,3 +654,23 @@ onEachDatabase('db.remove() does not hold up the end of a request', automatic, a
   await new Promise(resolve => { setImmediate(resolve) })
   t.equal(app.db.openScopes, 0)
 })
+
+for (const [mode, options] of Object.entries({ automatic, manual })) {
+  onEachDatabase(`what a hook asks for after a rollback only reads (${mode})`, options, async (t, { app, labels }) => {
+    const checked = new Gate()
+    app.addHook('onResponse', async request => {
+      t.equal(await request.db.count(Item), 0)
+      await t.rejects(request.db.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is rolled back\./ })
+      await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+      checked.open()
+    })
+    app.post('/without-session', async (_request, reply) => await reply.code(409).send('no'))
+    app.post('/with-session', async (request, reply) => {
+      await request.db.count(Item)
+      return await reply.code(409).send('no')
+    })
+    for (const url of ['/without-session', '/with-session']) t.equal((await app.inject({ method: 'POST', url })).statusCode, 409)
+    await checked.opened
+    t.same(await labels(), [])
+  })
+}

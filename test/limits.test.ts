@@ -327,7 +327,7 @@ onEachDatabase('a query stream that its scope outruns is cut, not ended', automa
     await db.rollback()
     return rows
   })
-  await t.rejects(rows.next(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  await t.rejects(rows.next(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is closed\./ })
   await assertClean()
 })
 

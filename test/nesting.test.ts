@@ -235,12 +235,19 @@ onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, as
     await request.db.flush()
     return 'ok'
   })
+  app.post('/rollback', async request => {
+    await request.db.insert(Item, { label: 'rolled back', amount: 0 })
+    await db.rollback()
+    return 'ok'
+  })
   app.get('/nothing', async () => 'nothing')
   await app.inject('/nothing')
   t.same(events.splice(0), [])
   await app.inject({ method: 'POST', url: '/ok' })
   t.same(events.splice(0), ['before start', 'after start', 'before commit', 'after commit'])
   await app.inject({ method: 'POST', url: '/error' })
+  t.same(events.splice(0), ['before start', 'after start', 'before rollback', 'after rollback'])
+  await app.inject({ method: 'POST', url: '/rollback' })
   t.same(events.splice(0), ['before start', 'after start', 'before rollback', 'after rollback'])
   await app.inject({ method: 'POST', url: '/manual' })
   t.same(events.splice(0), ['before start', 'after start', 'before commit', 'after commit'])

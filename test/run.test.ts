@@ -114,7 +114,7 @@ onEachDatabase('what is called after the outcome', automatic, async (t, { app, l
     t.equal(await db.session.count(Item), 1)
     await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
     await t.rejects(db.rollback(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
-    await t.rejects(db.session.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+    await t.rejects(db.session.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is committed\./ })
   })
   app.post('/', async request => request.db.create(Item, { label: 'in time' }))
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
@@ -239,7 +239,7 @@ onEachDatabase('no session once the application is closed', automatic, async (t,
   await app.ready()
   const { db: database } = app
   await app.close()
-  await t.rejects(database.run(async session => await session.count(Item)), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  await t.rejects(database.run(async session => await session.count(Item)), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /the application is closed/ })
 })
 
 void t.test('before anything is registered', async t => {

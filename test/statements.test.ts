@@ -108,10 +108,16 @@ onEachDatabase('without commitOnTeardown the statements are plain MikroORM\'s', 
     })
     return 'ok'
   })
+  app.post('/begun', async request => {
+    await request.db.begin()
+    await request.db.commit()
+    return 'ok'
+  })
   await warmUp(stage)
   const sent = async (url: string) => (await statementsOf(stage, async () => { t.equal((await app.inject({ method: 'POST', url })).statusCode, 200) })).map(verb)
   t.same(await sent('/flush'), ['begin', 'insert', 'commit'])
   t.same(await sent('/nested'), ['begin', 'savepoint', 'insert', 'release', 'commit'])
+  t.same(await sent('/begun'), ['begin', 'commit'])
 })
 
 onEachDatabase('raw queries are inside the transaction too', automatic, async (t, { app, labels, orm }) => {
