@@ -292,6 +292,10 @@ onEachDatabase('what only fails after the last onSend hook is not committed', au
     request.db.create(Item, { label: 'header' })
     return reply.header('x-bad', 'line\nbreak').send('ok')
   })
+  app.post('/header-name', async (request, reply) => {
+    request.db.create(Item, { label: 'header name' })
+    return reply.header('x bad', 'a space').send('ok')
+  })
   app.post('/response', async (request, reply) => {
     request.db.create(Item, { label: 'response' })
     return reply.send(new Response('gone', { status: 410 }))
@@ -308,7 +312,7 @@ onEachDatabase('what only fails after the last onSend hook is not committed', au
     stream.getReader()
     return reply.send(stream)
   })
-  for (const url of ['/payload', '/header', '/response', '/consumed', '/locked']) {
+  for (const url of ['/payload', '/header', '/header-name', '/response', '/consumed', '/locked']) {
     const { statusCode } = await app.inject({ method: 'POST', url })
     t.ok(statusCode >= 400, `${url}: ${statusCode}`)
   }
@@ -444,5 +448,43 @@ onEachDatabase('without commitOnTeardown nothing is flushed by itself', { plugin
   t.notOk(logs.some(line => line.msg.startsWith('unflushed changes')))
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.ok(logs.some(line => line.msg.startsWith('unflushed changes')))
+  t.same(await labels(), [])
+})
+
+onEachDatabase('what is rolled back anyway is not written before', automatic, async (t, { app, labels }) => {
+  const twice = (em: typeof db.session) => {
+    for (const name of ['one', 'two']) em.create(Item, { label: 'same', amount: name.length })
+    return { fine: true }
+  }
+  app.setErrorHandler(async (_error, request) => twice(request.db))
+  app.post('/status', async (request, reply) => {
+    reply.code(400)
+    return twice(request.db)
+  })
+  app.post('/doomed', async request => {
+    db.setRollbackOnly()
+    return twice(request.db)
+  })
+  app.post('/thrown', async (_request, reply) => {
+    reply.code(200)
+    throw new Error('thrown')
+  })
+  for (const [url, status] of Object.entries({ '/status': 400, '/doomed': 200 })) {
+    const response = await app.inject({ method: 'POST', url })
+    t.same([response.statusCode, response.json()], [status, { fine: true }], url)
+  }
+  t.same((await app.inject({ method: 'POST', url: '/thrown' })).json(), { fine: true })
+  t.same(await labels(), [])
+})
+
+onEachDatabase('an error that stops the commit brings its status, if it is one of an error', automatic, async (t, { app, orm, labels }) => {
+  let statusCode: unknown
+  orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { throw Object.assign(new Error('stopped'), { statusCode }) } })
+  app.setErrorHandler(async (error, _request, reply) => await reply.send((error as Error).message))
+  app.post('/', async request => request.db.create(Item, { label: 'stopped' }))
+  for (const [given, answered] of [[409, 409], [400, 400], [399, 500], ['409', 500]]) {
+    statusCode = given
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, answered)
+  }
   t.same(await labels(), [])
 })
