@@ -32,9 +32,19 @@ function answer (reply: FastifyReply, err: Error): boolean {
   const body = JSON.stringify({ statusCode, code: (err as { code?: unknown }).code, error: STATUS_CODES[statusCode], message: SAFE_MESSAGE })
   for (const name of ['content-length', 'content-encoding', 'transfer-encoding']) reply.removeHeader(name)
   reply.hijack()
-  reply.raw.writeHead(statusCode, { ...reply.getHeaders() as Record<string, string>, 'content-type': 'application/json; charset=utf-8' })
+  writeHead(reply)
   reply.raw.end(body)
   return true
+}
+
+/** Without the headers that the reply has collected, as Fastify does, when one of them cannot be sent. */
+function writeHead (reply: FastifyReply): void {
+  const type = { 'content-type': 'application/json; charset=utf-8' }
+  try {
+    reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders() as Record<string, string>, ...type })
+  } catch {
+    reply.raw.writeHead(reply.statusCode, type)
+  }
 }
 
 /** What drivers add to their errors besides a code, and a response schema could ask for. */

@@ -63,6 +63,20 @@ onEachDatabase('an error reply whose onSend hook fails in the database', automat
   t.match(JSON.stringify(logs), /secret/, 'the log has it')
 })
 
+onEachDatabase('an error reply with a header that cannot be sent, whose onSend hook fails in the database', automatic, async (t, { app, orm }) => {
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('x-kept', 'until one is wrong').header('x-wrong', 'two\nlines')
+    await orm.em.fork().execute('select secret from secret_table')
+  })
+  app.get('/', async () => { throw new Error('first') })
+  const response = await app.inject('/')
+  t.equal(response.statusCode, 500)
+  t.notMatch(response.body + JSON.stringify(response.headers), SECRET)
+  t.match(response.json(), { statusCode: 500, message: 'A database error occurred' })
+  t.match(response.headers, { 'content-type': /^application\/json/ })
+  t.notOk('x-wrong' in response.headers)
+})
+
 onEachDatabase('an error reply whose head was sent by hand before its onSend hook fails', automatic, async (t, { app, orm }) => {
   app.addHook('onSend', async (_request, reply) => {
     reply.raw.writeHead(500)
