@@ -19,13 +19,24 @@ export function isDatabaseError (error: unknown): error is Error {
 export function tellsOfDatabase (error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const { message } = error
-  return isDatabaseError(error) || causesOf(error).some(cause => isDatabaseError(cause) && cause.message !== '' && message.includes(cause.message))
+  return isDatabaseError(error) || causesOf(error).some(cause => isDatabaseError(cause) && repeats(message, cause.message))
+}
+
+/** Shorter messages can be in another by chance. */
+const LONG_ENOUGH = 10
+
+function repeats (message: string, said: string): boolean {
+  if (said.length >= LONG_ENOUGH) return message.includes(said)
+  return said !== '' && (message === said || message.endsWith(`: ${said}`))
 }
 
 const NAMES = new Set(['SqliteError', 'LibsqlError'])
 
-/** What only errors of mysql2, mariadb and pg have: of the server, and of the connection to it. */
-const MARKS = ['sqlState', 'fatal', 'severity']
+/** The codes of pg, beside a severity: those of the SQL standard. */
+const SQLSTATE = /^[0-9A-Z]{5}$/
+
+/** The codes of mysql2 and mariadb, beside `fatal`: their own, the server's, and those of Node's sockets. */
+const CONNECTION = /^(?:PROTOCOL_|HANDSHAKE_|AUTH_|ER_|ERR_|EAI_|E[A-Z]+$)/
 
 /** node:sqlite's, and those of tedious that tell of a statement, a user or a server. */
 const CODES = new Set<unknown>(['ERR_SQLITE_ERROR', 'EREQUEST', 'ELOGIN', 'ESOCKET', 'EINSTLOOKUP'])
@@ -36,7 +47,19 @@ const ORACLE = /^(?:ORA|NJS|DPI)-\d/
 /** Errors of drivers that were used without a session. */
 function looksRaw (error: Error): boolean {
   const { name, message, code } = error as Error & { code?: unknown }
-  return NAMES.has(name) || name.startsWith('Mongo') || CODES.has(code) || ORACLE.test(message) || MARKS.some(mark => mark in error)
+  return NAMES.has(name) || name.startsWith('Mongo') || CODES.has(code) || ORACLE.test(message) || isMarked(error)
+}
+
+/** Applications have severities and fatal errors too: only together with a driver's codes do they mean a database. */
+function isMarked (error: Error): boolean {
+  const { code, errno, sqlState, fatal, severity } = error as Error & Partial<Record<string, unknown>>
+  if (typeof sqlState === 'string') return true
+  if (typeof severity === 'string' && isCode(code, SQLSTATE)) return true
+  return typeof fatal === 'boolean' && (typeof errno === 'number' || isCode(code, CONNECTION))
+}
+
+function isCode (code: unknown, codes: RegExp): boolean {
+  return typeof code === 'string' && codes.test(code)
 }
 
 /** All that is behind an error. */

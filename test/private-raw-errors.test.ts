@@ -22,6 +22,9 @@ const RAW: Record<string, Error> = {
   libsql: shaped('LibsqlError', 'SQLITE_CONSTRAINT: UNIQUE constraint failed: secret.secret', { code: 'SQLITE_CONSTRAINT' }),
   mysql2: shaped('Error', "Access denied for user 'secret'@'10.0.0.1'", { code: 'ER_ACCESS_DENIED_ERROR', errno: 1045, sqlState: '28000' }),
   'mysql2-address': shaped('Error', 'connect ECONNREFUSED 10.0.0.1:3306', { code: 'ECONNREFUSED', fatal: true, address: '10.0.0.1' }),
+  'mysql2-lost': shaped('Error', 'Connection lost: the server at 10.0.0.1 closed the connection.', { code: 'PROTOCOL_CONNECTION_LOST', fatal: true }),
+  'mysql2-full': shaped('Error', "Too many connections of 'secret'", { code: undefined, errno: 1040, fatal: true }),
+  'mysql2-tls': shaped('Error', "Host: secret. is not in the cert's altnames", { code: 'ERR_TLS_CERT_ALTNAME_INVALID', fatal: true }),
   mongo: shaped('MongoServerError', 'E11000 duplicate key error collection: secret', { code: 11000, keyValue: { secret: 1 } })
 }
 
@@ -42,6 +45,29 @@ onEachDatabase('errors that drivers throw by themselves', { plugin: {} }, async 
     }
     t.match((await app.inject(`/${name}/wrapped`)).json(), { statusCode: 409, message: 'try again' })
   }
+})
+
+/** What an application may say of its own errors. */
+const CART = shaped('Error', 'Your cart is empty', { statusCode: 400, severity: 'low' })
+const OWN: Record<string, Error> = {
+  severity: CART,
+  'severity-code': shaped('Error', 'Your cart is empty', { severity: 'low', code: 'CART_EMPTY' }),
+  'severity-own-number': shaped('Error', 'Your cart is empty', { severity: 'low', code: 10042 }),
+  'severity-number': shaped('Error', 'Your cart is empty', { severity: 3, code: '23505' }),
+  fatal: shaped('Error', 'Your cart is empty', { fatal: false }),
+  'fatal-code': shaped('Error', 'Your cart is empty', { fatal: true, code: 'CART_EMPTY' }),
+  'fatal-word': shaped('Error', 'Your cart is empty', { fatal: 'no', errno: 1 }),
+  'sql-state': shaped('Error', 'Your cart is empty', { sqlState: undefined }),
+  system: shaped('Error', 'no such file', { code: 'ENOENT', errno: -2 })
+}
+
+void t.test('errors of the application that only look a little like a driver\'s', async t => {
+  for (const [name, error] of Object.entries(OWN)) t.notOk(isDatabaseError(error), name)
+})
+
+onEachDatabase('they keep their message', { plugin: {}, kinds: ['sqlite'] }, async (t, { app }) => {
+  app.get('/', async () => { throw CART })
+  t.match((await app.inject('/')).json(), { statusCode: 400, message: 'Your cart is empty' })
 })
 
 void t.test('node:sqlite', async t => {
@@ -98,6 +124,13 @@ void t.test('messages that repeat those of their causes', async t => {
   t.notOk(tellsOfDatabase(new Error('wrapped', { cause: silent })))
   t.notOk(tellsOfDatabase(new Error('wrapped', { cause: pg })))
   t.notOk(tellsOfDatabase(Object.assign(new Error('validation'), { errors: 'none', cause: 'none' })))
+  const short = shaped('SqliteError', 'stop', {})
+  t.notOk(tellsOfDatabase(new Error('nonstop', { cause: short })))
+  t.notOk(tellsOfDatabase(new Error('please stop it', { cause: short })), 'an everyday word repeats nothing')
+  t.notOk(tellsOfDatabase(new Error('it failed: ', { cause: silent })))
+  t.ok(tellsOfDatabase(new Error('stop', { cause: short })))
+  t.ok(tellsOfDatabase(new Error('it failed: stop', { cause: short })))
+  t.ok(tellsOfDatabase(new Error('"not so fast"!', { cause: shaped('SqliteError', 'not so fast', {}) })))
   t.ok(tellsOfDatabase(new Error(`deep: ${pg?.message}`, { cause: new Error('between', { cause: new AggregateError([circular, pg]) }) })))
 })
 
