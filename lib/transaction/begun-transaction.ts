@@ -31,7 +31,7 @@ export class BegunTransaction {
     this.#held = held
   }
 
-  /** Takes a connection and sends BEGIN. When that fails the connection is closed, since nobody knows what is open on it. */
+  /** Takes a connection and sends BEGIN. When that fails the connection is discarded, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
     const { connection, isolationLevel, readOnly, events } = settings
     await connection.ensureConnection()
@@ -66,7 +66,7 @@ export class BegunTransaction {
 
   /**
    * Sends COMMIT or ROLLBACK, and gives the connection back only when nothing is open on it any more: a connection that
-   * cannot even roll back is closed, which does it on the server.
+   * cannot even roll back is discarded, which closes it where its driver can (see `Loan`), and so rolls back on the server.
    * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
    * @throws what the database says; whatever it was, nothing is open afterwards
    */

@@ -117,8 +117,8 @@ export class Lender {
 }
 
 /**
- * Closes a connection. Drivers do their own part at once; then they may ask the server, on another connection, to end the
- * statement that runs, for which nobody waits: it may never answer.
+ * Closes a connection, as far as its driver can. mysql2 does its own part at once; then drivers may ask the server, on
+ * another connection, to end the statement that runs, for which nobody waits: it may never answer.
  */
 function kill (connection: DatabaseConnection, control: ControlConnectionProvider): void {
   void quietly(() => connection.collectSessionInfo?.())

@@ -116,7 +116,7 @@ export class LazyTransaction implements ContextTransaction {
     await this.#announced('commit', () => this.finish('commit', ready, outcome))
   }
 
-  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is closed, which does it on the server. */
+  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is discarded. */
   async rollback (): Promise<void> {
     await this.#announced('rollback', () => this.finish('rollback'))
   }

@@ -2,7 +2,11 @@
 export interface Loan {
   /** Asks the server to stop the statement that runs on this connection now, where the driver can. */
   cancel (): Promise<void>
-  /** Closes the connection, so that whatever is open on it ends on the server, and frees its place in the pool. Never waits for the server. */
+  /**
+   * Frees the connection's place in the pool, and closes it where its driver can, so that whatever is open on it ends on the
+   * server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only
+   * while a statement runs. Never waits for the server.
+   */
   discard (): Promise<void>
 }
 
