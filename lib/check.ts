@@ -88,10 +88,15 @@ function isPlainPrototype (prototype: object | null): boolean {
   return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'))
 }
 
-/** Whether a function can be called, and answers with what it returns. A class's `prototype` is the only one that is fixed. */
+/** Whether a function can be called, and answers with what it returns. */
 function isPlainFunction (value: unknown): boolean {
-  return typeof value === 'function' && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value) &&
-    Object.getOwnPropertyDescriptor(value, 'prototype')?.writable !== false
+  return typeof value === 'function' && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value) && !isClass(value)
+}
+
+/** A class's `prototype` is fixed, but so is that of any function that was frozen. */
+function isClass (value: object): boolean {
+  return Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false &&
+    (!Object.isFrozen(value) || Function.prototype.toString.call(value).startsWith('class'))
 }
 
 function keysOf (value: unknown): (string | symbol)[] | undefined {

@@ -22,6 +22,10 @@ void t.test('bad options are refused at start, by name', async t => {
     await t.rejects(register({ [option]: value }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: new RegExp(`"${option}" takes .*, got `) }, option)
   }
   await t.rejects(register({ commitOnTearDown: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"commitOnTearDown", only .*commitOnTeardown/ })
+  for (const notCallable of [class {}, Object.freeze(class {}), Map]) {
+    await t.rejects(register({ commitOnTeardown: notCallable }), { code: 'FST_SCOPED_DB_INVALID_OPTION' }, 'a class')
+  }
+  await t.rejects(register({ commitOnTeardown: Object.freeze(function () { return true }) }), { code: 'FST_SCOPED_DB_ORM_NOT_FOUND' }, 'a function is fine')
   await t.rejects(register({ commitOnTeardown: async () => true }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"commitOnTeardown" takes .* not async/ })
   await t.rejects(register({ sessionOptions: { flushMode: 'nonsense' } }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"sessionOptions\.flushMode" takes 'commit'/ })
   await t.rejects(register({ sessionOptions: { schemaa: 'x' } }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"sessionOptions\.schemaa", only .*schema/ })

@@ -45,7 +45,7 @@ export const RUN: Oracles = {
 
 export const ROUTE: Oracles = {
   ...RUN,
-  commitOnTeardown: or(flag, () => true, function () { return false }, new Proxy(() => true, {})),
+  commitOnTeardown: or(flag, () => true, function () { return false }, Object.freeze(function () { return true }), new Proxy(() => true, {})),
   sessionOptions: or(RUN['sessionOptions'], () => ({}), () => Object.create(null) as object),
   cancelOnAbort: flag
 }

@@ -26,7 +26,7 @@ export const HOSTILE: readonly unknown[] = [
   new (class Options { schema = 'x' })(),
   // eslint-disable-next-line no-new-wrappers -- boxed primitives are what is wanted
   new Boolean(true), new Number(5), new String('write'), Object(1n), Object(Symbol('boxed')),
-  class NotCallable {}, async () => ({}), function * () {}, async function * () {},
+  class NotCallable {}, Object.freeze(class NotCallableEither {}), Map, async () => ({}), function * () {}, async function * () {},
   Symbol('true'), Symbol.iterator, 1n, Number.NaN, -0, 1.5, Infinity, -1, 2 ** 31, null, '', 'true', 'WRITE', ' auto', 'x'.repeat(1_000_000), '%s %o \u0000 \ud800'
 ]
 
