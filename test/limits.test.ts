@@ -189,6 +189,26 @@ onEachDatabase('cancelOnAbort where no statement runs', { plugin: { commitOnTear
   t.same(await labels(), [])
 })
 
+onEachDatabase('cancelOnAbort where the session was removed', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, labels, listen, assertClean }) => {
+  const arrived = new Gate()
+  const gone = new Gate()
+  const refused = new Gate<unknown>()
+  app.post('/', async request => {
+    request.raw.once('close', () => gone.open())
+    await request.db.insert(Item, { label: 'removed', amount: 0 })
+    await db.remove()
+    arrived.open()
+    await gone.opened
+    await sleep(20)
+    await Promise.resolve().then(() => request.db.insert(Item, { label: 'late', amount: 0 })).catch((error: unknown) => { refused.open(error) })
+  })
+  const { port } = await listen()
+  await postAndLeave(port, '/', arrived.opened)
+  t.match(await refused.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  await assertClean()
+  t.same(await labels(), [])
+})
+
 onEachDatabase('after a deadlock nothing more goes through, and the request cannot commit', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database }) => {
   const em = database.witness.em.fork()
   for (const label of ['a', 'b']) em.create(Item, { label })

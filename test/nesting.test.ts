@@ -42,6 +42,7 @@ onEachDatabase('a unique violation in a nested transaction can be caught', autom
   app.post('/', async request => {
     request.db.create(Item, { label: 'same' })
     await t.rejects(request.db.transactional(async em => await em.insert(Item, { label: 'same', amount: 0 })), { name: 'UniqueConstraintViolationException' })
+    await t.rejects(request.db.transactional(async em => { em.create(Item, { label: 'same' }) }), { name: 'UniqueConstraintViolationException' })
     await request.db.insert(Item, { label: 'other', amount: 0 })
     return 'ok'
   })

@@ -1,7 +1,7 @@
 /**
  * The tests that a mutant has to pass, in one process, which saves starting sixteen; `sqlite.ts` and `mysql.ts` run them on
  * one database each. What takes long comes last, since the first failure ends the process. Left out are the tests of the
- * examples, which start processes of their own.
+ * examples, which start processes of their own, and of closing, which freeze a server and count the milliseconds.
  */
 import './one-database.ts'
 import '../without-transactions.test.ts'
@@ -23,4 +23,3 @@ import '../limits.test.ts'
 import '../endings.test.ts'
 import '../failing-rollback.test.ts'
 import '../commit-unknown.test.ts'
-import '../closing.test.ts'
