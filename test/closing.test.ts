@@ -138,10 +138,12 @@ onEachDatabase('what lost nothing by being ended answers', {}, async (t, { datab
     await go.opened
     return 'run'
   })
+  const open = app.db.open()
   await Promise.all(Object.values(arrived).map(gate => gate.opened))
   const closed = app.close()
   while (app.db.openScopes > 0) await sleep(5)
   go.open()
+  await t.rejects(open.commit(), CLOSED)
   for (const client of clients) await client.until('HTTP/1.1 200 ')
   t.equal(await run, 'run')
   await closed
