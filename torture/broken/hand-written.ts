@@ -89,7 +89,7 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
     fastify.addHook('preHandler', (request, reply, done) => {
       void begin().then(unit => {
         units.set(request, unit)
-        if (ways.disposes === 'when the socket closes') reply.raw.once('close', () => { void dispose(unit) })
+        if (ways.disposes === 'when the socket closes') onceClosed(reply, () => { void dispose(unit) })
         current.run(unit, done)
       }, done)
     })
@@ -105,6 +105,12 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
     })
   }
   return fp(plugin)
+}
+
+/** The client may have gone while the transaction was begun. */
+function onceClosed ({ raw }: FastifyReply, then: () => void): void {
+  if (raw.destroyed) then()
+  else raw.once('close', then)
 }
 
 /** A savepoint that is rolled back would take with it what was added before and not yet flushed. */
