@@ -23,7 +23,7 @@ async function main (args: string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'torture-'))
   const violations = await torture(given, database, folder, signal)
   if (violations.length === 0) await rm(folder, { recursive: true })
-  else console.log(`${await details(violations, folder)}\n\nseed ${given.seed}; the application's logs are in ${folder}`)
+  else console.log(`\nseed ${given.seed}; the application's logs are in ${folder}`)
   return violations.length === 0 ? 0 : 1
 }
 
@@ -39,6 +39,7 @@ async function torture (given: Arguments, database: Database, folder: string, si
     const violations = [...[...ledger.complaints, ...missing].map(what => ({ what })), ...check(ledger.entries, contents)]
     const title = `torture of ${given.database}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
     console.log(table(title, ledger, fatesOfUnknown(ledger.entries, contents), violations))
+    if (violations.length > 0) console.log(await details(violations, folder))
     if (given.plot !== undefined) await writeFile(given.plot, await plot(ledger))
     return violations
   } finally {

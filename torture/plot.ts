@@ -14,7 +14,7 @@ export async function plot (ledger: Ledger): Promise<string> {
 }
 
 function describe ({ entries, strikes }: Ledger): TopLevelSpec {
-  const last = Math.max(...entries.map(({ at }) => at))
+  const last = entries.at(-1)?.at ?? 0
   const x = { type: 'quantitative' as const, title: null, scale: { domain: [0, last / 1000] } }
   return {
     config: { view: { stroke: null }, font: 'sans-serif' },

@@ -109,6 +109,7 @@ export class Storm implements Field, Inspected {
   answered = (code: string): number => this.ledger.entries.filter(({ answer }) => answer.code === code).length
 
   complain = (what: string): void => {
+    console.error(`${Math.round(this.ledger.now / 1000)} s: ${what}`)
     this.ledger.complain(what)
   }
 
