@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TorturedServer } from '../database/mariadb.ts'
 import type { CommitLoss } from '../database/proxy.ts'
+import type { Random } from '../random.ts'
 import type { StrikingFault } from './fault.ts'
 
 /** How long to wait for what a strike needs to happen, in milliseconds. */
@@ -12,9 +14,7 @@ export const killIdle: StrikingFault = {
   async strike ({ server, send, complain }, random) {
     const { arrived, answered } = send('hold', { pause: 100 })
     await Promise.race([arrived, answered])
-    const idle = random.shuffled(await server.connections('Sleep')).slice(0, 4)
-    await Promise.all(idle.map(connection => server.kill(connection)))
-    if (idle.length === 0) complain('no connection was idle to be killed')
+    if (!await killSome(server, 'Sleep', random)) complain('no connection was idle to be killed')
     await answered
   }
 }
@@ -27,17 +27,22 @@ export const killStatement: StrikingFault = {
     let waiting: Promise<unknown>[] = []
     await server.lockCounters(async () => {
       waiting = [1, 2, 3].map(counter => send('update', { counters: [counter] }).answered)
-      const deadline = performance.now() + PATIENCE
-      let running: number[] = []
-      while (running.length === 0 && performance.now() < deadline) {
-        await sleep(50)
-        running = random.shuffled(await server.connections('Query')).slice(0, 4)
-      }
-      await Promise.all(running.map(connection => server.kill(connection)))
-      if (running.length === 0) complain('no connection had a statement to be killed in')
+      if (!await killSome(server, 'Query', random)) complain('no connection had a statement to be killed in')
     })
     await Promise.all(waiting)
   }
+}
+
+/** Kills a few of the connections that do this, as soon as there are any. */
+async function killSome (server: TorturedServer, doing: 'Query' | 'Sleep', random: Random): Promise<boolean> {
+  const deadline = performance.now() + PATIENCE
+  while (performance.now() < deadline) {
+    const found = random.shuffled(await server.connections(doing)).slice(0, 4)
+    await Promise.all(found.map(connection => server.kill(connection)))
+    if (found.length > 0) return true
+    await sleep(20)
+  }
+  return false
 }
 
 /** Loses a connection in its COMMIT: before the server has it, after the server has carried it out, or just then. */
