@@ -105,9 +105,12 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
     { errno: 1213, code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
     { errno: 1180, code: 'ER_ERROR_DURING_COMMIT', sqlState: 'HY000' },
     { severity: 'ERROR', code: '23505' },
-    { severity: 'ERROR', code: '40001' }
+    { severity: 'ERROR', code: '40001' },
+    { severity: 'ERROR', code: '22008' },
+    { severity: 'ERROR', code: '22P02' },
+    { errno: 1205, sqlState: 'HY000', fatal: false }
   ]) t.notOk(isUnknown(failure(known)), JSON.stringify(known))
-  for (const message of [CLOSED, 'Client was closed and is not queryable']) t.notOk(isUnknown(failure({ fatal: true }, message)), message)
+  for (const message of [CLOSED, 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']) t.notOk(isUnknown(failure({ fatal: true }, message)), message)
   for (const unknown of [
     { errno: 1053, code: 'ER_SERVER_SHUTDOWN', sqlState: '08S01' },
     { errno: 1927, code: 'ER_CONNECTION_KILLED', sqlState: '70100' },
@@ -117,6 +120,10 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
     { fatal: true, code: 'PROTOCOL_CONNECTION_LOST' },
     { code: 'EPIPE' },
     { errno: 1, sqlState: '' },
+    { errno: 1, sqlState: 'HY0000' },
+    { errno: 1, sqlState: '#HY000' },
+    { errno: 1, sqlState: 45000 },
+    { errno: 1040, sqlState: '08004' },
     { severity: 'FATAL', code: '57P01' },
     { severity: 'ERROR', code: '57P01' },
     { severity: 'ERROR', code: '08007' },
@@ -126,5 +133,7 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
   ]) t.ok(isUnknown(failure(unknown)), JSON.stringify(unknown))
   t.ok(isUnknown(failure({}, 'Connection terminated unexpectedly')))
   t.ok(isUnknown(undefined))
+  const lost = failure({ code: 'PROTOCOL_CONNECTION_LOST', fatal: true })
+  t.equal((commitError(lost, false) as Error).cause, lost)
   t.notOk(isUnknown(failure({}, 'The database connection is not open'), true))
 })

@@ -52,6 +52,7 @@ for (const [how, killSession] of Object.entries({
       const statement = t.rejects(connection.executeQuery({} as CompiledQuery), CLOSED, 'nobody waits for what it ran')
       const stream = t.rejects(connection.streamQuery({} as CompiledQuery, 1).next(), CLOSED)
       await loans.discard()
+      t.equal(loans.size, 0)
       await held.discard()
       await Promise.all([statement, stream])
     })
