@@ -120,6 +120,27 @@ onEachDatabase('without commitOnTeardown the statements are plain MikroORM\'s', 
   t.same(await sent('/begun'), ['begin', 'commit'])
 })
 
+const logged: string[] = []
+
+onEachDatabase('MikroORM\'s query log tells of the transaction\'s beginning and end', {
+  ...automatic, orm: { debug: ['query'], colors: false, logger: line => { logged.push(line) } }
+}, async (t, stage) => {
+  const { app } = stage
+  app.post('/commit', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  app.post('/rollback', async request => {
+    await request.db.insert(Item, { label: 'b', amount: 0 })
+    throw new Error('roll back')
+  })
+  await warmUp(stage)
+  const log = async (url: string) => {
+    logged.length = 0
+    await app.inject({ method: 'POST', url })
+    return logged.map(line => verb(line.replace(/^\[query\] /, '')))
+  }
+  t.same(await log('/commit'), ['begin', 'insert', 'commit'])
+  t.same(await log('/rollback'), ['begin', 'insert', 'rollback'])
+})
+
 onEachDatabase('raw queries are inside the transaction too', automatic, async (t, { app, labels, orm }) => {
   app.post('/', async request => {
     const em = request.db
