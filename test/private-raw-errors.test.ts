@@ -17,6 +17,7 @@ const RAW: Record<string, Error> = {
   mariadb: shaped('SqlError', "(conn:5, no: 1062, SQLState: 23000) Duplicate entry 'secret' for key 'secret'\nsql: insert into secret", { sqlMessage: 'secret', sql: 'insert', fatal: false, errno: 1062, sqlState: '23000', code: 'ER_DUP_ENTRY' }),
   tedious: shaped('Error', "Violation of UNIQUE KEY constraint 'secret'.", { code: 'EREQUEST', number: 2627, state: 1, class: 14, serverName: 'secret', procName: '', lineNumber: 1 }),
   'tedious-login': shaped('Error', "Login failed for user 'secret'.", { code: 'ELOGIN' }),
+  'tedious-instance': shaped('Error', 'Failed to get response from SQL Server Browser on 10.0.0.1', { code: 'EINSTLOOKUP' }),
   'tedious-address': shaped('Error', 'Failed to connect to 10.0.0.1:1433 - connect ECONNREFUSED 10.0.0.1:1433', { code: 'ESOCKET' }),
   oracledb: shaped('Error', 'ORA-00001: unique constraint (SECRET.SECRET_KEY) violated', { code: 'ORA-00001', errorNum: 1, offset: 0 }),
   libsql: shaped('LibsqlError', 'SQLITE_CONSTRAINT: UNIQUE constraint failed: secret.secret', { code: 'SQLITE_CONSTRAINT' }),
@@ -52,11 +53,14 @@ const CART = shaped('Error', 'Your cart is empty', { statusCode: 400, severity: 
 const OWN: Record<string, Error> = {
   severity: CART,
   'severity-code': shaped('Error', 'Your cart is empty', { severity: 'low', code: 'CART_EMPTY' }),
+  'severity-long-code': shaped('Error', 'Your cart is empty', { severity: 'low', code: 'EMPTYCART' }),
   'severity-own-number': shaped('Error', 'Your cart is empty', { severity: 'low', code: 10042 }),
   'severity-number': shaped('Error', 'Your cart is empty', { severity: 3, code: '23505' }),
   fatal: shaped('Error', 'Your cart is empty', { fatal: false }),
   'fatal-code': shaped('Error', 'Your cart is empty', { fatal: true, code: 'CART_EMPTY' }),
+  'fatal-other-code': shaped('Error', 'Your cart is empty', { fatal: true, code: 'EMPTY_CART' }),
   'fatal-word': shaped('Error', 'Your cart is empty', { fatal: 'no', errno: 1 }),
+  'order-number': shaped('Error', 'Your order ORA-1 is empty', {}),
   'sql-state': shaped('Error', 'Your cart is empty', { sqlState: undefined }),
   system: shaped('Error', 'no such file', { code: 'ENOENT', errno: -2 })
 }
