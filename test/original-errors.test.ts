@@ -1,10 +1,9 @@
 /** The application's own code and its error handlers get the errors themselves; clients get nothing of them. */
 import { CheckConstraintViolationException, ConnectionException, DriverException, ForeignKeyConstraintViolationException, InvalidFieldNameException, NotNullConstraintViolationException, SyntaxErrorException, TableNotFoundException, UniqueConstraintViolationException } from '@mikro-orm/core'
 import Fastify from 'fastify'
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import scopedDb from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
+import { freePort } from './support/mariadb.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
@@ -47,7 +46,7 @@ onEachDatabase('a handler that catches the error of a statement', automatic, asy
 /** What is wrong with the server's address, and what the error is then. */
 const ADDRESSES: Record<string, { url: () => Promise<string>, Class: abstract new (...args: never[]) => Error, words: RegExp }> = {
   'nobody listens': {
-    url: async () => `mysql://secret@127.0.0.1:${await closedPort()}`, Class: DriverException, words: /ECONNREFUSED/
+    url: async () => `mysql://secret@127.0.0.1:${await freePort()}`, Class: DriverException, words: /ECONNREFUSED/
   },
   'the login fails': {
     url: async () => String(process.env['MYSQL_URL']).replace('root@', 'secret:secret@'), Class: ConnectionException, words: /denied for user 'secret'/
@@ -83,13 +82,4 @@ for (const [what, { url, Class, words }] of Object.entries(ADDRESSES)) {
       await orm.close()
     })
   }
-}
-
-async function closedPort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

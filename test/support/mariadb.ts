@@ -97,7 +97,8 @@ function find (program: string): string | undefined {
   return folders.map(folder => join(folder, program)).find(file => existsSync(file))
 }
 
-async function freePort (): Promise<number> {
+/** A port of 127.0.0.1 that nobody listens on. */
+export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
