@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { AppDatabases } from './lib/app-databases.ts'
 import { Database, type DatabaseSession } from './lib/database.ts'
-import { addDatabase, removeDatabase } from './lib/databases.ts'
-import { AlreadyRegisteredError, NoScopeError, OneDatabaseError } from './lib/errors.ts'
+import { addApplication, removeApplication } from './lib/databases.ts'
+import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors.ts'
 import { addLifecycle, unitOf } from './lib/lifecycle.ts'
 import { openOrm } from './lib/open-orm.ts'
 import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options.ts'
@@ -10,17 +11,17 @@ import { resolveToScopes } from './lib/orm-context.ts'
 import { within } from './lib/within.ts'
 
 export { db } from './lib/databases.ts'
-export type { Database, Databases, DatabaseSession, OpenScope } from './lib/database.ts'
-export type { CommitRule, RouteOptions, RunOptions, ScopedDbOptions, SessionOptions } from './lib/options.ts'
+export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/database.ts'
+export type { CommitRule, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The database registered here. */
+    /** The database registered here: the one named `'default'`, or else the first. Others are at `db.use(name)`. */
     db: Database
   }
 
   interface FastifyRequest {
-    /** This request's session: the driver's EntityManager, made on first use. */
+    /** This request's session of the same database: the driver's EntityManager, made on first use. */
     readonly db: DatabaseSession
   }
 
@@ -32,41 +33,54 @@ declare module 'fastify' {
 
 const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) => {
   const settings = settingsOf(options)
-  refuseSecond(fastify, settings.name)
+  const known = databasesOf(fastify)
+  if (known?.has(settings.name) === true) throw new AlreadyRegisteredError(settings.name)
 
   const { orm, close } = await openOrm(settings.orm)
-  const database = new Database(orm, settings, fastify.log)
-  // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
-  fastify.addHook('preClose', async function limitClosing () {
-    database.startClosing()
-  })
+  const other = known?.of(orm)
+  if (other !== undefined) throw new OrmInUseError(settings.name, other.name)
+
+  const databases = known ?? new AppDatabases(fastify.log)
+  databases.add(new Database(databases, orm, settings))
   fastify.addHook('onClose', async function closeScopedDb () {
-    await database.close()
-    removeDatabase(database)
+    await databases.close()
+    removeApplication(databases)
     const isClosed = await within(settings.closeTimeout, close())
     if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
   })
+  if (known === undefined) addToApplication(fastify, databases)
 
-  fastify.decorate('db', database)
+  // Last, so that a registration that fails leaves nothing behind.
+  resolveToScopes(orm)
+  addApplication(databases)
+}
+
+/** Adds what all databases of an application have in common. */
+function addToApplication (fastify: FastifyInstance, databases: AppDatabases): void {
+  // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
+  fastify.addHook('preClose', async function limitClosing () {
+    databases.startClosing()
+  })
+  fastify.decorate('db', {
+    getter () {
+      return databases.default
+    }
+  })
   fastify.decorateRequest('db', {
     getter (this) {
       const unit = unitOf(this)
       if (unit === null) throw new NoScopeError()
-      return unit.scope.session as DatabaseSession
+      return unit.scope.session(databases.default) as DatabaseSession
     }
   })
-  addLifecycle(fastify, database, settings.rules)
-
-  // Last, so that a registration that fails leaves nothing behind.
-  resolveToScopes(orm)
-  addDatabase(database)
+  addLifecycle(fastify, databases)
 }
 
-function refuseSecond (fastify: FastifyInstance, name: string): void {
+/** Those that are registered already. */
+function databasesOf (fastify: FastifyInstance): AppDatabases | undefined {
   // Another plugin's decorator is Fastify's to refuse.
-  const other: unknown = fastify.hasDecorator('db') ? fastify.db : undefined
-  if (!(other instanceof Database)) return
-  throw other.name === name ? new AlreadyRegisteredError(name) : new OneDatabaseError(name, other.name)
+  const db: unknown = fastify.hasDecorator('db') ? fastify.db : undefined
+  return db instanceof Database && db.host instanceof AppDatabases ? db.host : undefined
 }
 
 /** Request-scoped database sessions for MikroORM. See the README. */

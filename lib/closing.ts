@@ -1,6 +1,5 @@
+import type { Log } from './log.ts'
 import type { OpenScopes } from './open-scopes.ts'
-import type { Log } from './scope.ts'
-import type { Loans } from './transaction/loans.ts'
 import { within } from './within.ts'
 
 /**
@@ -9,20 +8,27 @@ import { within } from './within.ts'
  */
 const ROLLBACK_GRACE = 1_000
 
+export interface ClosingSettings {
+  /** How long scopes may go on, in milliseconds. */
+  readonly closeTimeout: number
+  readonly log: Log
+  /** Called when the time limit is over, before scopes are ended. */
+  readonly onOver: () => void
+  /** Takes back by force the connections that the scopes have. */
+  readonly discard: () => Promise<void>
+}
+
 /** How an application that closes parts with its scopes: they have a time limit, then they are rolled back. */
 export class Closing {
   readonly #scopes: OpenScopes
-  readonly #loans: Loans
+  readonly #discard: () => Promise<void>
   readonly #over = Promise.withResolvers<void>()
   readonly #timer: NodeJS.Timeout
 
-  /**
-   * Starts the time limit.
-   * @param onOver called when it is over, before scopes are ended
-   */
-  constructor (scopes: OpenScopes, loans: Loans, closeTimeout: number, log: Log, onOver: () => void) {
+  /** Starts the time limit. */
+  constructor (scopes: OpenScopes, { closeTimeout, log, onOver, discard }: ClosingSettings) {
     this.#scopes = scopes
-    this.#loans = loans
+    this.#discard = discard
     this.#timer = setTimeout(() => {
       onOver()
       if (scopes.size > 0) log.error({ closeTimeout, openScopes: scopes.kinds }, 'database scopes were still open when closeTimeout was over, and are rolled back')
@@ -37,6 +43,6 @@ export class Closing {
   }
 
   async #end (): Promise<void> {
-    if (!await within(ROLLBACK_GRACE, this.#scopes.end())) await this.#loans.discard()
+    if (!await within(ROLLBACK_GRACE, this.#scopes.end())) await this.#discard()
   }
 }

@@ -1,12 +1,11 @@
 import { EntityManager } from '@mikro-orm/core'
 import type { MikroORM } from '@mikro-orm/core'
-import { Closing } from './closing.ts'
 import { NoScopeError } from './errors.ts'
-import { OpenScopes } from './open-scopes.ts'
-import { forkOptions, runRules, transactionRules, type RunOptions, type Settings } from './options.ts'
+import type { Rules, RunOptions, Settings } from './options.ts'
 import { outsideTransactions } from './propagation.ts'
 import { currentScope, runInScope } from './registry.ts'
-import { Scope, type Log, type ScopeHost, type ScopeKind } from './scope.ts'
+import type { Scope, ScopeHost, ScopeKind } from './scope.ts'
+import type { SessionDatabase } from './session.ts'
 import { standIn } from './stand-in.ts'
 import { Loans } from './transaction/loans.ts'
 import type { PoolRules } from './transaction/rules.ts'
@@ -22,39 +21,62 @@ import type { PoolRules } from './transaction/rules.ts'
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- it is for users to fill
 export interface Databases {}
 
-/** The type of `request.db` and `db.session`: what `Databases` says, or else MikroORM's base class. */
-export type DatabaseSession = Databases extends { default: infer Session extends EntityManager } ? Session : EntityManager
+/** The type of the sessions of the database registered under a name: what `Databases` says, or else MikroORM's base class. */
+export type SessionOf<Name extends string> = Databases extends Record<Name, infer Session extends EntityManager> ? Session : EntityManager
+
+/** The type of `request.db` and `db.session`. */
+export type DatabaseSession = SessionOf<'default'>
 
 /** A unit of work outside any request, from `db.open()`. Rolled back at disposal unless it was committed. */
-export interface OpenScope extends AsyncDisposable {
-  readonly session: DatabaseSession
+export interface OpenScope<Session extends EntityManager = DatabaseSession> extends AsyncDisposable {
+  readonly session: Session
   /** Flushes and commits; the next statement begins a new transaction. */
   commit (): Promise<void>
   /** Rolls back and forgets every entity; the next statement begins a new transaction. */
   rollback (): Promise<void>
 }
 
-/** What `fastify.db` and the global `db` are: one registered database. */
-export class Database implements ScopeHost {
+/** What a database asks of the application that it is registered with. */
+export interface DatabaseHost extends ScopeHost {
+  readonly openScopes: number
+  use (name: string): Database
+  openScope (kind: ScopeKind, options: RunOptions): Scope
+}
+
+/** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
+export class Database<Session extends EntityManager = DatabaseSession> implements SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
   /** @internal How its scopes take connections. */
   readonly pool: PoolRules
-  readonly #settings: Settings
-  readonly #log: Log
-  readonly #scopes = new OpenScopes()
-  readonly #session: DatabaseSession
-  #closing: Closing | undefined
-  #isClosed = false
+  /** @internal What its scopes do unless a route says something else. */
+  readonly rules: Rules
+  /** @internal How long its scopes may go on when the application closes, in milliseconds. */
+  readonly closeTimeout: number
+  /** @internal The databases that it shares its scopes with. */
+  readonly host: DatabaseHost
+  readonly #session: Session
 
   /** @internal Made by the plugin. */
-  constructor (orm: MikroORM, settings: Settings, log: Log) {
-    this.name = settings.name
+  constructor (host: DatabaseHost, orm: MikroORM, { name, acquireTimeout, closeTimeout, rules }: Settings) {
+    this.host = host
+    this.name = name
     this.orm = orm
-    this.pool = { acquireTimeout: settings.acquireTimeout, loans: new Loans() }
-    this.#settings = settings
-    this.#log = log
-    this.#session = standIn(EntityManager.prototype, () => this.#scope().session) as DatabaseSession
+    this.pool = { acquireTimeout, loans: new Loans() }
+    this.rules = rules
+    this.closeTimeout = closeTimeout
+    this.#session = standIn(EntityManager.prototype, () => this.#scope().session(this)) as Session
+  }
+
+  /**
+   * The database that is registered under another name, with the same scopes.
+   * @throws FST_SCOPED_DB_UNKNOWN_DATABASE
+   *
+   * @example
+   * await db.use('analytics').session.insert(Visit, { path })
+   */
+  use<Name extends string> (name: Name | keyof Databases): Database<SessionOf<Name>> {
+    return this.host.use(name) as unknown as Database<SessionOf<Name>>
   }
 
   /**
@@ -65,26 +87,26 @@ export class Database implements ScopeHost {
    * const session = db.session
    * export const findUser = (id: number) => session.findOneOrFail(User, id)
    */
-  get session (): DatabaseSession {
+  get session (): Session {
     return this.#session
   }
 
-  /** How many scopes have something to clean up: requests with a session, and every `db.run()` and `db.open()`. */
+  /** How many scopes of the application have something to clean up: requests with a session, and every `db.run()` and `db.open()`. */
   get openScopes (): number {
-    return this.#scopes.size
+    return this.host.openScopes
   }
 
-  /** Whether the current scope has a session yet. Never makes one. */
+  /** Whether the current scope has a session of this database yet. Never makes one. */
   hasSession (): boolean {
-    return this.#scope().hasSession
+    return this.#scope().hasSession(this)
   }
 
-  /** Flushes and commits now; the next statement begins a new transaction. See {@link Scope.commit}. */
+  /** Flushes and commits the current scope now, in all its databases; the next statement begins a new transaction. See {@link Scope.commit}. */
   async commit (): Promise<void> {
     await this.#scope().commit()
   }
 
-  /** Rolls back now and forgets every entity; the next statement begins a new transaction. */
+  /** Rolls back the current scope now, in all its databases, and forgets every entity; the next statement begins a new transaction. */
   async rollback (): Promise<void> {
     await this.#scope().rollback()
   }
@@ -94,9 +116,9 @@ export class Database implements ScopeHost {
     this.#scope().setRollbackOnly()
   }
 
-  /** Drops the current session, rolling back what is open. The next use makes a new one. */
+  /** Drops the current session of this database, rolling back what is open. The next use makes a new one. */
   async remove (): Promise<void> {
-    await this.#scope().remove()
+    await this.#scope().remove(this)
   }
 
   /**
@@ -109,10 +131,10 @@ export class Database implements ScopeHost {
    *   session.create(Job, { done: true })
    * }, { commitOnTeardown: true })
    */
-  async run<T> (fn: (session: DatabaseSession) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    const scope = this.#openScope('db.run', options)
+  async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
+    const scope = this.host.openScope('db.run', options)
     try {
-      const result = await inScope(scope, () => fn(scope.session as DatabaseSession))
+      const result = await inScope(scope, () => fn(scope.session(this) as Session))
       await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
       return result
     } finally {
@@ -128,11 +150,12 @@ export class Database implements ScopeHost {
    * scope.session.create(Job, { done: true })
    * await scope.commit()
    */
-  open (options: RunOptions = {}): OpenScope {
-    const scope = this.#openScope('db.open', options)
+  open (options: RunOptions = {}): OpenScope<Session> {
+    const scope = this.host.openScope('db.open', options)
+    const session = () => scope.session(this) as Session
     return {
       get session () {
-        return scope.session as DatabaseSession
+        return session()
       },
       commit: () => scope.commit(),
       rollback: () => scope.rollback(),
@@ -142,47 +165,13 @@ export class Database implements ScopeHost {
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
-    return this.#isClosed
+    return this.host.isClosed
   }
 
-  /** @internal The application begins to close: from now on its scopes have a time limit. */
-  startClosing (): Closing {
-    this.#closing ??= new Closing(this.#scopes, this.pool.loans, this.#settings.closeTimeout, this.#log, () => { this.#isClosed = true })
-    return this.#closing
-  }
-
-  /** @internal Waits until no scope is left, or for `closeTimeout`, and lets none have a session from then on. */
-  async close (): Promise<void> {
-    await this.startClosing().wait()
-    this.#isClosed = true
-  }
-
-  /** @internal */
-  opened (scope: Scope): void {
-    this.#scopes.add(scope)
-  }
-
-  /** @internal */
-  closed (scope: Scope): void {
-    this.#scopes.delete(scope)
-  }
-
-  #openScope (kind: ScopeKind, options: RunOptions): Scope {
-    const rules = runRules(this.#settings.rules, options)
-    const scope = new Scope(this, {
-      kind,
-      log: this.#log,
-      transactionRules: () => transactionRules(rules, this.pool, false),
-      forkOptions: () => forkOptions(rules, undefined)
-    })
-    this.opened(scope)
-    return scope
-  }
-
-  /** The current scope, if it is of this database: one of another application is not ours to use. */
+  /** The current scope, if it is one of this application: another's is not ours to use. */
   #scope (): Scope {
     const scope = currentScope()
-    if (scope?.host !== this) throw new NoScopeError()
+    if (scope?.host !== this.host) throw new NoScopeError()
     return scope
   }
 }

@@ -1,36 +1,50 @@
 import { EntityManager } from '@mikro-orm/core'
+import type { AppDatabases } from './app-databases.ts'
 import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from './errors.ts'
 import { currentScope } from './registry.ts'
 import { standIn } from './stand-in.ts'
 
-/** Every database that is registered in this process, in however many applications. */
-const databases = new Set<Database>()
+/** The databases of every application in this process that has some. */
+const applications = new Set<AppDatabases>()
 
-export function addDatabase (database: Database): void {
-  databases.add(database)
+export function addApplication (databases: AppDatabases): void {
+  applications.add(databases)
 }
 
-export function removeDatabase (database: Database): void {
-  databases.delete(database)
+export function removeApplication (databases: AppDatabases): void {
+  applications.delete(databases)
 }
 
-/** The current scope's database, or else the only one. */
-function resolveDatabase (): Database {
+/** Those of the current scope's application, or else of the only one. */
+function resolveApplication (): AppDatabases {
   const scope = currentScope()
-  const all = [...databases]
-  const [database, ...others] = scope === undefined ? all : all.filter(database => database === scope.host)
-  if (database === undefined) throw new NotRegisteredError()
+  const all = [...applications]
+  const [application, ...others] = scope === undefined ? all : all.filter(application => application === scope.host)
+  if (application === undefined) throw new NotRegisteredError()
   if (others.length > 0) throw new AmbiguousError(all.length)
+  return application
+}
+
+/** What `db.use(name)` has given, by names that are registered: any other may come from a client, and be one of many. */
+const named = new Map<string, Database>()
+
+function use (name: string): Database {
+  const database = named.get(name) ?? databaseStandIn(() => resolveApplication().use(name))
+  if ([...applications].some(application => application.has(name))) named.set(name, database)
   return database
 }
 
-const session = standIn<object>(EntityManager.prototype, () => resolveDatabase().session) as DatabaseSession
+function databaseStandIn (resolve: () => Database): Database {
+  const session = standIn<object>(EntityManager.prototype, () => resolve().session) as DatabaseSession
+  return standIn<Database>({}, resolve, { session, use: use as Database['use'] })
+}
 
 /**
  * The registered {@link Database} as a global: inside a scope it is that scope's, so that several applications in one
- * process never mix; outside, it is the only one. It can be kept at module level, and so can `db.session`.
+ * process never mix; outside, it is that of the only one. It can be kept at module level, and so can `db.session` and
+ * `db.use(name)`.
  *
- * @throws FST_SCOPED_DB_NOT_REGISTERED, FST_SCOPED_DB_AMBIGUOUS when a member is used and none, or more than one, could be meant
+ * @throws FST_SCOPED_DB_NOT_REGISTERED, FST_SCOPED_DB_AMBIGUOUS when a member is used and no application, or more than one, could be meant
  */
-export const db: Database = standIn<Database>({}, resolveDatabase, { session })
+export const db: Database = databaseStandIn(() => resolveApplication().default)

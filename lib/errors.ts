@@ -20,11 +20,15 @@ export const ConfigFileError = createError<[file: string, problem: string]>(
 
 export const AlreadyRegisteredError = createError<[name: string]>(
   'FST_SCOPED_DB_ALREADY_REGISTERED',
-  'fastify-scoped-db: a database named "%s" is registered already. Register the plugin once, at the top of the application')
+  'fastify-scoped-db: a database named "%s" is registered already. Register each once, under a name of its own')
 
-export const OneDatabaseError = createError<[name: string, other: string]>(
-  'FST_SCOPED_DB_ONE_DATABASE',
-  'fastify-scoped-db: cannot register "%s" beside "%s": one application has one database for now')
+export const OrmInUseError = createError<[name: string, other: string]>(
+  'FST_SCOPED_DB_ORM_IN_USE',
+  'fastify-scoped-db: the MikroORM given for "%s" is that of "%s" already. Each database needs a MikroORM of its own')
+
+export const UnknownDatabaseError = createError<[name: string, known: string]>(
+  'FST_SCOPED_DB_UNKNOWN_DATABASE',
+  'fastify-scoped-db: no database named "%s" is registered, only: %s')
 
 export const NotRegisteredError = createError<[]>(
   'FST_SCOPED_DB_NOT_REGISTERED',
@@ -60,6 +64,10 @@ export const OpenStreamError = createError<[]>(
 export const CommitUnknownError = createError<[]>(
   'FST_SCOPED_DB_COMMIT_UNKNOWN',
   'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database')
+
+export const PartlyCommittedError = createError<[]>(
+  'FST_SCOPED_DB_PARTLY_COMMITTED',
+  'fastify-scoped-db: one database has refused its COMMIT after another had carried out its own, so this unit of work is in some of its databases and not in others')
 
 const AcquireTimeout = createError<[milliseconds: number]>(
   'FST_SCOPED_DB_ACQUIRE_TIMEOUT', 'fastify-scoped-db: no pooled connection became free within %s ms', 503)

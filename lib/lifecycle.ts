@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { Database } from './database.ts'
-import { routeRules, type Rules } from './options.ts'
+import type { AppDatabases } from './app-databases.ts'
 import { runInScope } from './registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
 import { RequestUnit } from './request-unit.ts'
+import { routeRules, type ScopeRules } from './scope-rules.ts'
 
 /** Where a request keeps its unit of work. */
 const UNIT = Symbol('fastify-scoped-db.unit')
@@ -21,7 +21,7 @@ interface ScopedConfig {
 }
 
 interface RouteRules {
-  readonly rules: Rules | false
+  readonly rules: ScopeRules | false
   /** Whether `onRoute` has seen the route, and added the hooks to it that must be the last. */
   readonly isSeen: boolean
 }
@@ -37,7 +37,7 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
  * all others, so they are added there; only where no route can be seen (404, or a route that was added before this plugin
  * was loaded) they stand with the plugin's own.
  */
-export function addLifecycle (fastify: FastifyInstance, database: Database, rules: Rules): void {
+export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases): void {
   fastify.decorateRequest(UNIT as unknown as string, null)
 
   fastify.addHook('onRoute', prepareRoute)
@@ -53,7 +53,7 @@ export function addLifecycle (fastify: FastifyInstance, database: Database, rule
   fastify.addHook('onResponse', finishScopeOfUnseenRoute)
 
   function prepareRoute (route: RouteOptions): void {
-    const own = routeRules(rules, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
+    const own = routeRules(databases.all, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
     route.config = { ...route.config, [RULES]: { rules: own, isSeen: true } } as NonNullable<typeof route.config>
     if (own === false) return
     route.onSend = [...listOf(route.onSend), completeScope]
@@ -67,7 +67,7 @@ export function addLifecycle (fastify: FastifyInstance, database: Database, rule
       runInScope(undefined, done)
       return
     }
-    const unit = new RequestUnit(database, rules, request, reply, isSeen)
+    const unit = new RequestUnit(databases, rules, request, reply, isSeen)
     keep(request, unit)
     unit.enter(done)
   }
@@ -75,7 +75,7 @@ export function addLifecycle (fastify: FastifyInstance, database: Database, rule
   /** Routes that were added before this plugin was loaded are checked with their first request. */
   function rulesOf (request: FastifyRequest): RouteRules {
     const config = request.routeOptions.config as ScopedConfig
-    config[RULES] ??= { rules: routeRules(rules, config.db, `${request.method} ${String(request.routeOptions.url)}`), isSeen: false }
+    config[RULES] ??= { rules: routeRules(databases.all, config.db, `${request.method} ${String(request.routeOptions.url)}`), isSeen: false }
     return config[RULES]
   }
 }

@@ -1,6 +1,6 @@
 import type { Scope, ScopeKind } from './scope.ts'
 
-/** The scopes of one database that have something to clean up. */
+/** The scopes of one application that have something to clean up. */
 export class OpenScopes {
   readonly #scopes = new Set<Scope>()
   #idle: PromiseWithResolvers<void> | undefined

@@ -2,8 +2,6 @@ import { FlushMode, IsolationLevel, MikroORM } from '@mikro-orm/core'
 import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { boolean, isPlainObject, oneOf, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
-import { InvalidOptionError } from './errors.ts'
-import type { PoolRules, TransactionRules } from './transaction/rules.ts'
 
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.
@@ -14,8 +12,8 @@ export type CommitRule = (request: FastifyRequest, reply: FastifyReply, error: E
 /** How MikroORM forks the session. What the scope itself decides is left out. */
 export type SessionOptions = Omit<ForkOptions, ReservedForkOption>
 
-/** What a route can say for itself, in `config.db`. */
-export interface RouteOptions {
+/** What is said of a database's scopes when it is registered, and can be said differently for one route. */
+export interface ScopeOptions {
   /** Commit what went well, roll back what did not. Default: `false`, plain MikroORM. */
   commitOnTeardown?: boolean | CommitRule | undefined
   /** Fork options of the session: flush mode, schema of a tenant, ... `request` is undefined in `db.run()`. */
@@ -30,10 +28,15 @@ export interface RouteOptions {
   cancelOnAbort?: boolean | undefined
 }
 
-export interface ScopedDbOptions extends RouteOptions {
+/** What a route can say for itself, in `config.db`: of every database, and in `use` of one, by its name. */
+export interface RouteOptions extends ScopeOptions {
+  use?: Record<string, ScopeOptions> | undefined
+}
+
+export interface ScopedDbOptions extends ScopeOptions {
   /** A MikroORM, which stays yours to close; or its options; or nothing, and MikroORM's config file is used. */
   orm?: MikroORM | Partial<MikroOrmOptions> | undefined
-  /** Name of the database. Default: `'default'`. */
+  /** Name of the database, for `db.use(name)`. Default: `'default'`. */
   name?: string | undefined
   /** How long to wait for a pooled connection, in milliseconds. Default: 10 000. */
   acquireTimeout?: number | undefined
@@ -41,14 +44,19 @@ export interface ScopedDbOptions extends RouteOptions {
   closeTimeout?: number | undefined
 }
 
-/** What `db.run()` and `db.open()` take. */
-export interface RunOptions extends Omit<RouteOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort'> {
+/** What `db.run()` and `db.open()` can say of one database. */
+export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort'> {
   commitOnTeardown?: boolean | undefined
   sessionOptions?: SessionOptions | undefined
 }
 
-/** Options with every default in its place. */
-export interface Rules extends RouteOptions {
+/** What `db.run()` and `db.open()` take: of every database, and in `use` of one, by its name. */
+export interface RunOptions extends RunScopeOptions {
+  use?: Record<string, RunScopeOptions> | undefined
+}
+
+/** Options of a database's scopes, with every default in its place. */
+export interface Rules extends ScopeOptions {
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
@@ -76,7 +84,7 @@ const FORK_CHECKS: Record<keyof SessionOptions, Check> = {
   cloneEventManager: boolean
 }
 
-const sessionOptions: Check = {
+export const sessionOptions: Check = {
   takes: `MikroORM fork options without ${RESERVED_FORK_OPTIONS.join(', ')}`,
   accepts: value => isPlainObject(value) && RESERVED_FORK_OPTIONS.every(option => !Object.hasOwn(value as object, option)),
   fields: FORK_CHECKS
@@ -87,7 +95,7 @@ const milliseconds: Check = {
   accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
 }
 
-const RUN_CHECKS: Record<keyof RunOptions, Check> = {
+const RUN_CHECKS: Record<keyof RunScopeOptions, Check> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
@@ -95,7 +103,7 @@ const RUN_CHECKS: Record<keyof RunOptions, Check> = {
   readOnly: boolean
 }
 
-const ROUTE_CHECKS: Record<keyof RouteOptions, Check> = {
+const SCOPE_CHECKS: Record<keyof ScopeOptions, Check> = {
   ...RUN_CHECKS,
   commitOnTeardown: orFunction(boolean, '(request, reply, error) => boolean'),
   sessionOptions: orFunction(sessionOptions, '(request) => fork options'),
@@ -107,7 +115,7 @@ export const ORM_TAKES = 'a MikroORM instance, or MikroORM options'
 const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
   orm: { takes: ORM_TAKES, accepts: value => value instanceof MikroORM || isPlainObject(value) },
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
-  ...ROUTE_CHECKS,
+  ...SCOPE_CHECKS,
   acquireTimeout: milliseconds,
   closeTimeout: milliseconds
 }
@@ -122,58 +130,24 @@ export function settingsOf (options: unknown): Settings {
   return { orm, name, acquireTimeout, closeTimeout, rules: { ...DEFAULT_RULES, ...rules } as Rules }
 }
 
-/**
- * Checks a route's `config.db` and merges it into the plugin's rules.
- * @returns `false` for a route without a scope
- */
-export function routeRules (rules: Rules, options: unknown, route: string): Rules | false {
-  if (options === undefined) return rules
-  if (options === false) return false
-  const whole = `config.db of ${route}`
-  return merge(rules, options, ROUTE_CHECKS, { whole, or: 'false', suffix: ` in ${whole}` })
+/** Checks a route's `config.db`, on an application with databases of these names. */
+export function readRouteOptions (options: unknown, names: string[], place: Place): RouteOptions {
+  return readOptions(options, withUse(SCOPE_CHECKS, names), place)
 }
 
-/** Checks the options of `db.run()` and `db.open()`, and merges them into the plugin's rules. */
-export function runRules (rules: Rules, options: RunOptions): Rules {
-  const whole = 'db.run() or db.open()'
-  return merge(rules, options, RUN_CHECKS, { whole, suffix: ` of ${whole}` })
+/** Checks the options of `db.run()` and `db.open()`. */
+export function readRunOptions (options: unknown, names: string[], place: Place): RunOptions {
+  return readOptions(options, withUse(RUN_CHECKS, names), place)
 }
 
-/** What the rules mean for the transaction of one scope. */
-export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolRules, isSafe: boolean): TransactionRules {
-  const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
-  const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
-  return {
-    mode: commitOnTeardown === false ? 'manual' : 'automatic',
-    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
-    isolationLevel: isolationLevel as IsolationLevel | undefined,
-    readOnly,
-    acquireTimeout,
-    loans
-  }
+/** Checks what a function given as `sessionOptions` gave. */
+export function readSessionOptions (options: unknown, place: Place): SessionOptions {
+  return readOptions({ sessionOptions: options }, RUN_CHECKS, place)['sessionOptions'] as SessionOptions
 }
 
-/** Fork options for one session. A function is checked each time, since what it gives is known only then. */
-export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): SessionOptions {
-  if (typeof given !== 'function') return given
-  const options: unknown = given(request)
-  const suffix = ' in what its function gave'
-  // Most likely a forgotten `return`.
-  if (options === undefined) throw new InvalidOptionError(`the option "sessionOptions"${suffix}`, sessionOptions.takes, 'undefined')
-  return readOptions({ sessionOptions: options }, RUN_CHECKS, { whole: 'sessionOptions', suffix })['sessionOptions'] as SessionOptions
+function withUse (checks: Record<string, Check>, names: string[]): Record<string, Check> {
+  const ofOne: Check = { ...plainObject, fields: checks }
+  return { ...checks, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
 }
 
 const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false }
-
-function merge (rules: Rules, options: unknown, checks: Record<string, Check>, place: Place): Rules {
-  const own = readOptions(options, checks, place) as RouteOptions
-  const merged = { ...rules, ...own } as Rules
-  if (merged.commitOnTeardown === false) refuseWithoutTransaction(own, place)
-  return merged
-}
-
-/** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
-function refuseWithoutTransaction ({ isolationLevel, begin = 'auto' }: RouteOptions, { suffix = '' }: Place): void {
-  const idle = isolationLevel !== undefined ? 'isolationLevel' : begin !== 'auto' ? 'begin' : undefined
-  if (idle !== undefined) throw new InvalidOptionError(`the option "${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')
-}

@@ -1,3 +1,4 @@
+import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { currentScope } from './registry.ts'
 
@@ -11,16 +12,35 @@ export function resolveToScopes (orm: MikroORM): void {
   if (resolved.has(orm)) return
   resolved.add(orm)
   const outside = orm.config.get('context')
-  orm.config.set('context', name => {
-    const scope = currentScope()
-    return scope?.host.orm === orm ? scope.session : outside(name)
-  })
+  orm.config.set('context', name => currentSession(orm) ?? outside(name))
+  passByOtherTransactions(orm)
   delegateToSession(orm.em)
+}
+
+function currentSession (orm: MikroORM): EntityManager | undefined {
+  const scope = currentScope()
+  const database = scope?.host.of(orm)
+  return database === undefined ? undefined : scope?.session(database)
+}
+
+/**
+ * Inside `em.transactional()` MikroORM takes its fork for that of every ORM of the same `contextName`, which is `'default'`
+ * for all that were given none.
+ */
+function passByOtherTransactions (orm: MikroORM): void {
+  const { em } = orm
+  const { getContext } = em
+  Object.defineProperty(em, 'getContext', {
+    value (validate?: boolean) {
+      const isOther = (TransactionContext.getEntityManager(em.name)?.config ?? em.config) !== em.config
+      return (isOther ? currentSession(orm)?.getContext() : undefined) ?? getContext.call(em, validate)
+    }
+  })
 }
 
 /**
  * Makes `orm.em` leave to the current session what sessions do in their own way. Everything else MikroORM resolves by
- * itself, through its `context` option.
+ * itself.
  */
 function delegateToSession (em: EntityManager): void {
   for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection'] as const) {

@@ -17,10 +17,11 @@ export interface ErrorState {
 
 /**
  * Commit or rollback? Rollback if the scope is doomed, an error was thrown or sent, or the status is 400 or above.
- * A function as `commitOnTeardown` replaces the rule, except for a doomed scope.
+ * A function as `commitOnTeardown` replaces the rule, except for a doomed scope. Where databases have different rules, all must
+ * say commit: a unit of work has one outcome.
  */
-export function decideOutcome (rule: boolean | CommitRule, state: ErrorState): Outcome {
-  return !state.isRollbackOnly && commits(rule, state) ? 'commit' : 'rollback'
+export function decideOutcome (rules: readonly (boolean | CommitRule)[], state: ErrorState): Outcome {
+  return !state.isRollbackOnly && [...new Set(rules)].every(rule => commits(rule, state)) ? 'commit' : 'rollback'
 }
 
 function commits (rule: boolean | CommitRule, state: ErrorState): boolean {

@@ -1,13 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { inScope, type Database } from './database.ts'
-import { forkOptions, transactionRules, type Rules } from './options.ts'
+import type { AppDatabases } from './app-databases.ts'
+import { inScope } from './database.ts'
+import type { Log } from './log.ts'
+import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
 import { currentScope } from './registry.ts'
 import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
-import { Scope, type Log, type ScopePurpose } from './scope.ts'
+import { Scope, type ScopePurpose } from './scope.ts'
+import { forkOptions, transactionRules, type ScopeRules } from './scope-rules.ts'
 import type { Outcome } from './scope-state.ts'
+import type { SessionDatabase } from './session.ts'
 import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
 import type { TransactionRules } from './transaction/rules.ts'
 
@@ -31,11 +35,12 @@ export class RequestUnit implements ScopePurpose {
   readonly scope: Scope
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean
-  readonly #database: Database
-  readonly #rules: Rules
+  readonly #databases: AppDatabases
+  readonly #rules: ScopeRules
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   #replyState: ReplyState = 'awaited'
+  #isWatched = false
   /** The first thing that was thrown or sent as an error. */
   #error: Error | undefined
   #failures = 0
@@ -43,29 +48,32 @@ export class RequestUnit implements ScopePurpose {
   /** What the handler returned, once it has. */
   #handled: unknown
 
-  constructor (database: Database, rules: Rules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
+  constructor (databases: AppDatabases, rules: ScopeRules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
     this.isSeen = isSeen
-    this.#database = database
+    this.#databases = databases
     this.#rules = rules
     this.#request = request
     this.#reply = reply
-    this.scope = new Scope(database, this)
+    this.scope = new Scope(databases, this)
   }
 
   get log (): Log {
     return this.#request.log
   }
 
-  transactionRules (): TransactionRules {
-    return transactionRules(this.#rules, this.#database.pool, SAFE_METHODS.has(this.#request.method))
+  transactionRules ({ name }: SessionDatabase): TransactionRules {
+    const database = this.#databases.use(name)
+    return transactionRules(this.#rules.of(database), database.pool, SAFE_METHODS.has(this.#request.method))
   }
 
-  forkOptions (): ForkOptions {
-    return forkOptions(this.#rules, this.#request)
+  forkOptions ({ name }: SessionDatabase): ForkOptions {
+    return forkOptions(this.#rules.of(this.#databases.use(name)), this.#request)
   }
 
   /** From now on there is something to clean up, so the connection is watched. */
   opened (): void {
+    if (this.#isWatched) return
+    this.#isWatched = true
     const { raw } = this.#reply
     if (isClosed(raw)) this.#onClose()
     else raw.once('close', () => this.#onClose())
@@ -90,7 +98,7 @@ export class RequestUnit implements ScopePurpose {
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.scope.hasSession) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
+    if (this.scope.isUsed) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
     else this.enter(next)
   }
 
@@ -144,8 +152,12 @@ export class RequestUnit implements ScopePurpose {
     return state === 'open' || (state === 'ended' && this.#replyState !== 'gone')
   }
 
+  get #rulesOfAll (): Rules[] {
+    return this.#databases.all.map(database => this.#rules.of(database))
+  }
+
   #outcome (statusCode: number): Outcome {
-    return decideOutcome(this.#rules.commitOnTeardown, {
+    return decideOutcome(this.#rulesOfAll.map(({ commitOnTeardown }) => commitOnTeardown), {
       request: this.#request,
       reply: this.#reply,
       statusCode,
@@ -219,7 +231,7 @@ export class RequestUnit implements ScopePurpose {
       return
     }
     this.#replyState = 'gone'
-    if (this.#rules.cancelOnAbort) void this.scope.cancel()
+    if (this.#rulesOfAll.some(({ cancelOnAbort }) => cancelOnAbort)) void this.scope.cancel()
     // Hijacked, or ended by hand: no onSend will come.
     else if (this.scope.state === 'open' && this.#reply.sent) void this.#conclude('rollback')
     else if (this.scope.state === 'open') this.#awaitHandler()

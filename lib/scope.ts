@@ -1,21 +1,19 @@
 import type { EntityManager, ForkOptions, MikroORM } from '@mikro-orm/core'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
+import type { Log } from './log.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
-import { openSession, type Session, type SessionOwner } from './session.ts'
-import type { Ready, TransactionRules } from './transaction/rules.ts'
-import { countUnflushed } from './unflushed.ts'
+import type { SessionOwner } from './scoped-entity-manager.ts'
+import { Session, type SessionDatabase } from './session.ts'
+import { Sessions, TEARDOWN_FAILED } from './sessions.ts'
+import type { Ready } from './transaction/prepared-commit.ts'
+import type { TransactionRules } from './transaction/rules.ts'
 
-/** Where a scope reports what nobody waits for. Fastify's loggers fit. */
-export interface Log {
-  warn (details: object, message: string): void
-  error (details: object, message: string): void
-}
-
-/** What a scope belongs to. */
+/** What a scope belongs to: the databases of one application. */
 export interface ScopeHost {
-  readonly orm: MikroORM
   /** Whether it takes no new sessions any more. */
   readonly isClosed: boolean
+  /** The database whose MikroORM this is, if it is one of these. */
+  of (orm: MikroORM): SessionDatabase | undefined
   /** The scope has something to clean up from now on. May be called more than once. */
   opened (scope: Scope): void
   closed (scope: Scope): void
@@ -24,27 +22,29 @@ export interface ScopeHost {
 /** What scopes are made for, in the plural of the log. */
 export type ScopeKind = 'requests' | 'db.run' | 'db.open'
 
-/** What a scope is made for. Asked when the session is first needed, so that a scope that needs none costs nothing. */
+/** What a scope is made for. Asked when a session is first needed, so that a scope that needs none costs nothing. */
 export interface ScopePurpose {
   readonly kind: ScopeKind
   readonly log: Log
-  transactionRules (): TransactionRules
-  forkOptions (): ForkOptions
-  /** The scope has a session now. */
+  transactionRules (database: SessionDatabase): TransactionRules
+  forkOptions (database: SessionDatabase): ForkOptions
+  /** The scope has a session more. */
   opened? (): void
   /** The scope is ended by force, because of `error`. */
   ended? (error: Error): void
 }
 
 /**
- * One unit of work: a request, or one `db.run()`. Holds at most one session, made on first use, and goes once through
- * the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
+ * One unit of work: a request, or one `db.run()`. Holds at most one session for each database, made on first use, and goes once
+ * through the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and
+ * `onResponse` never.
  */
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
   readonly #purpose: ScopePurpose
   #state: ScopeState = 'open'
-  #session: Session | undefined
+  /** None until the first session is made. */
+  #sessions: Sessions | undefined
   #isRollbackOnly = false
   #completion: Promise<void> | undefined
   #disposal: Promise<void> | undefined
@@ -62,10 +62,6 @@ export class Scope implements SessionOwner {
     return this.#state
   }
 
-  get hasSession (): boolean {
-    return this.#session !== undefined
-  }
-
   get isDisposed (): boolean {
     return this.#disposal !== undefined || this.#isOver
   }
@@ -78,41 +74,50 @@ export class Scope implements SessionOwner {
     return this.#isRollbackOnly
   }
 
+  /** Whether it has had a session, of whichever database. */
+  get isUsed (): boolean {
+    return this.#sessions !== undefined
+  }
+
+  hasSession (database: SessionDatabase): boolean {
+    return this.#sessions?.find(database) !== undefined
+  }
+
   /**
-   * The session, made now if there is none.
+   * The session of one database, made now if there is none.
    * @throws ScopeClosedError once closed
    */
-  get session (): EntityManager {
+  session (database: SessionDatabase): EntityManager {
     if (this.#isOver) throw scopeIs('closed')
-    return (this.#session ?? this.#open()).em
+    return this.#sessions?.find(database) ?? this.#open(database)
   }
 
-  /** Whether the unit of work is one transaction, or plain MikroORM. */
+  /** Whether there is a session that the scope commits, rather than plain MikroORM. */
   get isAutomatic (): boolean {
-    return this.#session?.transactions.isAutomatic === true
+    return this.#sessions?.isAutomatic === true
   }
 
-  /** Whether anything but plain reads has gone through the scope's transaction. */
+  /** Whether anything but plain reads has gone through the scope's transactions. */
   get hasWritten (): boolean {
-    return this.#session?.transactions.hasWritten === true
+    return this.#sessions?.hasWritten === true
   }
 
-  /** Writes what is pending, without committing it. */
+  /** Writes what is pending in the sessions that the scope commits. */
   async flush (): Promise<void> {
-    await this.#session?.em.flush()
+    await this.#sessions?.flush()
   }
 
   /**
    * Flushes and commits now; the next statement begins a new transaction.
    * @throws ScopeClosedError once the outcome is there, or the scope is over
    * @throws RollbackOnlyError when the scope is doomed
-   * @throws what the flush or the COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
    */
   async commit (): Promise<void> {
     this.#assertOpen()
-    if (this.#session === undefined) return
+    if (this.#sessions === undefined) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
-    await this.#commit(this.#session)
+    await this.#sessions.commit()
   }
 
   /**
@@ -121,8 +126,7 @@ export class Scope implements SessionOwner {
    */
   async rollback (): Promise<void> {
     this.#assertOpen()
-    if (this.#session === undefined) return
-    await this.#rollback(this.#session)
+    await this.#sessions?.rollback()
   }
 
   /** From now on the scope can only roll back. */
@@ -130,16 +134,14 @@ export class Scope implements SessionOwner {
     this.#isRollbackOnly = true
   }
 
-  /** Drops the session, rolling back what is open; the next use makes a new one. */
-  async remove (): Promise<void> {
-    const session = this.#session
-    this.#session = undefined
-    await session?.transactions.close()
+  /** Drops the session of one database, rolling back what is open; the next use makes a new one. */
+  async remove (database: SessionDatabase): Promise<void> {
+    await this.#sessions?.remove(database)
   }
 
   /**
    * Carries out the outcome, once: later calls give the first one's result. Without a session there is nothing to wait for.
-   * @param ready what a commit waits for after the flush, unless the session is used again
+   * @param ready what a commit waits for after the flush, unless a session is used again
    * @throws what stops the commit; the outcome is then a rollback
    * @throws ScopeClosedError, once, when a commit is asked of a scope that was ended by force
    */
@@ -149,36 +151,30 @@ export class Scope implements SessionOwner {
       if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
     } else if (this.#state === 'open') {
       this.#enter('completing')
-      if (this.#session === undefined) this.#enter(COMPLETED[outcome])
-      else this.#completion = this.#complete(this.#session, outcome, ready)
+      if (this.#sessions === undefined) this.#enter(COMPLETED[outcome])
+      else this.#completion = this.#complete(this.#sessions, outcome, ready)
     }
     return this.#completion
   }
 
   /**
-   * Closes the scope: rolls back what is open, gives the connection back, refuses every later use. Never throws.
+   * Closes the scope: rolls back what is open, gives the connections back, refuses every later use. Never throws.
    * Idempotent. Without a session there is nothing to wait for.
    */
   dispose (): Promise<void> | undefined {
-    if (this.#session !== undefined) this.#disposal ??= this.#dispose(this.#session)
+    if (this.#sessions !== undefined) this.#disposal ??= this.#dispose(this.#sessions)
     else if (this.#disposal === undefined) this.#close()
     return this.#disposal
   }
 
-  /** Takes an error that nobody waits for. */
-  report (err: unknown): void {
-    this.#purpose.log.error({ err }, 'teardown of a database scope failed')
-  }
-
-  /** Asks the server to stop the statements that run now, rolls back, and disposes of the scope. An outcome under way is left alone. */
+  /** Asks the servers to stop the statements that run now, rolls back, and disposes of the scope. An outcome under way is left alone. */
   async cancel (): Promise<void> {
     if (this.#state === 'open') {
-      const session = this.#session
       // Plain MikroORM has nothing that it would still commit.
       this.#enter(this.isAutomatic ? 'ended' : 'closed')
-      const rolledBack = session === undefined ? undefined : this.#abandon(session)
-      await this.#reported(session?.transactions.cancel())
-      await this.#reported(rolledBack)
+      const rolledBack = this.#sessions?.abandon()
+      await this.#sessions?.cancel()
+      await rolledBack
     }
     await this.dispose()
   }
@@ -190,59 +186,22 @@ export class Scope implements SessionOwner {
     await this.dispose()
   }
 
-  async #complete (session: Session, outcome: Outcome, ready?: Ready): Promise<void> {
+  async #complete (sessions: Sessions, outcome: Outcome, ready?: Ready): Promise<void> {
     try {
-      if (outcome === 'commit') await this.#commitAndSettle(session, ready)
-      else await this.#abandon(session)
+      if (outcome === 'commit') await sessions.commitAndSettle(ready)
+      else await sessions.abandon()
     } catch (error) {
-      await session.transactions.settle('rolled back')
+      await sessions.settle()
       this.#enter('rolled back')
       throw error
     }
     this.#enter(COMPLETED[outcome])
   }
 
-  /** Plain MikroORM goes on until it is disposed of: nothing is committed or refused on its behalf. */
-  async #commitAndSettle (session: Session, ready?: Ready): Promise<void> {
-    if (!session.transactions.isAutomatic) return
-    await this.#commit(session, ready, 'committed')
-    await session.transactions.settle('committed')
-  }
-
-  /** What is running may take long; nobody has to wait for it, since it cannot be committed any more. */
-  async #abandon ({ transactions }: Session): Promise<void> {
-    const { isBusy } = transactions
-    const settled = this.#reported(transactions.settle('rolled back'))
-    if (!isBusy) await settled
-  }
-
-  async #commit (session: Session, ready?: Ready, outcome?: string): Promise<void> {
-    const { em, transactions } = session
-    try {
-      if (transactions.isAutomatic) {
-        await em.flush()
-        await transactions.commit(ready, outcome)
-      } else if (em.isInTransaction()) await em.commit()
-      else await em.flush()
-    } catch (error) {
-      await this.#rollback(session)
-      throw error
-    }
-  }
-
-  async #rollback ({ em, transactions }: Session): Promise<void> {
-    if (transactions.isAutomatic) await transactions.rollback()
-    else if (em.isInTransaction()) await em.rollback()
-    em.clear()
-  }
-
-  async #dispose (session: Session): Promise<void> {
+  async #dispose (sessions: Sessions): Promise<void> {
     // Whoever asked for the outcome gets its error.
     await this.#completion?.catch(() => undefined)
-    if (!session.transactions.isAutomatic) this.#warnOfUnflushed(session.em)
-    const closed = this.#reported(session.transactions.close())
-    // Work that outlives the scope keeps it, through the asynchronous context, but not what the session has loaded.
-    this.#session = undefined
+    const closed = sessions.close()
     this.#leave()
     await closed
     this.host.closed(this)
@@ -258,32 +217,20 @@ export class Scope implements SessionOwner {
     if (this.#state !== 'ended') this.#enter('closed')
   }
 
-  #warnOfUnflushed (em: EntityManager): void {
-    try {
-      const unflushed = countUnflushed(em)
-      if (Object.keys(unflushed).length > 0) this.#purpose.log.warn({ unflushed }, 'unflushed changes were dropped at the end of their scope')
-    } catch (err) {
-      this.#purpose.log.warn({ err }, 'unflushed changes were dropped at the end of their scope, and could not be counted')
-    }
-  }
-
-  /** At teardown there is nobody to throw to. */
-  async #reported (work: Promise<void> | undefined): Promise<void> {
-    try {
-      await work
-    } catch (err) {
-      this.report(err)
-    }
-  }
-
-  #open (): Session {
+  #open (database: SessionDatabase): EntityManager {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
-    const session = openSession(this.host.orm, this.#purpose.forkOptions(), this.#purpose.transactionRules(), this)
-    this.#session = session
-    if (this.#state === 'rolled back' || (this.#state !== 'open' && session.transactions.isAutomatic)) void session.transactions.settle(this.#state)
+    const session = new Session(database, {
+      forkOptions: this.#purpose.forkOptions(database),
+      transactionRules: this.#purpose.transactionRules(database),
+      owner: this,
+      report: err => this.#purpose.log.error({ err }, TEARDOWN_FAILED)
+    })
+    this.#sessions ??= new Sessions(() => this.#purpose.log)
+    this.#sessions.add(session)
+    if (this.#state === 'rolled back' || (this.#state !== 'open' && session.isAutomatic)) void session.transactions.settle(this.#state)
     this.host.opened(this)
     this.#purpose.opened?.()
-    return session
+    return session.em
   }
 
   #assertOpen (): void {

@@ -1,203 +1,60 @@
-import { TransactionContext, TransactionPropagation, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, ForkOptions, MikroORM, Transaction, TransactionOptions } from '@mikro-orm/core'
-import { flushInTurn } from './flushes.ts'
-import { firstPropagation } from './propagation.ts'
+import type { EntityManager, ForkOptions, MikroORM } from '@mikro-orm/core'
+import { bindToScope, type SessionOwner } from './scoped-entity-manager.ts'
 import type { TransactionRules } from './transaction/rules.ts'
-import { Turns } from './transaction/turns.ts'
 import { openTransactions, type SessionTransactions } from './transaction/session-transactions.ts'
+import { countUnflushed } from './unflushed.ts'
 
-/** What a session asks of its scope. */
-export interface SessionOwner {
-  commit (): Promise<void>
-  rollback (): Promise<void>
-  /** Takes an error that nobody waits for. */
-  report (error: unknown): void
+/** What a session is of. */
+export interface SessionDatabase {
+  readonly name: string
+  readonly orm: MikroORM
 }
 
-/** What an EntityManager of a scope belongs to. */
-interface Binding {
+/** What a session needs to be made. */
+export interface SessionSettings {
+  readonly forkOptions: ForkOptions
+  readonly transactionRules: TransactionRules
   readonly owner: SessionOwner
-  readonly transactions: SessionTransactions
-  /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
-  isNesting: boolean
+  /** Takes an error that nobody waits for. */
+  readonly report: (error: unknown) => void
 }
 
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
-const NESTED = new WeakMap<EntityManager, Turns>()
-
-function turnsOf (em: EntityManager): Turns {
-  const turns = NESTED.get(em) ?? new Turns()
-  NESTED.set(em, turns)
-  return turns
-}
-
-const BINDING = Symbol('fastify-scoped-db.binding')
-const FINISH = Symbol('fastify-scoped-db.finish')
-const FLUSH = Symbol('fastify-scoped-db.flush')
-
-export interface Session {
+/** One database's part of a scope: its EntityManager, and what the statements of that run in. */
+export class Session {
+  readonly database: SessionDatabase
   readonly em: EntityManager
   readonly transactions: SessionTransactions
-}
 
-/**
- * Forks the ORM's EntityManager into a session: the driver's own EntityManager class, whose statements and transactions
- * belong to a scope. Neither the fork nor anything else here sends a statement.
- */
-export function openSession (orm: MikroORM, forkOptions: ForkOptions, rules: TransactionRules, owner: SessionOwner): Session {
-  const em: BoundEntityManager = orm.em.fork({ ...forkOptions, disableContextResolution: true })
-  // The class is changed afterwards because only a fork has the filters, schema and session context of the original.
-  Object.setPrototypeOf(em, scopedClass(em.constructor as EntityManagerClass).prototype)
-  const transactions = openTransactions(em, rules, error => owner.report(error))
-  if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
-  em[BINDING] = { owner, transactions, isNesting: false }
-  return { em, transactions }
-}
-
-type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
-type BoundEntityManager = EntityManager & { [BINDING]?: Binding }
-
-const classes = new WeakMap<EntityManagerClass, EntityManagerClass>()
-
-function scopedClass (Base: EntityManagerClass): EntityManagerClass {
-  let Scoped = classes.get(Base)
-  if (Scoped === undefined) {
-    Scoped = defineScopedClass(Base)
-    classes.set(Base, Scoped)
+  /** Sends no statement. */
+  constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: SessionSettings) {
+    this.database = database
+    this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
+    this.transactions = bindToScope(this.em, owner, em => openTransactions(em, transactionRules, report))
   }
-  return Scoped
-}
 
-function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  // Instances that are not bound to a scope - forks that the user made - behave as the base class does.
-  class ScopedEntityManager extends Base {
-    declare [BINDING]?: Binding
-
-    /** Every operation starts here: refuses it once the scope is closed, and finds the fork of the nested transaction that runs. */
-    override getContext (validate?: boolean): this {
-      const binding = this[BINDING]
-      if (binding === undefined) return super.getContext(validate)
-      binding.transactions.assertOpen()
-      const nested = TransactionContext.getEntityManager(this.name) as BoundEntityManager | undefined
-      return nested?.[BINDING] === binding ? nested as this : this
-    }
-
-    override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {
-      const connection = super.getConnection(type)
-      const binding = this[BINDING]
-      if (binding === undefined) return connection
-      binding.transactions.assertOpen()
-      return binding.transactions.guard(connection)
-    }
-
-    override fork (options?: ForkOptions): this {
-      const fork = super.fork(options)
-      if (this[BINDING]?.isNesting === true) fork[BINDING] = this[BINDING]
-      return fork
-    }
-
-    override isInTransaction (): boolean {
-      const context = super.getTransactionContext()
-      return context !== undefined && !isAutocommit(this[BINDING], context)
-    }
-
-    override async transactional<T> (use: (em: this) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
-      const binding = this[BINDING]
-      if (binding === undefined) return await super.transactional(use, options)
-      const em = this.getContext()
-      const propagation = options.propagation ?? TransactionPropagation.NESTED
-      if (!em.isInTransaction()) {
-        return await nesting(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
-      }
-      if (propagation !== TransactionPropagation.NESTED) return await nesting(binding, () => super.transactional(use, options))
-      const end = await turnsOf(em).take()
-      try {
-        // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
-        if (binding.transactions.isAutomatic) await em[FLUSH]()
-        return await nesting(binding, () => super.transactional(use, options))
-      } finally {
-        end()
-      }
-    }
-
-    override async flush (): Promise<void> {
-      const em = this.getContext()
-      const end = NESTED.has(em) ? await turnsOf(em).take() : undefined
-      try {
-        await this[FLUSH]()
-      } finally {
-        end?.()
-      }
-    }
-
-    async [FLUSH] (): Promise<void> {
-      try {
-        await flushInTurn(this.getContext(), () => super.flush())
-      } catch (error) {
-        // Part of it may be written, and MikroORM has forgotten the rest.
-        const binding = this[BINDING]
-        if (isOwn(binding, super.getTransactionContext())) binding.transactions.spoil(error)
-        throw error
-      }
-    }
-
-    /** MikroORM does this to suspend a transaction (`REQUIRES_NEW`): the session would then write outside any. */
-    override resetTransactionContext (): void {
-      const own = this[BINDING]?.transactions.context
-      if (own === undefined) super.resetTransactionContext()
-      else this.setTransactionContext(own)
-    }
-
-    override async begin (options: TransactionOptions = {}): Promise<void> {
-      const binding = this[BINDING]
-      if (isOwn(binding, super.getTransactionContext()) && binding.transactions.isAutomatic) await binding.transactions.begin()
-      else await super.begin(options)
-    }
-
-    override async commit (): Promise<void> {
-      await this[FINISH](owner => owner.commit(), () => super.commit())
-    }
-
-    override async rollback (): Promise<void> {
-      await this[FINISH](owner => owner.rollback(), async () => {
-        const context = super.getTransactionContext()
-        // A COMMIT that failed has rolled back, but MikroORM has it rolled back again.
-        if (context === undefined || this[BINDING]?.transactions.hasEnded(context) !== true) await super.rollback()
-      })
-    }
-
-    /** The scope's own transaction is finished by the scope, one that MikroORM has begun by MikroORM. */
-    async [FINISH] (own: (owner: SessionOwner) => Promise<void>, begun: () => Promise<void>): Promise<void> {
-      const binding = this[BINDING]
-      const context = super.getTransactionContext()
-      if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()
-      if (isOwn(binding, context)) {
-        await own(binding.owner)
-        return
-      }
-      await begun()
-      // MikroORM leaves no context, and would write outside any transaction from here on.
-      this.resetTransactionContext()
-    }
+  /** Whether the scope commits it. Otherwise it is plain MikroORM, whose `flush()` does. */
+  get isAutomatic (): boolean {
+    return this.transactions.isAutomatic
   }
-  return ScopedEntityManager
-}
 
-/** Whether no transaction of MikroORM's own has been begun. */
-function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
-  return binding !== undefined && context !== undefined && context === binding.transactions.context
-}
+  /** What the scope's own commit is to plain MikroORM. */
+  async commitByHand (): Promise<void> {
+    if (this.em.isInTransaction()) await this.em.commit()
+    else await this.em.flush()
+  }
 
-function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
-  return isOwn(binding, context) && !binding.transactions.isAutomatic
-}
+  /** Rolls back what has begun, and forgets every entity. */
+  async rollback (): Promise<void> {
+    if (this.isAutomatic) await this.transactions.rollback()
+    else if (this.em.isInTransaction()) await this.em.rollback()
+    this.em.clear()
+  }
 
-/** MikroORM forks before it first awaits. */
-function nesting<T> (binding: Binding, run: () => T): T {
-  binding.isNesting = true
-  try {
-    return run()
-  } finally {
-    binding.isNesting = false
+  /**
+   * The changes that end with it unwritten, counted by entity.
+   * @throws what MikroORM throws while it looks for them
+   */
+  unflushed (): Record<string, number> {
+    return this.isAutomatic ? {} : countUnflushed(this.em)
   }
 }

@@ -107,6 +107,19 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'cancel-on-abort' (t, { app }) {
     t.same((await app.inject('/slow')).json(), [])
   },
+  async databases (t, { app, orm }) {
+    t.equal((await post(app, '/users', ada)).statusCode, 200)
+    const visits = async () => await app.db.run(async () => await app.db.use('analytics').session.count('Visit' as never))
+    t.same([await emails(orm), await visits()], [['ada@example.com'], 1])
+    t.equal((await post(app, '/users', ada)).statusCode, 500)
+    t.same([await emails(orm), await visits()], [['ada@example.com'], 1], 'neither')
+  },
+  async 'database-rules' (t, { app }) {
+    t.equal((await app.inject('/report')).body, '0')
+  },
+  async use (t, { app }) {
+    t.equal((await app.inject('/total')).body, '0')
+  },
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },

@@ -75,15 +75,20 @@ async function routeRefusal (app: FastifyInstance, options: unknown, isNested: b
   return await promise
 }
 
-const isIdle = ({ commitOnTeardown = true, begin = 'auto', isolationLevel }: Options) => commitOnTeardown === false && (begin !== 'auto' || isolationLevel !== undefined)
+const speaksOfTransaction = ({ begin = 'auto', isolationLevel }: Options) => begin !== 'auto' || isolationLevel !== undefined
+
+function isIdle ({ use, ...all }: Options): boolean {
+  const { default: one = {} } = (use ?? {}) as { default?: Options }
+  return (one['commitOnTeardown'] ?? all['commitOnTeardown'] ?? true) === false && [all, one].some(speaksOfTransaction)
+}
 
 async function holds<T> (times: number, arbitrary: fc.Arbitrary<T>, property: (value: T) => Promise<void>): Promise<void> {
   await fc.assert(fc.asyncProperty(arbitrary, property), { numRuns: times })
 }
 
 void t.test('the options are those of lib/options.ts', async t => {
-  t.same(Object.keys(ROUTE).sort(), optionsOf('RouteOptions').sort())
-  t.same([...Object.keys(PLUGIN), 'orm'].sort(), [...optionsOf('RouteOptions'), ...optionsOf('ScopedDbOptions')].sort())
+  t.same(Object.keys(ROUTE).sort(), [...optionsOf('ScopeOptions'), ...optionsOf('RouteOptions')].sort())
+  t.same([...Object.keys(PLUGIN), 'orm'].sort(), [...optionsOf('ScopeOptions'), ...optionsOf('ScopedDbOptions')].sort())
 })
 
 void t.test('register() refuses what is wrong', async t => {

@@ -53,10 +53,6 @@ onEachDatabase('registering twice', {}, async (t, { database }) => {
   await app.register(scopedDb, { orm: database.options })
   await t.rejects(async () => await app.register(scopedDb, { orm: database.options }), { code: 'FST_SCOPED_DB_ALREADY_REGISTERED', message: /"default"/ })
   await app.close()
-  const other = Fastify()
-  await other.register(scopedDb, { orm: database.options })
-  await t.rejects(async () => await other.register(scopedDb, { orm: database.options, name: 'second' }), { code: 'FST_SCOPED_DB_ONE_DATABASE', message: /"second" beside "default"/ })
-  await other.close()
 })
 
 onEachDatabase('a route\'s config.db is checked when the route is added', {}, async (t, { app }) => {

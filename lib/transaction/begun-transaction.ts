@@ -52,13 +52,16 @@ export class BegunTransaction {
   }
 
   /**
-   * Calls `finish` between MikroORM's events, and writes to its query log, as its own transactions do. A subscriber can
-   * stop a commit by throwing before it, but neither take one back nor stop a rollback.
+   * Tells MikroORM's subscribers what is to come, as its own transactions do. A subscriber can stop a commit by throwing here,
+   * but not a rollback.
    */
-  async announced (how: Finish, finish: () => Promise<void>): Promise<void> {
+  async announce (how: Finish): Promise<void> {
     if (how === 'commit') await this.#tell(BEFORE[how])
     else await this.#report(BEFORE[how])
-    await finish()
+  }
+
+  /** Writes to MikroORM's query log, and tells its subscribers, what has been done. Nothing can be taken back any more. */
+  async announceDone (how: Finish): Promise<void> {
     const platform = this.#settings.connection.getPlatform()
     this.#log(how === 'commit' ? platform.getCommitTransactionSQL() : platform.getRollbackTransactionSQL())
     await this.#report(AFTER[how])

@@ -2,7 +2,8 @@ import type { Transaction } from '@mikro-orm/core'
 import type { ControlledTransaction, QueryExecutor } from 'kysely'
 import { databaseError } from '../database-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors.ts'
-import type { PoolRules, Ready } from './rules.ts'
+import type { PreparedCommit } from './prepared-commit.ts'
+import type { PoolRules } from './rules.ts'
 import { BegunTransaction, type BeginSettings, type Finish } from './begun-transaction.ts'
 import { Lender } from './connection.ts'
 import { createContext, type ContextTransaction } from './context.ts'
@@ -104,38 +105,55 @@ export class LazyTransaction implements ContextTransaction {
     await this.#attempt(() => run(kysely)).finally(leave)
   }
 
+  /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
+  async announceCommit (): Promise<void> {
+    await (await this.#current())?.announce('commit')
+  }
+
   /**
-   * Sends COMMIT, if BEGIN was sent.
-   * @param ready what to wait for before, unless a statement comes first: it is then run after the COMMIT
-   * @param outcome given, it is the last: from here on the transaction is settled, see `settle()`
-   * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself; it is then rolled back
+   * Takes the turn for a COMMIT: no statement gets through any more until the commit is left again.
+   * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself
    * @throws OpenStreamError when a query stream has the connection
-   * @throws what the database says when it refuses, or what `ready` throws; it is then rolled back
+   * @throws ScopeClosedError once it is settled or closed
    */
-  async commit (ready?: Ready, outcome?: string): Promise<void> {
-    await this.#announced('commit', () => this.finish('commit', ready, outcome))
+  async prepareCommit (): Promise<PreparedCommit> {
+    this.#assertCanCommit()
+    const end = await this.#turns.take()
+    if (this.#spoilt !== undefined) {
+      end()
+      throw rollbackOnly(this.#spoilt)
+    }
+    const begun = await this.#current()
+    return {
+      hasBegun: begun !== undefined,
+      contended: this.#turns.contended,
+      carryOut: async outcome => {
+        await this.#finish('commit')
+        // Before anybody else has the turn: what waits must not begin anew.
+        if (outcome !== undefined) this.#route = afterOutcome(outcome)
+      },
+      leave: end,
+      announceDone: async () => await begun?.announceDone('commit')
+    }
   }
 
   /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is discarded. */
   async rollback (): Promise<void> {
-    await this.#announced('rollback', () => this.finish('rollback'))
+    const begun = await this.#current()
+    await begun?.announce('rollback')
+    await this.finish('rollback')
+    await begun?.announceDone('rollback')
   }
 
   /** Sends COMMIT or ROLLBACK without MikroORM's events, for MikroORM to call, which sends its own. */
-  async finish (how: Finish, ready?: Ready, outcome?: string): Promise<void> {
-    if (how === 'rollback') await this.#streams.cut('inside')
-    else this.#assertCanCommit()
-    const end = await this.#turns.take()
-    try {
-      if (this.#begun !== undefined && ready !== undefined) await Promise.race([ready(), this.#turns.contended])
-      await this.#finish(how)
-      // Before anybody else has the turn: what waits must not begin anew.
-      if (outcome !== undefined) this.#route = afterOutcome(outcome)
-    } catch (error) {
-      await this.#finish('rollback')
-      throw error
-    } finally {
-      end()
+  async finish (how: Finish): Promise<void> {
+    if (how === 'commit') {
+      const commit = await this.prepareCommit()
+      await commit.carryOut().finally(commit.leave)
+    } else {
+      await this.#streams.cut('inside')
+      const end = await this.#turns.take()
+      await this.#finish('rollback').finally(end)
     }
   }
 
@@ -174,7 +192,7 @@ export class LazyTransaction implements ContextTransaction {
   /** Whoever waits for the turn now finds the new route. */
   async #shut (): Promise<void> {
     await this.#streams.cut('inside')
-    await this.#announced('rollback', () => this.finish('rollback'))
+    await this.rollback()
   }
 
   #where (sql: string): Place {
@@ -229,16 +247,14 @@ export class LazyTransaction implements ContextTransaction {
 
   async #finish (how: Finish): Promise<void> {
     const begun = await this.#current()
-    const spoilt = this.#spoilt
     try {
-      await begun?.finish(spoilt === undefined ? how : 'rollback')
+      await begun?.finish(how)
     } catch (error) {
       if (how === 'commit') throw databaseError(error)
     } finally {
       this.#spoilt = undefined
       this.#end()
     }
-    if (how === 'commit' && spoilt !== undefined) throw rollbackOnly(spoilt)
   }
 
   #end (): void {
@@ -252,12 +268,6 @@ export class LazyTransaction implements ContextTransaction {
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */
   async #current (): Promise<BegunTransaction | undefined> {
     return await this.#begun?.catch(() => undefined)
-  }
-
-  async #announced (how: Finish, finish: () => Promise<void>): Promise<void> {
-    const begun = await this.#current()
-    if (begun === undefined) await finish()
-    else await begun.announced(how, finish)
   }
 
   async #attempt<T> (run: () => Promise<T>): Promise<T> {

@@ -22,6 +22,3 @@ export interface TransactionRules extends BeginOptions, PoolRules {
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
 }
-
-/** What a COMMIT waits for. Asked only if there is something to commit. */
-export type Ready = () => Promise<unknown>

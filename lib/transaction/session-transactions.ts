@@ -1,10 +1,11 @@
 import type { Connection, EntityManager, Transaction } from '@mikro-orm/core'
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import { scopeIs } from '../errors.ts'
-import type { Ready, TransactionRules } from './rules.ts'
+import type { TransactionRules } from './rules.ts'
 import { isSqlConnection, type SqlConnection } from './connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from './lazy-transaction.ts'
+import type { PreparedCommit } from './prepared-commit.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type Route } from './routes.ts'
 
 /** What a session's statements run in. */
@@ -21,12 +22,10 @@ export interface SessionTransactions {
   assertOpen (): void
   /** Sends the BEGIN now. */
   begin (): Promise<void>
-  /**
-   * Commits what has begun; the next statement begins anew.
-   * @param ready what to wait for before; a statement that comes first ends the wait and runs after the COMMIT
-   * @param outcome given, it is the last commit, and only plain reads come after it
-   */
-  commit (ready?: Ready, outcome?: string): Promise<void>
+  /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
+  announceCommit (): Promise<void>
+  /** Makes ready to commit what has begun. After it the next statement begins anew. */
+  prepareCommit (): Promise<PreparedCommit>
   /** Rolls back what has begun; the next statement begins anew. */
   rollback (): Promise<void>
   /** Whether a transaction that MikroORM has begun is over, because its COMMIT failed. */
@@ -93,8 +92,12 @@ class SqlTransactions implements SessionTransactions {
     await this.#main.begin()
   }
 
-  async commit (ready?: Ready, outcome?: string): Promise<void> {
-    await this.#main.commit(ready, outcome)
+  async announceCommit (): Promise<void> {
+    await this.#main.announceCommit()
+  }
+
+  async prepareCommit (): Promise<PreparedCommit> {
+    return await this.#main.prepareCommit()
   }
 
   async rollback (): Promise<void> {
@@ -160,6 +163,14 @@ class SqlTransactions implements SessionTransactions {
   }
 }
 
+const NOTHING_TO_COMMIT: PreparedCommit = {
+  hasBegun: false,
+  contended: new Promise(() => {}),
+  async carryOut () {},
+  leave () {},
+  async announceDone () {}
+}
+
 /** Drivers without Kysely, MongoDB for one: writes go out with the flush, and there is nothing to roll back. */
 class NoTransactions implements SessionTransactions {
   readonly context = undefined
@@ -177,7 +188,12 @@ class NoTransactions implements SessionTransactions {
   }
 
   async begin (): Promise<void> {}
-  async commit (): Promise<void> {}
+  async announceCommit (): Promise<void> {}
+
+  async prepareCommit (): Promise<PreparedCommit> {
+    return NOTHING_TO_COMMIT
+  }
+
   async rollback (): Promise<void> {}
 
   hasEnded (): boolean {

@@ -24,10 +24,20 @@ export interface Stage {
   readonly logs: LogLine[]
   /** The labels that are committed, in alphabetical order. */
   labels (): Promise<string[]>
+  /** Registers one more database, of the same kind, under another name. */
+  addDatabase (name: string, options?: Omit<ScopedDbOptions, 'orm' | 'name'>): Promise<OtherDatabase>
   /** Starts the application on a real socket. */
   listen (): Promise<{ origin: string, port: number }>
   /** Asserts that nothing is left behind. Called at the end of every test as well. */
   assertClean (): Promise<void>
+}
+
+/** A database beside the one that the stage is for. */
+export interface OtherDatabase {
+  readonly database: TestDatabase
+  readonly orm: SqlORM
+  /** The labels that are committed in it, in alphabetical order. */
+  labels (): Promise<string[]>
 }
 
 export interface LogLine {
@@ -64,10 +74,13 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
   const logger = { level: 'info', stream: { write: (line: string) => { logs.push(JSON.parse(line) as LogLine) } } }
   const app = Fastify({ logger, ...options.fastify } as object) as FastifyInstance
   await app.register(scopedDb, { orm, ...options.plugin } as ScopedDbOptions)
+  const all = [{ database, orm }]
   t.teardown(async () => {
     await app.close()
-    await orm.close()
-    await database.drop()
+    for (const { database, orm } of all) {
+      await orm.close()
+      await database.drop()
+    }
   })
   return {
     kind,
@@ -75,25 +88,34 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
     orm,
     app,
     logs,
-    async labels () {
-      const items = await database.witness.em.fork().find(ItemSchema, {}, { orderBy: { label: 'asc' } })
-      return items.map(item => item.label)
+    labels: async () => await labelsIn(database),
+    async addDatabase (name, options) {
+      const database = await createDatabase(kind)
+      const orm = await database.connect()
+      all.push({ database, orm })
+      await app.register(scopedDb, { orm, name, ...options } as ScopedDbOptions)
+      return { database, orm, labels: async () => await labelsIn(database) }
     },
     async listen () {
       const origin = await app.listen({ port: 0, host: '127.0.0.1' })
       return { origin, port: Number(new URL(origin).port) }
     },
     async assertClean () {
-      t.same(await leftovers(app, orm, database), [], 'no scope, transaction or connection is left behind')
+      t.same(await leftovers(app, all), [], 'no scope, transaction or connection is left behind')
     }
   }
 }
 
+async function labelsIn ({ witness }: TestDatabase): Promise<string[]> {
+  const items = await witness.em.fork().find(ItemSchema, {}, { orderBy: { label: 'asc' } })
+  return items.map(item => item.label)
+}
+
 /** Teardown may end a little after the reply: what counts is that it ends. */
-async function leftovers (app: FastifyInstance, orm: SqlORM, database: TestDatabase): Promise<string[]> {
+async function leftovers (app: FastifyInstance, all: { database: TestDatabase, orm: SqlORM }[]): Promise<string[]> {
   let found: string[] = []
   for (let attempt = 0; attempt < 500; attempt++) {
-    found = await database.leftovers(orm)
+    found = (await Promise.all(all.map(({ database, orm }) => database.leftovers(orm)))).flat()
     if (app.db.openScopes > 0) found.push(`${app.db.openScopes} open scopes`)
     if (found.length === 0) break
     await sleep(10)

@@ -34,7 +34,7 @@ export const FORK: Oracles = {
 /** What a scope decides by itself. */
 export const RESERVED = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session']
 
-export const RUN: Oracles = {
+const RUN_SCOPE: Oracles = {
   commitOnTeardown: flag,
   // An object with anything in it that `anyValue` makes up holds something unknown.
   sessionOptions: { right: some(FORK), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 },
@@ -43,18 +43,26 @@ export const RUN: Oracles = {
   readOnly: flag
 }
 
-export const ROUTE: Oracles = {
-  ...RUN,
+const SCOPE: Oracles = {
+  ...RUN_SCOPE,
   commitOnTeardown: or(flag, () => true, function () { return false }, Object.freeze(function () { return true }), new Proxy(() => true, {})),
-  sessionOptions: or(RUN['sessionOptions'], () => ({}), () => Object.create(null) as object),
+  sessionOptions: or(RUN_SCOPE['sessionOptions'], () => ({}), () => Object.create(null) as object),
   cancelOnAbort: flag
 }
 
+export const RUN: Oracles = { ...RUN_SCOPE, use: ofDefault(RUN_SCOPE) }
+
+export const ROUTE: Oracles = { ...SCOPE, use: ofDefault(SCOPE) }
+
 /** Without `orm`. Options that are named Timeout are found by themselves. */
 export const PLUGIN: Oracles = {
-  ...ROUTE,
+  ...SCOPE,
   name: { right: fc.string({ minLength: 1 }), isRight: value => typeof value === 'string' && value.length > 0 },
   ...Object.fromEntries(optionsOf('ScopedDbOptions').filter(option => option.endsWith('Timeout')).map(option => [option, milliseconds]))
+}
+
+function ofDefault (oracles: Oracles): Oracle {
+  return { right: fc.record({ default: some(oracles) }, { requiredKeys: [] }), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 }
 }
 
 function or (oracle: Oracle | undefined, ...functions: unknown[]): Oracle {

@@ -1,13 +1,14 @@
+import type { EntityManager } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
 import type { FastifyRequest } from 'fastify'
 import scopedDb, { db } from 'fastify-scoped-db'
-import type { DatabaseSession, OpenScope } from 'fastify-scoped-db'
+import type { Database, DatabaseSession, OpenScope, SessionOf } from 'fastify-scoped-db'
 import { describe, expect, test } from 'tstyche'
 
 // An augmentation holds for the whole program, so this folder is a project of its own.
 declare module 'fastify-scoped-db' {
-  interface Databases { default: SqlEntityManager }
+  interface Databases { default: SqlEntityManager, analytics: SqlEntityManager & { isAnalytics: true } }
 }
 
 const app = Fastify()
@@ -38,5 +39,16 @@ describe('with an augmentation of Databases', () => {
 
   test('and whoever has db.open()', () => {
     expect(db.open().session).type.toBe<SqlEntityManager>()
+  })
+
+  test('each database has the type of its name', () => {
+    type Analytics = SqlEntityManager & { isAnalytics: true }
+    expect<SessionOf<'analytics'>>().type.toBe<Analytics>()
+    expect(db.use('analytics')).type.toBe<Database<Analytics>>()
+    expect(app.db.use('analytics').session).type.toBe<Analytics>()
+    expect(db.use('default').session).type.toBe<SqlEntityManager>()
+    expect(db.use('other').session).type.toBe<EntityManager>()
+    void db.use('analytics').run(session => { expect(session).type.toBe<Analytics>() })
+    expect(db.use('analytics').open().session).type.toBe<Analytics>()
   })
 })

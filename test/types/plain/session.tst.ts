@@ -42,6 +42,7 @@ describe('the database', () => {
     expect(app.db).type.toBe<Database>()
     expect(db.orm).type.toBe<MikroORM>()
     expect(db.name).type.toBe<string>()
+    expect(db.use('analytics')).type.toBe<Database>()
     expect(db.hasSession()).type.toBe<boolean>()
   })
 

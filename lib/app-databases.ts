@@ -1,0 +1,101 @@
+import type { MikroORM } from '@mikro-orm/core'
+import { Closing } from './closing.ts'
+import type { Database, DatabaseHost } from './database.ts'
+import { UnknownDatabaseError } from './errors.ts'
+import type { Log } from './log.ts'
+import { OpenScopes } from './open-scopes.ts'
+import type { RunOptions } from './options.ts'
+import { Scope, type ScopeHost, type ScopeKind } from './scope.ts'
+import { forkOptions, runRules, transactionRules } from './scope-rules.ts'
+
+/** The databases of one application, which share its scopes. */
+export class AppDatabases implements ScopeHost, DatabaseHost {
+  readonly #log: Log
+  readonly #databases = new Map<string, Database>()
+  readonly #scopes = new OpenScopes()
+  #closing: Closing | undefined
+  #isClosed = false
+
+  constructor (log: Log) {
+    this.#log = log
+  }
+
+  get all (): Database[] {
+    return [...this.#databases.values()]
+  }
+
+  /** What `db`, `fastify.db` and `request.db` are about: the one named `'default'`, or else the first. */
+  get default (): Database {
+    return (this.#databases.get('default') ?? this.all[0]) as Database
+  }
+
+  /**
+   * The database that is registered under `name`.
+   * @throws UnknownDatabaseError
+   */
+  use (name: string): Database {
+    const database = this.#databases.get(name)
+    if (database === undefined) throw new UnknownDatabaseError(name, [...this.#databases.keys()].join(', '))
+    return database
+  }
+
+  /** The database whose MikroORM this is, if it is one of these. */
+  of (orm: MikroORM): Database | undefined {
+    return this.all.find(database => database.orm === orm)
+  }
+
+  has (name: string): boolean {
+    return this.#databases.has(name)
+  }
+
+  add (database: Database): void {
+    this.#databases.set(database.name, database)
+  }
+
+  get openScopes (): number {
+    return this.#scopes.size
+  }
+
+  /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
+  get isClosed (): boolean {
+    return this.#isClosed
+  }
+
+  /** Opens a scope that is no request's. */
+  openScope (kind: ScopeKind, options: RunOptions): Scope {
+    const rules = runRules(this.all, options)
+    const scope = new Scope(this, {
+      kind,
+      log: this.#log,
+      transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
+      forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
+    })
+    this.opened(scope)
+    return scope
+  }
+
+  opened (scope: Scope): void {
+    this.#scopes.add(scope)
+  }
+
+  closed (scope: Scope): void {
+    this.#scopes.delete(scope)
+  }
+
+  /** The application begins to close: from now on its scopes have a time limit, the longest of those that were given. */
+  startClosing (): Closing {
+    this.#closing ??= new Closing(this.#scopes, {
+      closeTimeout: Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)),
+      log: this.#log,
+      onOver: () => { this.#isClosed = true },
+      discard: async () => { await Promise.all(this.all.map(({ pool }) => pool.loans.discard())) }
+    })
+    return this.#closing
+  }
+
+  /** Waits until no scope is left, or for `closeTimeout`, and lets none have a session from then on. */
+  async close (): Promise<void> {
+    await this.startClosing().wait()
+    this.#isClosed = true
+  }
+}

@@ -1,0 +1,81 @@
+import { CommitUnknownError, PartlyCommittedError } from './errors.ts'
+import type { Session } from './session.ts'
+import type { PreparedCommit, Ready } from './transaction/prepared-commit.ts'
+
+interface Part {
+  readonly name: string
+  readonly commit: PreparedCommit
+}
+
+/** What has become of a unit of work that was not committed as a whole: the names of its databases. */
+export interface CommitReport {
+  readonly committed: string[]
+  readonly notCommitted: string[]
+  readonly unknown: string[]
+}
+
+/**
+ * Commits the sessions of a scope. What can fail fails before the first COMMIT: all are flushed, subscribers are told, and none
+ * lets a statement through any more. Only what a database says to COMMIT itself is left then.
+ *
+ * It is the first half of what zope's `transaction` does in two phases (`tpc_vote`); for the second, databases would have to
+ * promise that they will commit, which XA could ask of them at the price of two more round trips each.
+ *
+ * @param ready what to wait for before the first COMMIT; a statement that comes first ends the wait and runs after the COMMIT
+ * @param outcome given, it is the last commit, and only plain reads come after it
+ * @throws PartlyCommittedError when a COMMIT has failed after an earlier one went through
+ * @throws what the flush, a subscriber, the first COMMIT, or `ready` throws. Whatever was thrown, the caller is to roll back
+ */
+export async function commitTogether (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
+  const automatic = sessions.filter(({ isAutomatic }) => isAutomatic)
+  for (const { em } of automatic) await em.flush()
+  for (const session of sessions) if (!session.isAutomatic) await session.commitByHand()
+  for (const { transactions } of automatic) await transactions.announceCommit()
+  const parts: Part[] = []
+  try {
+    for (const { database, transactions } of automatic) parts.push({ name: database.name, commit: await transactions.prepareCommit() })
+    await whenReady(parts, ready)
+    await carryOut(parts, outcome)
+  } finally {
+    for (const { commit } of parts) commit.leave()
+  }
+  for (const { commit } of parts) await commit.announceDone()
+}
+
+async function whenReady (parts: Part[], ready: Ready | undefined): Promise<void> {
+  const begun = parts.filter(hasBegun)
+  if (ready !== undefined && begun.length > 0) await Promise.race([ready(), ...begun.map(({ commit }) => commit.contended)])
+}
+
+async function carryOut (parts: Part[], outcome: string | undefined): Promise<void> {
+  for (const [n, { commit }] of parts.entries()) {
+    try {
+      await commit.carryOut(outcome)
+    } catch (error) {
+      throw failure(error, parts, n)
+    }
+  }
+}
+
+/** What to throw when the COMMIT of `parts[failed]` has failed with `error`. */
+function failure (error: unknown, parts: Part[], failed: number): unknown {
+  const names = (some: Part[]) => some.filter(hasBegun).map(({ name }) => name)
+  const isUnknown = error instanceof CommitUnknownError
+  const report: CommitReport = {
+    committed: names(parts.slice(0, failed)),
+    notCommitted: names(parts.slice(isUnknown ? failed + 1 : failed)),
+    unknown: isUnknown ? names(parts.slice(failed, failed + 1)) : []
+  }
+  if (report.committed.length > 0) return Object.assign(new PartlyCommittedError(), { report, cause: error })
+  return isUnknown ? Object.assign(error, { report }) : error
+}
+
+function hasBegun ({ commit }: Part): boolean {
+  return commit.hasBegun
+}
+
+/** What is known of a commit that failed, if it was not simply rolled back in all of several databases. */
+export function reportOf (error: unknown): CommitReport | undefined {
+  const { report } = error as { report?: CommitReport }
+  return report !== undefined && Object.values(report).flat().length > 1 ? report : undefined
+}

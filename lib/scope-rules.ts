@@ -1,0 +1,97 @@
+import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
+import type { FastifyRequest } from 'fastify'
+import type { Place } from './check.ts'
+import { InvalidOptionError } from './errors.ts'
+import { readRouteOptions, readRunOptions, readSessionOptions, sessionOptions, type RouteOptions, type Rules, type ScopeOptions } from './options.ts'
+import type { PoolRules, TransactionRules } from './transaction/rules.ts'
+
+/** A database, as far as its rules are concerned. */
+export interface RuledDatabase {
+  readonly name: string
+  /** What it was registered with. */
+  readonly rules: Rules
+  /** How its scopes take connections. */
+  readonly pool: PoolRules
+}
+
+/** The rules of a scope: what each database was registered with, overridden by what the route or the `db.run()` says for itself. */
+export class ScopeRules {
+  readonly #own: RouteOptions
+  readonly #merged = new Map<RuledDatabase, Rules>()
+
+  constructor (own: RouteOptions = {}) {
+    this.#own = own
+  }
+
+  of (database: RuledDatabase): Rules {
+    let rules = this.#merged.get(database)
+    if (rules === undefined) {
+      const { use, ...all } = this.#own
+      rules = { ...database.rules, ...all, ...use?.[database.name] } as Rules
+      this.#merged.set(database, rules)
+    }
+    return rules
+  }
+}
+
+/**
+ * Checks a route's `config.db`.
+ * @param databases those of the application
+ * @returns `false` for a route without a scope
+ */
+export function routeRules (databases: readonly RuledDatabase[], options: unknown, route: string): ScopeRules | false {
+  if (options === undefined) return new ScopeRules()
+  if (options === false) return false
+  const whole = `config.db of ${route}`
+  const place = { whole, or: 'false', suffix: ` in ${whole}` }
+  return checked(databases, readRouteOptions(options, namesOf(databases), place), place)
+}
+
+/** Checks the options of `db.run()` and `db.open()`. */
+export function runRules (databases: readonly RuledDatabase[], options: unknown): ScopeRules {
+  const whole = 'db.run() or db.open()'
+  const place = { whole, suffix: ` of ${whole}` }
+  return checked(databases, readRunOptions(options, namesOf(databases), place), place)
+}
+
+/** What the rules mean for the transaction of one session. */
+export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolRules, isSafe: boolean): TransactionRules {
+  const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
+  const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
+  return {
+    mode: commitOnTeardown === false ? 'manual' : 'automatic',
+    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
+    isolationLevel: isolationLevel as IsolationLevel | undefined,
+    readOnly,
+    acquireTimeout,
+    loans
+  }
+}
+
+/** Fork options for one session. A function is checked each time, since what it gives is known only then. */
+export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): ForkOptions {
+  if (typeof given !== 'function') return given
+  const options: unknown = given(request)
+  const suffix = ' in what its function gave'
+  // Most likely a forgotten `return`.
+  if (options === undefined) throw new InvalidOptionError(`the option "sessionOptions"${suffix}`, sessionOptions.takes, 'undefined')
+  return readSessionOptions(options, { whole: 'sessionOptions', suffix })
+}
+
+function namesOf (databases: readonly RuledDatabase[]): string[] {
+  return databases.map(({ name }) => name)
+}
+
+function checked (databases: readonly RuledDatabase[], own: RouteOptions, place: Place): ScopeRules {
+  const rules = new ScopeRules(own)
+  refuseIdle(own, '', databases, rules, place)
+  for (const database of databases) refuseIdle(own.use?.[database.name] ?? {}, `use.${database.name}.`, [database], rules, place)
+  return rules
+}
+
+/** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
+function refuseIdle ({ isolationLevel, begin = 'auto' }: ScopeOptions, prefix: string, databases: readonly RuledDatabase[], rules: ScopeRules, { suffix = '' }: Place): void {
+  if (databases.some(database => rules.of(database).commitOnTeardown !== false)) return
+  const idle = isolationLevel !== undefined ? 'isolationLevel' : begin !== 'auto' ? 'begin' : undefined
+  if (idle !== undefined) throw new InvalidOptionError(`the option "${prefix}${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')
+}

@@ -1,0 +1,211 @@
+import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
+import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { flushInTurn } from './flushes.ts'
+import { currentNesting, runNested, type Nesting } from './nesting.ts'
+import { firstPropagation } from './propagation.ts'
+import { Turns } from './transaction/turns.ts'
+import type { SessionTransactions } from './transaction/session-transactions.ts'
+
+/** Who finishes the transaction that all sessions of a scope share the fate of. */
+export interface SessionOwner {
+  commit (): Promise<void>
+  rollback (): Promise<void>
+}
+
+/** What an EntityManager of a scope belongs to. */
+interface Binding {
+  readonly owner: SessionOwner
+  readonly transactions: SessionTransactions
+  /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
+  nesting: Nesting | undefined
+}
+
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
+const NESTED = new WeakMap<EntityManager, Turns>()
+
+function turnsOf (em: EntityManager): Turns {
+  const turns = NESTED.get(em) ?? new Turns()
+  NESTED.set(em, turns)
+  return turns
+}
+
+const BINDING = Symbol('fastify-scoped-db.binding')
+const NESTING = Symbol('fastify-scoped-db.nesting')
+const FINISH = Symbol('fastify-scoped-db.finish')
+const FLUSH = Symbol('fastify-scoped-db.flush')
+
+/**
+ * Makes a fork of the ORM's EntityManager the one of a scope: still the driver's own EntityManager class, whose statements and
+ * transactions belong to the scope.
+ * @param open makes what its statements run in
+ */
+export function bindToScope (em: EntityManager, owner: SessionOwner, open: (em: EntityManager) => SessionTransactions): SessionTransactions {
+  const bound: BoundEntityManager = em
+  // The class is changed afterwards because only a fork has the filters, schema and session context of the original.
+  Object.setPrototypeOf(em, scopedClass(em.constructor as EntityManagerClass).prototype)
+  const transactions = open(em)
+  if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
+  bound[BINDING] = { owner, transactions, nesting: undefined }
+  return transactions
+}
+
+type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
+type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
+
+const classes = new WeakMap<EntityManagerClass, EntityManagerClass>()
+
+function scopedClass (Base: EntityManagerClass): EntityManagerClass {
+  let Scoped = classes.get(Base)
+  if (Scoped === undefined) {
+    Scoped = defineScopedClass(Base)
+    classes.set(Base, Scoped)
+  }
+  return Scoped
+}
+
+function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
+  // Instances that are not bound to a scope - forks that the user made - behave as the base class does.
+  class ScopedEntityManager extends Base {
+    declare [BINDING]?: Binding
+    declare [NESTING]?: Nesting
+
+    /** Every operation starts here: refuses it once the scope is closed, and finds the fork of the nested transaction that runs. */
+    override getContext (validate?: boolean): this {
+      const binding = this[BINDING]
+      if (binding === undefined) return super.getContext(validate)
+      binding.transactions.assertOpen()
+      return (currentNesting(binding)?.em ?? this) as this
+    }
+
+    override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {
+      const connection = super.getConnection(type)
+      const binding = this[BINDING]
+      if (binding === undefined) return connection
+      binding.transactions.assertOpen()
+      return binding.transactions.guard(connection)
+    }
+
+    override fork (options?: ForkOptions): this {
+      const fork = super.fork(options)
+      const binding = this[BINDING]
+      if (binding?.nesting !== undefined) {
+        fork[BINDING] = binding
+        fork[NESTING] = binding.nesting
+      }
+      return fork
+    }
+
+    /** MikroORM tells the fork of a nested transaction that it has begun: from now on the session is that fork. */
+    override setTransactionContext (context: Transaction): void {
+      const nesting = this[NESTING]
+      if (nesting !== undefined) nesting.em = this
+      super.setTransactionContext(context)
+    }
+
+    override isInTransaction (): boolean {
+      const context = super.getTransactionContext()
+      return context !== undefined && !isAutocommit(this[BINDING], context)
+    }
+
+    override async transactional<T> (use: (em: this) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+      const binding = this[BINDING]
+      if (binding === undefined) return await super.transactional(use, options)
+      const em = this.getContext()
+      const propagation = options.propagation ?? TransactionPropagation.NESTED
+      if (!em.isInTransaction()) {
+        return await nesting(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
+      }
+      if (propagation !== TransactionPropagation.NESTED) return await nesting(binding, () => super.transactional(use, options))
+      const end = await turnsOf(em).take()
+      try {
+        // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
+        if (binding.transactions.isAutomatic) await em[FLUSH]()
+        return await nesting(binding, () => super.transactional(use, options))
+      } finally {
+        end()
+      }
+    }
+
+    override async flush (): Promise<void> {
+      const em = this.getContext()
+      const end = NESTED.has(em) ? await turnsOf(em).take() : undefined
+      try {
+        await this[FLUSH]()
+      } finally {
+        end?.()
+      }
+    }
+
+    async [FLUSH] (): Promise<void> {
+      try {
+        await flushInTurn(this.getContext(), () => super.flush())
+      } catch (error) {
+        // Part of it may be written, and MikroORM has forgotten the rest.
+        const binding = this[BINDING]
+        if (isOwn(binding, super.getTransactionContext())) binding.transactions.spoil(error)
+        throw error
+      }
+    }
+
+    /** MikroORM does this to suspend a transaction (`REQUIRES_NEW`): the session would then write outside any. */
+    override resetTransactionContext (): void {
+      const own = this[BINDING]?.transactions.context
+      if (own === undefined) super.resetTransactionContext()
+      else this.setTransactionContext(own)
+    }
+
+    override async begin (options: TransactionOptions = {}): Promise<void> {
+      const binding = this[BINDING]
+      if (isOwn(binding, super.getTransactionContext()) && binding.transactions.isAutomatic) await binding.transactions.begin()
+      else await super.begin(options)
+    }
+
+    override async commit (): Promise<void> {
+      await this[FINISH](owner => owner.commit(), () => super.commit())
+    }
+
+    override async rollback (): Promise<void> {
+      await this[FINISH](owner => owner.rollback(), async () => {
+        const context = super.getTransactionContext()
+        // A COMMIT that failed has rolled back, but MikroORM has it rolled back again.
+        if (context === undefined || this[BINDING]?.transactions.hasEnded(context) !== true) await super.rollback()
+      })
+    }
+
+    /** The scope's own transaction is finished by the scope, one that MikroORM has begun by MikroORM. */
+    async [FINISH] (own: (owner: SessionOwner) => Promise<void>, begun: () => Promise<void>): Promise<void> {
+      const binding = this[BINDING]
+      const context = super.getTransactionContext()
+      if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()
+      if (isOwn(binding, context)) {
+        await own(binding.owner)
+        return
+      }
+      await begun()
+      // MikroORM leaves no context, and would write outside any transaction from here on.
+      this.resetTransactionContext()
+    }
+  }
+  return ScopedEntityManager
+}
+
+/** Whether no transaction of MikroORM's own has been begun. */
+function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
+  return binding !== undefined && context !== undefined && context === binding.transactions.context
+}
+
+function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
+  return isOwn(binding, context) && !binding.transactions.isAutomatic
+}
+
+/** MikroORM forks before it first awaits. */
+function nesting<T> (binding: Binding, run: () => T): T {
+  return runNested(binding, nesting => {
+    binding.nesting = nesting
+    try {
+      return run()
+    } finally {
+      binding.nesting = undefined
+    }
+  })
+}

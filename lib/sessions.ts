@@ -1,0 +1,143 @@
+import type { EntityManager } from '@mikro-orm/core'
+import { commitTogether, reportOf } from './commit.ts'
+import type { Log } from './log.ts'
+import type { Session, SessionDatabase } from './session.ts'
+import type { Ready } from './transaction/prepared-commit.ts'
+
+/** The sessions of one scope, at most one for each database. They share one outcome. */
+export class Sessions {
+  readonly #log: () => Log
+  #all: readonly Session[] = []
+
+  /** @param log where to report what nobody waits for */
+  constructor (log: () => Log) {
+    this.#log = log
+  }
+
+  /** The EntityManager of a database's session, if it has one. */
+  find (database: SessionDatabase): EntityManager | undefined {
+    return this.#find(database)?.em
+  }
+
+  add (session: Session): void {
+    this.#all = [...this.#all, session]
+  }
+
+  /** The ones that the scope commits. All others are plain MikroORM. */
+  get #automatic (): readonly Session[] {
+    return this.#all.filter(({ isAutomatic }) => isAutomatic)
+  }
+
+  /** Whether there is one that the scope commits. */
+  get isAutomatic (): boolean {
+    return this.#automatic.length > 0
+  }
+
+  /** Whether anything but plain reads has gone through their transactions. */
+  get hasWritten (): boolean {
+    return this.#all.some(({ transactions }) => transactions.hasWritten)
+  }
+
+  /** Writes what is pending in those that the scope commits. */
+  async flush (): Promise<void> {
+    for (const { em } of this.#automatic) await em.flush()
+  }
+
+  /**
+   * Flushes and commits all; the next statement begins a new transaction.
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   */
+  async commit (): Promise<void> {
+    await this.#commit(this.#all)
+  }
+
+  /**
+   * The last commit, after which only plain reads are served. Plain MikroORM goes on until it is closed: nothing is committed or
+   * refused on its behalf.
+   * @param ready what to wait for after the flush, unless one of them is used again
+   */
+  async commitAndSettle (ready?: Ready): Promise<void> {
+    const sessions = this.#automatic
+    await this.#commit(sessions, ready, 'committed')
+    for (const { transactions } of sessions) await transactions.settle('committed')
+  }
+
+  /** Rolls back what has begun, and forgets every entity. */
+  async rollback (): Promise<void> {
+    for (const session of this.#all) await session.rollback()
+  }
+
+  /** Rolls back all, and serves only plain reads from then on. */
+  async settle (): Promise<void> {
+    for (const { transactions } of this.#all) await transactions.settle('rolled back')
+  }
+
+  /** The same. What is running may take long; nobody has to wait for it, since it cannot be committed any more. */
+  async abandon (): Promise<void> {
+    await this.#onEach(async ({ transactions }) => {
+      const { isBusy } = transactions
+      const settled = this.#reported(transactions.settle('rolled back'))
+      if (!isBusy) await settled
+    })
+  }
+
+  /** Asks the servers to stop what runs now. */
+  async cancel (): Promise<void> {
+    await this.#onEach(({ transactions }) => transactions.cancel())
+  }
+
+  /** Drops one, rolling back what is open. */
+  async remove (database: SessionDatabase): Promise<void> {
+    const session = this.#find(database)
+    this.#all = this.#all.filter(other => other !== session)
+    await session?.transactions.close()
+  }
+
+  /** Drops all, rolling back what is open and refusing every later use. Never throws. */
+  async close (): Promise<void> {
+    for (const session of this.#all) this.#warnOfUnflushed(session)
+    const closed = this.#onEach(({ transactions }) => transactions.close())
+    // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
+    this.#all = []
+    await closed
+  }
+
+  async #commit (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
+    try {
+      await commitTogether(sessions, ready, outcome)
+    } catch (error) {
+      const report = reportOf(error)
+      if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
+      await this.rollback()
+      throw error
+    }
+  }
+
+  #warnOfUnflushed (session: Session): void {
+    try {
+      const unflushed = session.unflushed()
+      if (Object.keys(unflushed).length > 0) this.#log().warn({ unflushed }, 'unflushed changes were dropped at the end of their scope')
+    } catch (err) {
+      this.#log().warn({ err }, 'unflushed changes were dropped at the end of their scope, and could not be counted')
+    }
+  }
+
+  #find (database: SessionDatabase): Session | undefined {
+    return this.#all.find(session => session.database === database)
+  }
+
+  async #onEach (work: (session: Session) => Promise<void>): Promise<void> {
+    await Promise.all(this.#all.map(session => this.#reported(work(session))))
+  }
+
+  /** At teardown there is nobody to throw to. */
+  async #reported (work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (err) {
+      this.#log().error({ err }, TEARDOWN_FAILED)
+    }
+  }
+}
+
+export const TEARDOWN_FAILED = 'teardown of a database scope failed'
