@@ -1,11 +1,14 @@
 import type { MikroORM } from '@mikro-orm/core'
+import type { AfterWork } from './aftermath.ts'
+import { AfterWorks } from './after-works.ts'
 import { Closing } from './closing.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from './errors.ts'
 import type { Log } from './log.ts'
 import { OpenScopes } from './open-scopes.ts'
 import type { RunOptions } from './options.ts'
-import { Scope, type ScopeHost, type ScopeKind } from './scope.ts'
+import { Scope } from './scope.ts'
+import type { HostedScope, ScopeHost, ScopeKind } from './scope-purpose.ts'
 import { forkOptions, runRules, transactionRules } from './scope-rules.ts'
 
 /** The databases of one application, which share its scopes. */
@@ -13,6 +16,7 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
   readonly #log: Log
   readonly #databases = new Map<string, Database>()
   readonly #scopes = new OpenScopes()
+  readonly #afterWorks = new AfterWorks()
   #closing: Closing | undefined
   #isClosed = false
 
@@ -74,17 +78,21 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
     return scope
   }
 
-  opened (scope: Scope): void {
+  opened (scope: HostedScope): void {
     this.#scopes.add(scope)
   }
 
-  closed (scope: Scope): void {
+  closed (scope: HostedScope): void {
     this.#scopes.delete(scope)
+  }
+
+  after (works: readonly AfterWork[], log: Log): void {
+    this.#afterWorks.start(works, log)
   }
 
   /** The application begins to close: from now on its scopes have a time limit, the longest of those that were given. */
   startClosing (): Closing {
-    this.#closing ??= new Closing(this.#scopes, {
+    this.#closing ??= new Closing(this.#scopes, this.#afterWorks, {
       closeTimeout: Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)),
       log: this.#log,
       onOver: () => { this.#isClosed = true },

@@ -1,3 +1,4 @@
+import type { AfterWorks } from './after-works.ts'
 import type { Log } from './log.ts'
 import type { OpenScopes } from './open-scopes.ts'
 import { within } from './within.ts'
@@ -21,25 +22,36 @@ export interface ClosingSettings {
 /** How an application that closes parts with its scopes: they have a time limit, then they are rolled back. */
 export class Closing {
   readonly #scopes: OpenScopes
+  readonly #afterWorks: AfterWorks
   readonly #discard: () => Promise<void>
   readonly #over = Promise.withResolvers<void>()
   readonly #timer: NodeJS.Timeout
 
   /** Starts the time limit. */
-  constructor (scopes: OpenScopes, { closeTimeout, log, onOver, discard }: ClosingSettings) {
+  constructor (scopes: OpenScopes, afterWorks: AfterWorks, { closeTimeout, log, onOver, discard }: ClosingSettings) {
     this.#scopes = scopes
+    this.#afterWorks = afterWorks
     this.#discard = discard
     this.#timer = setTimeout(() => {
       onOver()
       if (scopes.size > 0) log.error({ closeTimeout, openScopes: scopes.kinds }, 'database scopes were still open when closeTimeout was over, and are rolled back')
+      if (afterWorks.size > 0) log.error({ closeTimeout, afterWorks: afterWorks.size }, 'work after the outcome of database scopes was still under way when closeTimeout was over')
       this.#over.resolve(this.#end())
     }, closeTimeout)
   }
 
-  /** Waits until no scope is left, or those that are left were ended. */
+  /** Waits until no scope is left, and no work after one, or those that are left were ended. */
   async wait (): Promise<void> {
-    await Promise.race([this.#scopes.idle(), this.#over.promise])
+    await Promise.race([this.#idle(), this.#over.promise])
     clearTimeout(this.#timer)
+  }
+
+  /** Each can start the other. */
+  async #idle (): Promise<void> {
+    while (this.#scopes.size + this.#afterWorks.size > 0) {
+      await this.#scopes.idle()
+      await this.#afterWorks.idle()
+    }
   }
 
   async #end (): Promise<void> {

@@ -1,11 +1,14 @@
 import { EntityManager } from '@mikro-orm/core'
 import type { MikroORM } from '@mikro-orm/core'
+import type { AfterWork } from './aftermath.ts'
 import { NoScopeError } from './errors.ts'
 import type { Rules, RunOptions, Settings } from './options.ts'
-import { outsideTransactions } from './propagation.ts'
-import { currentScope, runInScope } from './registry.ts'
-import type { Scope, ScopeHost, ScopeKind } from './scope.ts'
-import type { SessionDatabase } from './session.ts'
+import { inScope } from './propagation.ts'
+import { currentScope } from './registry.ts'
+import type { Scope } from './scope.ts'
+import type { ScopeHost, ScopeKind } from './scope-purpose.ts'
+import type { SessionDatabase } from './session-database.ts'
+import { Switchboard, type Listener, type Signals } from './signals.ts'
 import { standIn } from './stand-in.ts'
 import { Loans } from './transaction/loans.ts'
 import type { PoolRules } from './transaction/rules.ts'
@@ -55,6 +58,8 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
   readonly closeTimeout: number
   /** @internal The databases that it shares its scopes with. */
   readonly host: DatabaseHost
+  /** @internal Who wants to be told of its scopes. */
+  readonly switchboard = new Switchboard()
   readonly #session: Session
 
   /** @internal Made by the plugin. */
@@ -163,6 +168,34 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
     }
   }
 
+  /**
+   * Has `work` done once, after the current scope is committed: outside its transaction, without delaying the reply. Registered inside
+   * `em.transactional()`, it is dropped when that rolls back to its savepoint; when the scope rolls back, it is dropped too. What it
+   * throws goes to the log. Without `commitOnTeardown` it is done after the next commit by hand. As Django's `on_commit()`.
+   *
+   * @example
+   * db.afterCommit(async () => { await sendWelcome(user.email) })
+   */
+  afterCommit (work: AfterWork): void {
+    this.#scope().after('commit', this, work)
+  }
+
+  /** The same after a rollback: what is outside the database can be undone here. */
+  afterRollback (work: AfterWork): void {
+    this.#scope().after('rollback', this, work)
+  }
+
+  /**
+   * Tells `listener` of every scope of the application that has, or has had, a session of this database, opened from now on.
+   * @returns a function that ends it
+   *
+   * @example
+   * db.on('committed', ({ changes }) => { for (const user of changes.update) cache.delete(user) })
+   */
+  on<Name extends keyof Signals> (signal: Name, listener: Listener<Name>): () => void {
+    return this.switchboard.on(signal, listener)
+  }
+
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.host.isClosed
@@ -174,9 +207,4 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
     if (scope?.host !== this.host) throw new NoScopeError()
     return scope
   }
-}
-
-/** Runs `fn` in `scope`, unseen by transactions that enclose it. */
-export function inScope<T> (scope: Scope, fn: () => T): T {
-  return runInScope(scope, () => outsideTransactions(fn))
 }

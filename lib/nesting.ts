@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EntityManager } from '@mikro-orm/core'
+import { Aftermath } from './aftermath.ts'
 
 /**
  * An `em.transactional()` that runs. MikroORM knows the innermost one of its own (`TransactionContext`), whichever database it
@@ -8,6 +9,8 @@ import type { EntityManager } from '@mikro-orm/core'
 export interface Nesting {
   /** What the session and its forks have in common. */
   readonly binding: object
+  /** What waits for its end. */
+  readonly aftermath: Aftermath
   readonly outer: Nesting | undefined
   /** The fork that MikroORM has made for it, once its transaction has begun. One that is joined has none. */
   em: EntityManager | undefined
@@ -24,6 +27,6 @@ export function currentNesting (binding: object): Nesting | undefined {
 
 /** Runs `fn`, and all that it starts, inside a new one. */
 export function runNested<T> (binding: object, fn: (nesting: Nesting) => T): T {
-  const nesting: Nesting = { binding, outer: storage.getStore(), em: undefined }
+  const nesting: Nesting = { binding, aftermath: new Aftermath(), outer: storage.getStore(), em: undefined }
   return storage.run(nesting, fn, nesting)
 }

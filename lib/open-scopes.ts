@@ -1,8 +1,8 @@
-import type { Scope, ScopeKind } from './scope.ts'
+import type { HostedScope } from './scope-purpose.ts'
 
 /** The scopes of one application that have something to clean up. */
 export class OpenScopes {
-  readonly #scopes = new Set<Scope>()
+  readonly #scopes = new Set<HostedScope>()
   #idle: PromiseWithResolvers<void> | undefined
 
   get size (): number {
@@ -10,19 +10,22 @@ export class OpenScopes {
   }
 
   /** How many there are of each kind. */
-  get kinds (): Record<ScopeKind, number> {
-    const kinds: Record<ScopeKind, number> = { requests: 0, 'db.run': 0, 'db.open': 0 }
+  get kinds (): Record<string, number> {
+    const kinds = { request: 0, 'db.run': 0, 'db.open': 0 }
     for (const { kind } of this.#scopes) kinds[kind]++
-    return kinds
+    const { request: requests, ...others } = kinds
+    return { requests, ...others }
   }
 
-  add (scope: Scope): void {
+  add (scope: HostedScope): void {
     this.#scopes.add(scope)
   }
 
-  delete (scope: Scope): void {
+  delete (scope: HostedScope): void {
     this.#scopes.delete(scope)
-    if (this.#scopes.size === 0) this.#idle?.resolve()
+    if (this.#scopes.size > 0) return
+    this.#idle?.resolve()
+    this.#idle = undefined
   }
 
   /** Waits until there is none. */

@@ -1,5 +1,7 @@
 import { TransactionContext, TransactionPropagation, TransactionStateError } from '@mikro-orm/core'
 import type { EntityManager, TransactionOptions } from '@mikro-orm/core'
+import { runInScope } from './registry.ts'
+import type { Scope } from './scope.ts'
 
 /** With autocommit MikroORM sees a context but there is no transaction: what each propagation means when there is none. */
 export function firstPropagation (propagation: NonNullable<TransactionOptions['propagation']>): NonNullable<TransactionOptions['propagation']> {
@@ -18,9 +20,13 @@ export function firstPropagation (propagation: NonNullable<TransactionOptions['p
 }
 
 /**
- * Runs `fn` where no `em.transactional()` of an enclosing scope is seen: a scope inside it is a unit of work of its own.
+ * Runs `fn` in `scope`, or outside any, unseen by every `em.transactional()` of an enclosing scope: it is a unit of work of its own.
  */
-export function outsideTransactions<T> (fn: () => T): T {
+export function inScope<T> (scope: Scope | undefined, fn: () => T): T {
+  return runInScope(scope, () => outsideTransactions(fn))
+}
+
+function outsideTransactions<T> (fn: () => T): T {
   return TransactionContext.currentTransactionContext() === undefined ? fn() : TransactionContext.create(NOBODY, fn)
 }
 

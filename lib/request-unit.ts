@@ -2,16 +2,17 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
-import { inScope } from './database.ts'
 import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
+import { inScope } from './propagation.ts'
 import { currentScope } from './registry.ts'
 import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
-import { Scope, type ScopePurpose } from './scope.ts'
+import { Scope } from './scope.ts'
+import type { ScopePurpose } from './scope-purpose.ts'
 import { forkOptions, transactionRules, type ScopeRules } from './scope-rules.ts'
 import type { Outcome } from './scope-state.ts'
-import type { SessionDatabase } from './session.ts'
+import type { SessionDatabase } from './session-database.ts'
 import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
 import type { TransactionRules } from './transaction/rules.ts'
 
@@ -31,13 +32,13 @@ type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
 
 /** A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. */
 export class RequestUnit implements ScopePurpose {
-  readonly kind = 'requests'
+  readonly kind = 'request'
   readonly scope: Scope
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean
   readonly #databases: AppDatabases
   readonly #rules: ScopeRules
-  readonly #request: FastifyRequest
+  readonly request: FastifyRequest
   readonly #reply: FastifyReply
   #replyState: ReplyState = 'awaited'
   #isWatched = false
@@ -52,22 +53,22 @@ export class RequestUnit implements ScopePurpose {
     this.isSeen = isSeen
     this.#databases = databases
     this.#rules = rules
-    this.#request = request
+    this.request = request
     this.#reply = reply
     this.scope = new Scope(databases, this)
   }
 
   get log (): Log {
-    return this.#request.log
+    return this.request.log
   }
 
   transactionRules ({ name }: SessionDatabase): TransactionRules {
     const database = this.#databases.use(name)
-    return transactionRules(this.#rules.of(database), database.pool, SAFE_METHODS.has(this.#request.method))
+    return transactionRules(this.#rules.of(database), database.pool, SAFE_METHODS.has(this.request.method))
   }
 
   forkOptions ({ name }: SessionDatabase): ForkOptions {
-    return forkOptions(this.#rules.of(this.#databases.use(name)), this.#request)
+    return forkOptions(this.#rules.of(this.#databases.use(name)), this.request)
   }
 
   /** From now on there is something to clean up, so the connection is watched. */
@@ -158,7 +159,7 @@ export class RequestUnit implements ScopePurpose {
 
   #outcome (statusCode: number): Outcome {
     return decideOutcome(this.#rulesOfAll.map(({ commitOnTeardown }) => commitOnTeardown), {
-      request: this.#request,
+      request: this.request,
       reply: this.#reply,
       statusCode,
       error: this.#error,
@@ -243,7 +244,7 @@ export class RequestUnit implements ScopePurpose {
    * Fastify does not send any more. Fastify has stopped its timer, but a handler's time is still limited.
    */
   #awaitHandler (): void {
-    const { handlerTimeout } = this.#request.routeOptions
+    const { handlerTimeout } = this.request.routeOptions
     if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#conclude('rollback') }, handlerTimeout)
     if (!(this.#handled instanceof Promise)) return
     // Fastify's own reaction to the handler's end comes first.

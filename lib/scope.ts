@@ -1,38 +1,15 @@
-import type { EntityManager, ForkOptions, MikroORM } from '@mikro-orm/core'
+import type { EntityManager } from '@mikro-orm/core'
+import { Aftermath, type AfterWork } from './aftermath.ts'
+import { isOutcomeKnown } from './commit.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
-import type { Log } from './log.ts'
+import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
 import type { SessionOwner } from './scoped-entity-manager.ts'
-import { Session, type SessionDatabase } from './session.ts'
+import type { SessionDatabase } from './session-database.ts'
+import { Session } from './session.ts'
 import { Sessions, TEARDOWN_FAILED } from './sessions.ts'
+import type { ScopeAbout } from './signals.ts'
 import type { Ready } from './transaction/prepared-commit.ts'
-import type { TransactionRules } from './transaction/rules.ts'
-
-/** What a scope belongs to: the databases of one application. */
-export interface ScopeHost {
-  /** Whether it takes no new sessions any more. */
-  readonly isClosed: boolean
-  /** The database whose MikroORM this is, if it is one of these. */
-  of (orm: MikroORM): SessionDatabase | undefined
-  /** The scope has something to clean up from now on. May be called more than once. */
-  opened (scope: Scope): void
-  closed (scope: Scope): void
-}
-
-/** What scopes are made for, in the plural of the log. */
-export type ScopeKind = 'requests' | 'db.run' | 'db.open'
-
-/** What a scope is made for. Asked when a session is first needed, so that a scope that needs none costs nothing. */
-export interface ScopePurpose {
-  readonly kind: ScopeKind
-  readonly log: Log
-  transactionRules (database: SessionDatabase): TransactionRules
-  forkOptions (database: SessionDatabase): ForkOptions
-  /** The scope has a session more. */
-  opened? (): void
-  /** The scope is ended by force, because of `error`. */
-  ended? (error: Error): void
-}
 
 /**
  * One unit of work: a request, or one `db.run()`. Holds at most one session for each database, made on first use, and goes once
@@ -45,6 +22,8 @@ export class Scope implements SessionOwner {
   #state: ScopeState = 'open'
   /** None until the first session is made. */
   #sessions: Sessions | undefined
+  /** None until something waits for the outcome. */
+  #aftermath: Aftermath | undefined
   #isRollbackOnly = false
   #completion: Promise<void> | undefined
   #disposal: Promise<void> | undefined
@@ -89,7 +68,7 @@ export class Scope implements SessionOwner {
    */
   session (database: SessionDatabase): EntityManager {
     if (this.#isOver) throw scopeIs('closed')
-    return this.#sessions?.find(database) ?? this.#open(database)
+    return (this.#sessions?.find(database) ?? this.#open(database)).em
   }
 
   /** Whether there is a session that the scope commits, rather than plain MikroORM. */
@@ -115,9 +94,9 @@ export class Scope implements SessionOwner {
    */
   async commit (): Promise<void> {
     this.#assertOpen()
-    if (this.#sessions === undefined) return
+    if (this.#isUntouched) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
-    await this.#sessions.commit()
+    await this.#settled('commit', this.#sessions?.commit())
   }
 
   /**
@@ -126,7 +105,7 @@ export class Scope implements SessionOwner {
    */
   async rollback (): Promise<void> {
     this.#assertOpen()
-    await this.#sessions?.rollback()
+    await this.#settled('rollback', this.#sessions?.rollback())
   }
 
   /** From now on the scope can only roll back. */
@@ -137,6 +116,29 @@ export class Scope implements SessionOwner {
   /** Drops the session of one database, rolling back what is open; the next use makes a new one. */
   async remove (database: SessionDatabase): Promise<void> {
     await this.#sessions?.remove(database)
+    this.#settle('rollback', other => other === database)
+  }
+
+  /**
+   * Has `work` done after the outcome, or after the transaction inside the scope that the database's session is in now.
+   * @throws ScopeClosedError once the outcome is there, or the scope is over
+   */
+  after (outcome: Outcome, database: SessionDatabase, work: AfterWork): void {
+    this.#assertOpen()
+    const aftermath = this.#sessions?.find(database)?.aftermath ?? this.aftermath
+    aftermath.add({ outcome, database, work })
+    this.#isInUse()
+  }
+
+  /** What waits for the outcome. */
+  get aftermath (): Aftermath {
+    this.#aftermath ??= new Aftermath()
+    return this.#aftermath
+  }
+
+  /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
+  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void {
+    if (!aftermath.isEmpty) this.host.after(aftermath.settle(outcome, this.#about, other => other === database), this.#purpose.log)
   }
 
   /**
@@ -151,8 +153,10 @@ export class Scope implements SessionOwner {
       if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
     } else if (this.#state === 'open') {
       this.#enter('completing')
-      if (this.#sessions === undefined) this.#enter(COMPLETED[outcome])
-      else this.#completion = this.#complete(this.#sessions, outcome, ready)
+      if (this.#sessions === undefined) {
+        this.#enter(COMPLETED[outcome])
+        this.#settle(outcome, database => this.#commits(database))
+      } else this.#completion = this.#complete(this.#sessions, outcome, ready)
     }
     return this.#completion
   }
@@ -188,8 +192,7 @@ export class Scope implements SessionOwner {
 
   async #complete (sessions: Sessions, outcome: Outcome, ready?: Ready): Promise<void> {
     try {
-      if (outcome === 'commit') await sessions.commitAndSettle(ready)
-      else await sessions.abandon()
+      await this.#settled(outcome, outcome === 'commit' ? sessions.commitAndSettle(ready) : sessions.abandon(), database => this.#commits(database))
     } catch (error) {
       await sessions.settle()
       this.#enter('rolled back')
@@ -212,12 +215,54 @@ export class Scope implements SessionOwner {
     this.host.closed(this)
   }
 
-  /** What was ended by force stays so until somebody was told. */
+  /** What was ended by force stays so until somebody was told. What has waited in vain was not committed. */
   #leave (): void {
     if (this.#state !== 'ended') this.#enter('closed')
+    this.#settle('rollback')
   }
 
-  #open (database: SessionDatabase): EntityManager {
+  /** Waits for an outcome to be carried out, and starts what waits for it. */
+  async #settled (outcome: Outcome, work: Promise<void> | undefined, isMeant?: (database: SessionDatabase) => boolean): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (isOutcomeKnown(error)) this.#settle('rollback')
+      else this.#drop(error)
+      throw error
+    }
+    this.#settle(outcome, isMeant)
+  }
+
+  /** Whether the outcome of the scope is that of a database. Plain MikroORM waits for a commit by hand. */
+  #commits (database: SessionDatabase): boolean {
+    return this.#sessions?.find(database)?.isAutomatic ?? this.#purpose.transactionRules(database).mode === 'automatic'
+  }
+
+  #settle (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
+    if (this.#aftermath !== undefined) this.host.after(this.#aftermath.settle(outcome, this.#about, isMeant), this.#purpose.log)
+  }
+
+  #drop (err: unknown): void {
+    const dropped = this.#aftermath?.drop() ?? 0
+    if (dropped > 0) this.#purpose.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
+  }
+
+  get #about (): ScopeAbout {
+    const { kind, request } = this.#purpose
+    return { kind, request }
+  }
+
+  /** Whether there is nothing to commit. */
+  get #isUntouched (): boolean {
+    return this.#sessions === undefined && this.#aftermath === undefined
+  }
+
+  #isInUse (): void {
+    this.host.opened(this)
+    this.#purpose.opened?.()
+  }
+
+  #open (database: SessionDatabase): Session {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const session = new Session(database, {
       forkOptions: this.#purpose.forkOptions(database),
@@ -225,12 +270,11 @@ export class Scope implements SessionOwner {
       owner: this,
       report: err => this.#purpose.log.error({ err }, TEARDOWN_FAILED)
     })
-    this.#sessions ??= new Sessions(() => this.#purpose.log)
+    this.#sessions ??= new Sessions(this.#about, () => this.#purpose.log)
     this.#sessions.add(session)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && session.isAutomatic)) void session.transactions.settle(this.#state)
-    this.host.opened(this)
-    this.#purpose.opened?.()
-    return session.em
+    this.#isInUse()
+    return session
   }
 
   #assertOpen (): void {

@@ -1,19 +1,27 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { Aftermath } from './aftermath.ts'
 import { flushInTurn } from './flushes.ts'
 import { currentNesting, runNested, type Nesting } from './nesting.ts'
 import { firstPropagation } from './propagation.ts'
+import type { Outcome } from './scope-state.ts'
+import type { SessionDatabase } from './session-database.ts'
 import { Turns } from './transaction/turns.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
 
-/** Who finishes the transaction that all sessions of a scope share the fate of. */
+/** Who finishes the transactions that all sessions of a scope share the fate of. */
 export interface SessionOwner {
+  /** What waits for their outcome. */
+  readonly aftermath: Aftermath
   commit (): Promise<void>
   rollback (): Promise<void>
+  /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `aftermath`. */
+  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void
 }
 
 /** What an EntityManager of a scope belongs to. */
 interface Binding {
+  readonly database: SessionDatabase
   readonly owner: SessionOwner
   readonly transactions: SessionTransactions
   /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
@@ -33,20 +41,36 @@ const BINDING = Symbol('fastify-scoped-db.binding')
 const NESTING = Symbol('fastify-scoped-db.nesting')
 const FINISH = Symbol('fastify-scoped-db.finish')
 const FLUSH = Symbol('fastify-scoped-db.flush')
+const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
  * Makes a fork of the ORM's EntityManager the one of a scope: still the driver's own EntityManager class, whose statements and
  * transactions belong to the scope.
- * @param open makes what its statements run in
  */
-export function bindToScope (em: EntityManager, owner: SessionOwner, open: (em: EntityManager) => SessionTransactions): SessionTransactions {
+export function bindToScope (em: EntityManager, database: SessionDatabase, owner: SessionOwner, transactions: SessionTransactions): void {
   const bound: BoundEntityManager = em
   // The class is changed afterwards because only a fork has the filters, schema and session context of the original.
   Object.setPrototypeOf(em, scopedClass(em.constructor as EntityManagerClass).prototype)
-  const transactions = open(em)
   if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
-  bound[BINDING] = { owner, transactions, nesting: undefined }
-  return transactions
+  bound[BINDING] = { database, owner, transactions, nesting: undefined }
+}
+
+/** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
+export function aftermathOf (session: EntityManager): Aftermath {
+  return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
+}
+
+function waitingFor (binding: Binding): Aftermath {
+  return currentNesting(binding)?.aftermath ?? binding.owner.aftermath
+}
+
+/** Remembers what the flushes of sessions have changed. It can be registered any number of times. */
+export const changeRecorder: EventSubscriber = {
+  async afterFlush ({ em, uow }) {
+    const binding = (em as BoundEntityManager)[BINDING]
+    const changeSets = uow.getChangeSets()
+    if (binding !== undefined && changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
+  }
 }
 
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
@@ -113,14 +137,14 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       const propagation = options.propagation ?? TransactionPropagation.NESTED
       if (!em.isInTransaction()) {
-        return await nesting(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
+        return await alone(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
       }
-      if (propagation !== TransactionPropagation.NESTED) return await nesting(binding, () => super.transactional(use, options))
+      if (propagation !== TransactionPropagation.NESTED) return await alone(binding, () => super.transactional(use, options))
       const end = await turnsOf(em).take()
       try {
         // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
         if (binding.transactions.isAutomatic) await em[FLUSH]()
-        return await nesting(binding, () => super.transactional(use, options))
+        return await inSavepoint(binding, () => super.transactional(use, options))
       } finally {
         end()
       }
@@ -134,6 +158,14 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       } finally {
         end?.()
       }
+      if (!em.isInTransaction()) this[ENDED]('commit')
+    }
+
+    /** In plain MikroORM the outcome is there with each flush, and with the end of each transaction begun by hand. */
+    [ENDED] (outcome: Outcome): void {
+      const binding = this[BINDING]
+      if (binding === undefined || binding.transactions.isAutomatic || currentNesting(binding) !== undefined) return
+      binding.owner.ended(binding.database, binding.owner.aftermath, outcome)
     }
 
     async [FLUSH] (): Promise<void> {
@@ -161,11 +193,11 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override async commit (): Promise<void> {
-      await this[FINISH](owner => owner.commit(), () => super.commit())
+      await this[FINISH]('commit', () => super.commit())
     }
 
     override async rollback (): Promise<void> {
-      await this[FINISH](owner => owner.rollback(), async () => {
+      await this[FINISH]('rollback', async () => {
         const context = super.getTransactionContext()
         // A COMMIT that failed has rolled back, but MikroORM has it rolled back again.
         if (context === undefined || this[BINDING]?.transactions.hasEnded(context) !== true) await super.rollback()
@@ -173,17 +205,18 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     /** The scope's own transaction is finished by the scope, one that MikroORM has begun by MikroORM. */
-    async [FINISH] (own: (owner: SessionOwner) => Promise<void>, begun: () => Promise<void>): Promise<void> {
+    async [FINISH] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
       if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()
       if (isOwn(binding, context)) {
-        await own(binding.owner)
+        await binding.owner[outcome]()
         return
       }
       await begun()
       // MikroORM leaves no context, and would write outside any transaction from here on.
       this.resetTransactionContext()
+      this[ENDED](outcome)
     }
   }
   return ScopedEntityManager
@@ -198,14 +231,36 @@ function isAutocommit (binding: Binding | undefined, context: Transaction | unde
   return isOwn(binding, context) && !binding.transactions.isAutomatic
 }
 
-/** MikroORM forks before it first awaits. */
-function nesting<T> (binding: Binding, run: () => T): T {
-  return runNested(binding, nesting => {
-    binding.nesting = nesting
+/** Runs what begins a transaction of its own, if any: what waits for the end of that waits for no other. */
+async function alone<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
+  return await nesting(binding, run, (aftermath, outcome) => binding.owner.ended(binding.database, aftermath, outcome))
+}
+
+/** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
+async function inSavepoint<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
+  const outer = waitingFor(binding)
+  return await nesting(binding, run, (aftermath, outcome) => { if (outcome === 'commit') outer.absorb(aftermath) })
+}
+
+async function nesting<T> (binding: Binding, run: () => Promise<T>, ended: (aftermath: Aftermath, outcome: Outcome) => void): Promise<T> {
+  return await runNested(binding, async nesting => {
     try {
-      return run()
-    } finally {
-      binding.nesting = undefined
+      const result = await forking(binding, nesting, run)
+      ended(nesting.aftermath, 'commit')
+      return result
+    } catch (error) {
+      ended(nesting.aftermath, 'rollback')
+      throw error
     }
   })
+}
+
+/** MikroORM forks before it first awaits. */
+function forking<T> (binding: Binding, nesting: Nesting, run: () => T): T {
+  binding.nesting = nesting
+  try {
+    return run()
+  } finally {
+    binding.nesting = undefined
+  }
 }

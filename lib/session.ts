@@ -1,14 +1,10 @@
-import type { EntityManager, ForkOptions, MikroORM } from '@mikro-orm/core'
-import { bindToScope, type SessionOwner } from './scoped-entity-manager.ts'
+import type { EntityManager, ForkOptions } from '@mikro-orm/core'
+import type { Aftermath } from './aftermath.ts'
+import { aftermathOf, bindToScope, changeRecorder, type SessionOwner } from './scoped-entity-manager.ts'
+import type { SessionDatabase } from './session-database.ts'
 import type { TransactionRules } from './transaction/rules.ts'
 import { openTransactions, type SessionTransactions } from './transaction/session-transactions.ts'
 import { countUnflushed } from './unflushed.ts'
-
-/** What a session is of. */
-export interface SessionDatabase {
-  readonly name: string
-  readonly orm: MikroORM
-}
 
 /** What a session needs to be made. */
 export interface SessionSettings {
@@ -29,12 +25,19 @@ export class Session {
   constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: SessionSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
-    this.transactions = bindToScope(this.em, owner, em => openTransactions(em, transactionRules, report))
+    if (database.switchboard.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
+    this.transactions = openTransactions(this.em, transactionRules, report)
+    bindToScope(this.em, database, owner, this.transactions)
   }
 
   /** Whether the scope commits it. Otherwise it is plain MikroORM, whose `flush()` does. */
   get isAutomatic (): boolean {
     return this.transactions.isAutomatic
+  }
+
+  /** What waits for the end of the transaction that it is in now. */
+  get aftermath (): Aftermath {
+    return aftermathOf(this.em)
   }
 
   /** What the scope's own commit is to plain MikroORM. */

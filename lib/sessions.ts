@@ -1,26 +1,33 @@
-import type { EntityManager } from '@mikro-orm/core'
 import { commitTogether, reportOf } from './commit.ts'
 import type { Log } from './log.ts'
-import type { Session, SessionDatabase } from './session.ts'
+import type { SessionDatabase } from './session-database.ts'
+import type { Session } from './session.ts'
+import type { ScopeAbout } from './signals.ts'
 import type { Ready } from './transaction/prepared-commit.ts'
 
 /** The sessions of one scope, at most one for each database. They share one outcome. */
 export class Sessions {
+  readonly #about: ScopeAbout
   readonly #log: () => Log
   #all: readonly Session[] = []
 
-  /** @param log where to report what nobody waits for */
-  constructor (log: () => Log) {
+  /**
+   * @param about what the scope is for
+   * @param log where to report what nobody waits for
+   */
+  constructor (about: ScopeAbout, log: () => Log) {
+    this.#about = about
     this.#log = log
   }
 
-  /** The EntityManager of a database's session, if it has one. */
-  find (database: SessionDatabase): EntityManager | undefined {
-    return this.#find(database)?.em
+  /** The session of a database, if it has one. */
+  find (database: SessionDatabase): Session | undefined {
+    return this.#all.find(session => session.database === database)
   }
 
   add (session: Session): void {
     this.#all = [...this.#all, session]
+    this.#tell('opened', session)
   }
 
   /** The ones that the scope commits. All others are plain MikroORM. */
@@ -88,18 +95,22 @@ export class Sessions {
 
   /** Drops one, rolling back what is open. */
   async remove (database: SessionDatabase): Promise<void> {
-    const session = this.#find(database)
+    const session = this.find(database)
+    if (session === undefined) return
     this.#all = this.#all.filter(other => other !== session)
-    await session?.transactions.close()
+    await session.transactions.close()
+    this.#tell('closed', session)
   }
 
   /** Drops all, rolling back what is open and refusing every later use. Never throws. */
   async close (): Promise<void> {
-    for (const session of this.#all) this.#warnOfUnflushed(session)
+    const sessions = this.#all
+    for (const session of sessions) this.#warnOfUnflushed(session)
     const closed = this.#onEach(({ transactions }) => transactions.close())
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#all = []
     await closed
+    for (const session of sessions) this.#tell('closed', session)
   }
 
   async #commit (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
@@ -122,8 +133,11 @@ export class Sessions {
     }
   }
 
-  #find (database: SessionDatabase): Session | undefined {
-    return this.#all.find(session => session.database === database)
+  /** Listeners are told at once, but none of them is waited for, or can do any harm. */
+  #tell (signal: 'opened' | 'closed', { database: { name, switchboard }, em }: Session): void {
+    for (const tell of switchboard.telling(signal, () => ({ database: name, ...this.#about, session: em }))) {
+      void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
+    }
   }
 
   async #onEach (work: (session: Session) => Promise<void>): Promise<void> {
@@ -131,13 +145,15 @@ export class Sessions {
   }
 
   /** At teardown there is nobody to throw to. */
-  async #reported (work: Promise<void>): Promise<void> {
+  async #reported (work: Promise<void>, failure = TEARDOWN_FAILED): Promise<void> {
     try {
       await work
     } catch (err) {
-      this.#log().error({ err }, TEARDOWN_FAILED)
+      this.#log().error({ err }, failure)
     }
   }
 }
+
+const LISTENER_FAILED = 'a listener to the sessions of a database failed'
 
 export const TEARDOWN_FAILED = 'teardown of a database scope failed'

@@ -120,6 +120,16 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async use (t, { app }) {
     t.equal((await app.inject('/total')).body, '0')
   },
+  async 'after-commit' (t, { app, sent, removed }) {
+    for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)
+    await app.close()
+    t.same([sent, removed], [['welcome, ada@example.com'], ['picture of ada@example.com']])
+  },
+  async signals (t, { app, audit }) {
+    for (const status of [200, 500]) t.equal((await post(app, '/users', ada)).statusCode, status)
+    await app.close()
+    t.same(audit, ['POST wrote Ada'])
+  },
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },

@@ -63,7 +63,7 @@ void t.test('every public member of Database is in docs/api.md', async t => {
   const [, body = ''] = /export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/database.ts')) ?? []
   const withoutInternals = body.replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')
   const members = unique(withoutInternals, /^ {2}(?:readonly |async |get )*(\w+)(?:<[^(]*>)? ?[:(]/gm)
-  t.same(members, ['commit', 'hasSession', 'isClosed', 'name', 'open', 'openScopes', 'orm', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
+  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'hasSession', 'isClosed', 'name', 'on', 'open', 'openScopes', 'orm', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
   t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
 })
 

@@ -1,0 +1,80 @@
+import { Changes } from './changes.ts'
+import type { ScopeAbout } from './signals.ts'
+import type { Outcome } from './scope-state.ts'
+import type { SessionDatabase } from './session-database.ts'
+
+/** Work that waits for an outcome. */
+export type AfterWork = () => unknown
+
+const SIGNALS = { commit: 'committed', rollback: 'rolledBack' } as const
+
+interface Waiting {
+  readonly database: SessionDatabase
+  readonly outcome: Outcome
+  readonly work: AfterWork
+}
+
+type IsMeant = (database: SessionDatabase) => boolean
+
+interface Taken {
+  readonly waiting: readonly Waiting[]
+  readonly changes: ReadonlyMap<SessionDatabase, Changes>
+}
+
+/**
+ * What waits for the outcome of a scope, or of a transaction inside it: after-commit and after-rollback work, and the changes that
+ * signals tell of. Everything is of one database, whose session may end by itself.
+ */
+export class Aftermath {
+  #waiting: Waiting[] = []
+  #changes = new Map<SessionDatabase, Changes>()
+
+  get isEmpty (): boolean {
+    return this.#waiting.length === 0 && this.#changes.size === 0
+  }
+
+  add (waiting: Waiting): void {
+    this.#waiting.push(waiting)
+  }
+
+  changesOf (database: SessionDatabase): Changes {
+    const changes = this.#changes.get(database) ?? new Changes()
+    this.#changes.set(database, changes)
+    return changes
+  }
+
+  /** A transaction inside this one was released: what waited for its end waits for that of this one. */
+  absorb (released: Aftermath): void {
+    const { waiting, changes } = released.#take()
+    this.#waiting.push(...waiting)
+    for (const [database, later] of changes) this.changesOf(database).absorb(later)
+  }
+
+  /**
+   * The outcome is there: takes out everything, or what is of the databases that are meant.
+   * @returns what there is to do now: the work that has waited for this outcome, and the listeners to be told of it
+   */
+  settle (outcome: Outcome, about: ScopeAbout, isMeant?: IsMeant): AfterWork[] {
+    const { waiting, changes } = this.#take(isMeant)
+    const works = waiting.filter(one => one.outcome === outcome).map(({ work }) => work)
+    const told = [...changes].flatMap(([{ name, switchboard }, changed]) =>
+      switchboard.telling(SIGNALS[outcome], () => ({ database: name, ...about, changes: changed.entities })))
+    return [...works, ...told]
+  }
+
+  /**
+   * Nobody knows the outcome: takes out everything.
+   * @returns how much work will never be done
+   */
+  drop (): number {
+    return this.#take().waiting.length
+  }
+
+  #take (isMeant: IsMeant = () => true): Taken {
+    const waiting = this.#waiting.filter(({ database }) => isMeant(database))
+    const changes = new Map([...this.#changes].filter(([database]) => isMeant(database)))
+    this.#waiting = this.#waiting.filter(({ database }) => !isMeant(database))
+    for (const database of changes.keys()) this.#changes.delete(database)
+    return { waiting, changes }
+  }
+}

@@ -1,0 +1,45 @@
+import { ChangeSetType } from '@mikro-orm/core'
+import type { ChangeSet } from '@mikro-orm/core'
+
+/** Entities by what was done to them. */
+export interface ChangedEntities {
+  readonly insert: object[]
+  readonly update: object[]
+  readonly delete: object[]
+}
+
+type Operation = keyof ChangedEntities
+
+const OPERATIONS: Record<ChangeSetType, Operation> = {
+  [ChangeSetType.CREATE]: 'insert',
+  [ChangeSetType.UPDATE]: 'update',
+  [ChangeSetType.UPDATE_EARLY]: 'update',
+  [ChangeSetType.DELETE]: 'delete',
+  [ChangeSetType.DELETE_EARLY]: 'delete'
+}
+
+/** What several flushes have done, taken together: an entity that is inserted and then updated is inserted. */
+export class Changes {
+  readonly #operations = new Map<object, Operation>()
+
+  record (changeSets: Iterable<ChangeSet<object>>): void {
+    for (const { entity, type } of changeSets) this.#add(entity, OPERATIONS[type])
+  }
+
+  /** Adds what came after these. */
+  absorb (later: Changes): void {
+    for (const [entity, operation] of later.#operations) this.#add(entity, operation)
+  }
+
+  get entities (): ChangedEntities {
+    const entities: ChangedEntities = { insert: [], update: [], delete: [] }
+    for (const [entity, operation] of this.#operations) entities[operation].push(entity)
+    return entities
+  }
+
+  #add (entity: object, operation: Operation): void {
+    const isNew = this.#operations.get(entity) === 'insert'
+    if (isNew && operation === 'delete') this.#operations.delete(entity)
+    else if (!isNew) this.#operations.set(entity, operation)
+  }
+}

@@ -1,0 +1,42 @@
+import type { ForkOptions, MikroORM } from '@mikro-orm/core'
+import type { FastifyRequest } from 'fastify'
+import type { AfterWork } from './aftermath.ts'
+import type { Log } from './log.ts'
+import type { SessionDatabase } from './session-database.ts'
+import type { TransactionRules } from './transaction/rules.ts'
+
+/** What its host does with a scope. */
+export interface HostedScope {
+  readonly kind: ScopeKind
+  /** Cancels it and disposes of it at once. */
+  end (): Promise<void>
+}
+
+/** What a scope belongs to: the databases of one application. */
+export interface ScopeHost {
+  /** Whether it takes no new sessions any more. */
+  readonly isClosed: boolean
+  /** The database whose MikroORM this is, if it is one of these. */
+  of (orm: MikroORM): SessionDatabase | undefined
+  /** The scope has something to clean up from now on. May be called more than once. */
+  opened (scope: HostedScope): void
+  closed (scope: HostedScope): void
+  /** Starts work that nobody waits for but the end of the application. */
+  after (works: readonly AfterWork[], log: Log): void
+}
+
+/** What scopes are made for. */
+export type ScopeKind = 'request' | 'db.run' | 'db.open'
+
+/** What a scope is made for. Asked when a session is first needed, so that a scope that needs none costs nothing. */
+export interface ScopePurpose {
+  readonly kind: ScopeKind
+  readonly request?: FastifyRequest
+  readonly log: Log
+  transactionRules (database: SessionDatabase): TransactionRules
+  forkOptions (database: SessionDatabase): ForkOptions
+  /** The scope has something to clean up from now on. May be called more than once. */
+  opened? (): void
+  /** The scope is ended by force, because of `error`. */
+  ended? (error: Error): void
+}

@@ -1,0 +1,77 @@
+import type { EntityManager } from '@mikro-orm/core'
+import type { FastifyRequest } from 'fastify'
+import { oneOf, show } from './check.ts'
+import type { ChangedEntities } from './changes.ts'
+import { InvalidOptionError } from './errors.ts'
+import type { ScopeKind } from './scope-purpose.ts'
+
+/** What a scope is for, for whoever is told of it. */
+export interface ScopeAbout {
+  readonly kind: ScopeKind
+  /** Undefined in `db.run()` and `db.open()`. */
+  readonly request?: FastifyRequest | undefined
+}
+
+export interface ScopeSignal extends ScopeAbout {
+  /** The name of the database. */
+  readonly database: string
+}
+
+export interface SessionSignal extends ScopeSignal {
+  readonly session: EntityManager
+}
+
+export interface OutcomeSignal extends ScopeSignal {
+  /** The entities that were flushed since the last outcome. */
+  readonly changes: ChangedEntities
+}
+
+/** What `db.on()` tells of, by the name of the signal. */
+export interface Signals {
+  /** Changes are in the database. Told after the reply, outside the scope. */
+  committed: OutcomeSignal
+  /** Changes that were flushed are not in the database. Told after the reply, outside the scope. */
+  rolledBack: OutcomeSignal
+  /** A session was made. Told at once, before anything is done with it. */
+  opened: SessionSignal
+  /** A session is closed. */
+  closed: SessionSignal
+}
+
+export type Listener<Name extends keyof Signals> = (signal: Signals[Name]) => unknown
+
+type Listeners = { [Name in keyof Signals]: Set<Listener<Name>> }
+
+const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
+
+/** Who wants to be told what of one database. The idea is Blinker's, whose signals Flask-SQLAlchemy sends. */
+export class Switchboard {
+  readonly #listeners: Listeners = { committed: new Set(), rolledBack: new Set(), opened: new Set(), closed: new Set() }
+
+  /**
+   * @returns what ends it
+   * @throws InvalidOptionError for a signal that does not exist, or a listener that is no function
+   */
+  on<Name extends keyof Signals> (signal: Name, listener: Listener<Name>): () => void {
+    if (!name.accepts(signal)) throw new InvalidOptionError('db.on()', name.takes, show(signal))
+    if (typeof listener !== 'function') throw new InvalidOptionError(`the listener of db.on('${signal}')`, 'a function', show(listener))
+    const listeners = this.#listeners[signal] as Set<Listener<Name>>
+    // Two times the same function are two listeners.
+    const own: Listener<Name> = told => listener(told)
+    listeners.add(own)
+    return () => { listeners.delete(own) }
+  }
+
+  /** Whether anybody wants to know what was changed. */
+  get wantsChanges (): boolean {
+    return this.#listeners.committed.size > 0 || this.#listeners.rolledBack.size > 0
+  }
+
+  /** What there is to do to tell everybody of a signal. The signal is only made if somebody wants it. */
+  telling<Name extends keyof Signals> (signal: Name, tell: () => Signals[Name]): (() => unknown)[] {
+    const listeners = [...this.#listeners[signal]] as Listener<Name>[]
+    if (listeners.length === 0) return []
+    const told = tell()
+    return listeners.map(listener => () => listener(told))
+  }
+}
