@@ -12,10 +12,11 @@ import { within } from './lib/within.ts'
 
 export { db } from './lib/databases.ts'
 export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/database.ts'
+export type { RetryOptions } from './lib/retry.ts'
 export type { ChangedEntities } from './lib/changes.ts'
 export type { AfterWork } from './lib/aftermath.ts'
 export type { Listener, OutcomeSignal, SessionSignal, Signals } from './lib/signals.ts'
-export type { CommitRule, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
+export type { CommitRule, OpenOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -9,7 +9,7 @@ import { OpenScopes } from './open-scopes.ts'
 import type { RunOptions } from './options.ts'
 import { Scope } from './scope.ts'
 import type { HostedScope, ScopeHost, ScopeKind } from './scope-purpose.ts'
-import { forkOptions, runRules, transactionRules } from './scope-rules.ts'
+import { forkOptions, runRules, transactionRules, type ScopeRules } from './scope-rules.ts'
 
 /** The databases of one application, which share its scopes. */
 export class AppDatabases implements ScopeHost, DatabaseHost {
@@ -65,9 +65,17 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
     return this.#isClosed
   }
 
+  get log (): Log {
+    return this.#log
+  }
+
+  /** The rules of scopes that are no request's. */
+  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules {
+    return runRules(this.all, kind, options)
+  }
+
   /** Opens a scope that is no request's. */
-  openScope (kind: ScopeKind, options: RunOptions): Scope {
-    const rules = runRules(this.all, options)
+  openScope (kind: ScopeKind, rules: ScopeRules): Scope {
     const scope = new Scope(this, {
       kind,
       log: this.#log,

@@ -78,6 +78,10 @@ export function orFunction (check: Check, signature: string): Check {
   return { ...check, takes: `${check.takes}, or a function ${signature} that is not async`, accepts: value => isPlainFunction(value) || check.accepts(value) }
 }
 
+export function onlyFunction (signature: string): Check {
+  return { takes: `a function ${signature} that is not async`, accepts: isPlainFunction }
+}
+
 /** Whether nothing of an object is hidden in a prototype or in a class's private state, where it would be ignored. */
 export function isPlainObject (value: unknown): boolean {
   return typeof value === 'object' && value !== null && attempt(() => !Array.isArray(value) && isPlainPrototype(Object.getPrototypeOf(value))) === true

@@ -2,11 +2,13 @@ import { EntityManager } from '@mikro-orm/core'
 import type { MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from './aftermath.ts'
 import { NoScopeError } from './errors.ts'
-import type { Rules, RunOptions, Settings } from './options.ts'
+import type { Log } from './log.ts'
+import type { OpenOptions, Rules, RunOptions, Settings } from './options.ts'
 import { inScope } from './propagation.ts'
 import { currentScope } from './registry.ts'
 import type { Scope } from './scope.ts'
 import type { ScopeHost, ScopeKind } from './scope-purpose.ts'
+import type { ScopeRules } from './scope-rules.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { Switchboard, type Listener, type Signals } from './signals.ts'
 import { standIn } from './stand-in.ts'
@@ -43,7 +45,9 @@ export interface OpenScope<Session extends EntityManager = DatabaseSession> exte
 export interface DatabaseHost extends ScopeHost {
   readonly openScopes: number
   use (name: string): Database
-  openScope (kind: ScopeKind, options: RunOptions): Scope
+  readonly log: Log
+  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules
+  openScope (kind: ScopeKind, rules: ScopeRules): Scope
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
@@ -137,14 +141,7 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    const scope = this.host.openScope('db.run', options)
-    try {
-      const result = await inScope(scope, () => fn(scope.session(this) as Session))
-      await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
-      return result
-    } finally {
-      await scope.dispose()
-    }
+    return await this.#attempt(fn, this.host.rulesOf('db.run', options), 1)
   }
 
   /**
@@ -155,8 +152,8 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
    * scope.session.create(Job, { done: true })
    * await scope.commit()
    */
-  open (options: RunOptions = {}): OpenScope<Session> {
-    const scope = this.host.openScope('db.open', options)
+  open (options: OpenOptions = {}): OpenScope<Session> {
+    const scope = this.host.openScope('db.open', this.host.rulesOf('db.open', options))
     const session = () => scope.session(this) as Session
     return {
       get session () {
@@ -199,6 +196,28 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.host.isClosed
+  }
+
+  async #attempt<T> (fn: (session: Session) => T | Promise<T>, rules: ScopeRules, attempt: number): Promise<T> {
+    const { host } = this
+    const scope = host.openScope('db.run', rules)
+    try {
+      return await this.#runIn(scope, fn)
+    } catch (error) {
+      if (rules.retry === undefined || scope.hasCommitted || host.isClosed || !rules.retry.isWorthwhile(error)) throw error
+      await rules.retry.pause(error, attempt, host.log, host)
+    }
+    return await this.#attempt(fn, rules, attempt + 1)
+  }
+
+  async #runIn<T> (scope: Scope, fn: (session: Session) => T | Promise<T>): Promise<T> {
+    try {
+      const result = await inScope(scope, () => fn(scope.session(this) as Session))
+      await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
+      return result
+    } finally {
+      await scope.dispose()
+    }
   }
 
   /** The current scope, if it is one of this application: another's is not ours to use. */

@@ -76,3 +76,11 @@ const AcquireTimeout = createError<[milliseconds: number]>(
 export class AcquireTimeoutError extends AcquireTimeout {
   readonly headers = { 'retry-after': '1' }
 }
+
+const RetriesExhausted = createError<[attempts: number]>(
+  'FST_SCOPED_DB_RETRIES_EXHAUSTED', 'fastify-scoped-db: the database was too busy for this in each of %s attempts', 503)
+
+/** A 503 that asks the client to come back in a second. */
+export class RetriesExhaustedError extends RetriesExhausted {
+  readonly headers = { 'retry-after': '1' }
+}

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
+import { InvalidOptionError } from './errors.ts'
 import { runInScope } from './registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
 import { RequestUnit } from './request-unit.ts'
+import type { Retry } from './retry.ts'
 import { routeRules, type ScopeRules } from './scope-rules.ts'
 
 /** Where a request keeps its unit of work. */
@@ -58,7 +60,7 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
     if (own === false) return
     route.onSend = [...listOf(route.onSend), completeScope]
     route.onResponse = [...listOf(route.onResponse), finishScope]
-    route.handler = observed(route.handler)
+    route.handler = observed(route.handler, own.retry)
   }
 
   function openScope (request: FastifyRequest, reply: FastifyReply, done: Done): void {
@@ -72,10 +74,16 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
     unit.enter(done)
   }
 
+  function unseenRules (options: unknown, route: string): RouteRules {
+    const own = routeRules(databases.all, options, route)
+    if (own !== false && own.retry !== undefined) throw new InvalidOptionError(`the option "retry" in config.db of ${route}`, 'a route that is added after the plugin was registered', 'one that was added before')
+    return { rules: own, isSeen: false }
+  }
+
   /** Routes that were added before this plugin was loaded are checked with their first request. */
   function rulesOf (request: FastifyRequest): RouteRules {
     const config = request.routeOptions.config as ScopedConfig
-    config[RULES] ??= { rules: routeRules(databases.all, config.db, `${request.method} ${String(request.routeOptions.url)}`), isSeen: false }
+    config[RULES] ??= unseenRules(config.db, `${request.method} ${String(request.routeOptions.url)}`)
     return config[RULES]
   }
 }
@@ -134,12 +142,14 @@ function finishScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply,
   return undefined
 }
 
-/** Lets the unit of work know what the handler returned, under the handler's own name. */
-function observed (handler: RouteOptions['handler']): RouteOptions['handler'] {
+/** Lets the unit of work know what the handler returned, or run it, under the handler's own name. */
+function observed (handler: RouteOptions['handler'], retry: Retry | undefined): RouteOptions['handler'] {
   const { [handler.name]: observing } = {
     [handler.name]: function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
+      const unit = unitOf(request)
+      if (unit !== null && retry !== undefined) return unit.attempts(retry, () => handler.call(this, request, reply))
       const result: unknown = handler.call(this, request, reply)
-      unitOf(request)?.handled(result)
+      unit?.handled(result)
       return result
     }
   }

@@ -1,7 +1,8 @@
 import { FlushMode, IsolationLevel, MikroORM } from '@mikro-orm/core'
 import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { boolean, isPlainObject, oneOf, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
+import type { RetryOptions } from './retry.ts'
+import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
 
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.
@@ -30,6 +31,8 @@ export interface ScopeOptions {
 
 /** What a route can say for itself, in `config.db`: of every database, and in `use` of one, by its name. */
 export interface RouteOptions extends ScopeOptions {
+  /** Run the handler again when it, or its commit, fails with a transient error: how often at most, the first time included. Default: never. */
+  retry?: number | RetryOptions | undefined
   use?: Record<string, ScopeOptions> | undefined
 }
 
@@ -50,9 +53,15 @@ export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' |
   sessionOptions?: SessionOptions | undefined
 }
 
-/** What `db.run()` and `db.open()` take: of every database, and in `use` of one, by its name. */
-export interface RunOptions extends RunScopeOptions {
+/** What `db.open()` takes: of every database, and in `use` of one, by its name. */
+export interface OpenOptions extends RunScopeOptions {
   use?: Record<string, RunScopeOptions> | undefined
+}
+
+/** What `db.run()` takes. */
+export interface RunOptions extends OpenOptions {
+  /** Run the function again when it, or its commit, fails with a transient error: how often at most, the first time included. Default: never. */
+  retry?: number | RetryOptions | undefined
 }
 
 /** Options of a database's scopes, with every default in its place. */
@@ -95,6 +104,20 @@ const milliseconds: Check = {
   accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
 }
 
+const attempts: Check = { takes: 'a number of attempts from 2 to 100', accepts: value => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 100 }
+
+const RETRY_CHECKS: Record<keyof RetryOptions, Check> = {
+  attempts,
+  backoff: milliseconds,
+  when: onlyFunction('(error, isTransient) => boolean')
+}
+
+const retry: Check = {
+  takes: `${attempts.takes}, or { attempts, backoff, when }`,
+  accepts: value => attempts.accepts(value) || isPlainObject(value),
+  fields: RETRY_CHECKS
+}
+
 const RUN_CHECKS: Record<keyof RunScopeOptions, Check> = {
   commitOnTeardown: boolean,
   sessionOptions,
@@ -132,11 +155,16 @@ export function settingsOf (options: unknown): Settings {
 
 /** Checks a route's `config.db`, on an application with databases of these names. */
 export function readRouteOptions (options: unknown, names: string[], place: Place): RouteOptions {
-  return readOptions(options, withUse(SCOPE_CHECKS, names), place)
+  return readOptions(options, { ...withUse(SCOPE_CHECKS, names), retry }, place)
 }
 
-/** Checks the options of `db.run()` and `db.open()`. */
+/** Checks the options of `db.run()`. */
 export function readRunOptions (options: unknown, names: string[], place: Place): RunOptions {
+  return readOptions(options, { ...withUse(RUN_CHECKS, names), retry }, place)
+}
+
+/** Checks the options of `db.open()`. */
+export function readOpenOptions (options: unknown, names: string[], place: Place): OpenOptions {
   return readOptions(options, withUse(RUN_CHECKS, names), place)
 }
 

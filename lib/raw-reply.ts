@@ -12,7 +12,7 @@ export function errorStatus (error: unknown): number {
   return typeof statusCode === 'number' && statusCode >= 400 ? statusCode : 500
 }
 
-/** Takes back what an error reply that was dropped has done to the head of this one. */
+/** Takes back what a reply that was dropped has done to the head. */
 export function restoreHead (reply: FastifyReply, statusCode: number, headers: ReturnType<FastifyReply['getHeaders']>): void {
   for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
   reply.headers(headers)

@@ -2,16 +2,18 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
+import { Attempts, type Repeatable } from './attempts.ts'
 import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
 import { inScope } from './propagation.ts'
 import { currentScope } from './registry.ts'
 import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
+import type { Retry } from './retry.ts'
 import { Scope } from './scope.ts'
-import type { ScopePurpose } from './scope-purpose.ts'
+import type { ScopeHost, ScopePurpose } from './scope-purpose.ts'
 import { forkOptions, transactionRules, type ScopeRules } from './scope-rules.ts'
-import type { Outcome } from './scope-state.ts'
+import type { Outcome, ScopeState } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
 import type { TransactionRules } from './transaction/rules.ts'
@@ -31,15 +33,16 @@ const FAILURES_KNOWN = new AsyncLocalStorage<number>()
 type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
 
 /** A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. */
-export class RequestUnit implements ScopePurpose {
+export class RequestUnit implements ScopePurpose, Repeatable {
   readonly kind = 'request'
-  readonly scope: Scope
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean
   readonly #databases: AppDatabases
   readonly #rules: ScopeRules
   readonly request: FastifyRequest
   readonly #reply: FastifyReply
+  #scope: Scope
+  #attempts: Attempts | undefined
   #replyState: ReplyState = 'awaited'
   #isWatched = false
   /** The first thing that was thrown or sent as an error. */
@@ -55,7 +58,15 @@ export class RequestUnit implements ScopePurpose {
     this.#rules = rules
     this.request = request
     this.#reply = reply
-    this.scope = new Scope(databases, this)
+    this.#scope = new Scope(databases, this)
+  }
+
+  get host (): ScopeHost {
+    return this.#databases
+  }
+
+  get scope (): Scope {
+    return this.#scope
   }
 
   get log (): Log {
@@ -89,6 +100,34 @@ export class RequestUnit implements ScopePurpose {
   handled (result: unknown): void {
     this.#handled = result
     if (this.#replyState === 'gone') this.#awaitHandler()
+  }
+
+  /** Runs a handler that is run again when it fails with a transient error. */
+  attempts (retry: Retry, handler: () => unknown): unknown {
+    this.#attempts = new Attempts(this, retry, this.#reply, handler)
+    return this.#attempts.start()
+  }
+
+  canRepeat (state: ScopeState): boolean {
+    const isAwaited = this.#replyState === 'awaited' || this.#replyState === 'flushing'
+    const hasBegun = this.#reply.raw.headersSent || this.#reply.sent
+    const isClean = this.#error === undefined && this.scope.state === state && !this.scope.hasCommitted
+    return isAwaited && !hasBegun && isClean && !this.#databases.isClosed
+  }
+
+  async discardScope (): Promise<void> {
+    await this.scope.dispose()
+  }
+
+  renewScope (): void {
+    this.#scope = new Scope(this.#databases, this)
+    this.#replyState = 'awaited'
+  }
+
+  attempt (handler: () => unknown): unknown {
+    const result = inScope(this.scope, handler)
+    this.handled(result)
+    return result
   }
 
   /** Makes the scope current again where a parser or another plugin has lost it. */
@@ -129,7 +168,7 @@ export class RequestUnit implements ScopePurpose {
     if (!this.#isUndecided || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
     const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
-    return completion === undefined ? 'send' : this.#carriedOut(completion)
+    return completion === undefined ? 'send' : this.#carriedOut(completion, payload)
   }
 
   /**
@@ -172,7 +211,8 @@ export class RequestUnit implements ScopePurpose {
     try {
       await this.scope.flush()
     } catch (error) {
-      if (this.#error === undefined) throw error
+      const failure = await this.#instead(error, 'open')
+      if (this.#error === undefined) throw failure
     } finally {
       if (this.#replyState === 'flushing') this.#replyState = 'awaited'
     }
@@ -209,7 +249,7 @@ export class RequestUnit implements ScopePurpose {
     await Promise.race([firstByte(payload, this.#reply), failed])
   }
 
-  async #carriedOut (completion: Promise<void>): Promise<void> {
+  async #carriedOut (completion: Promise<void>, payload: unknown): Promise<void> {
     const reply = this.#reply
     const error = this.#error
     const { statusCode } = reply
@@ -217,13 +257,19 @@ export class RequestUnit implements ScopePurpose {
     try {
       await completion
     } catch (error) {
+      const failure = await this.#instead(error, 'rolled back', payload)
       // A custom error handler that leaves the status alone must not answer with the one of the success.
-      reply.code(errorStatus(error))
-      throw error
+      reply.code(errorStatus(failure))
+      throw failure
     } finally {
       if (this.#replyState === 'gone') void this.scope.dispose()
     }
     if (this.#error !== error) restoreHead(reply, statusCode, headers)
+  }
+
+  /** What to answer with when a reply has failed with `error`; never, when the handler is run again. */
+  async #instead (error: unknown, state: ScopeState, payload?: unknown): Promise<unknown> {
+    return await (this.#attempts?.instead(error, state, payload) ?? error)
   }
 
   #onClose (): void {

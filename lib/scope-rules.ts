@@ -2,7 +2,9 @@ import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { Place } from './check.ts'
 import { InvalidOptionError } from './errors.ts'
-import { readRouteOptions, readRunOptions, readSessionOptions, sessionOptions, type RouteOptions, type Rules, type ScopeOptions } from './options.ts'
+import { readOpenOptions, readRouteOptions, readRunOptions, readSessionOptions, sessionOptions, type RouteOptions, type Rules } from './options.ts'
+import { Retry } from './retry.ts'
+import type { ScopeKind } from './scope-purpose.ts'
 import type { PoolRules, TransactionRules } from './transaction/rules.ts'
 
 /** A database, as far as its rules are concerned. */
@@ -16,10 +18,13 @@ export interface RuledDatabase {
 
 /** The rules of a scope: what each database was registered with, overridden by what the route or the `db.run()` says for itself. */
 export class ScopeRules {
-  readonly #own: RouteOptions
+  /** How often the work is done when it fails with a transient error; undefined for once. */
+  readonly retry: Retry | undefined
+  readonly #own: Omit<RouteOptions, 'retry'>
   readonly #merged = new Map<RuledDatabase, Rules>()
 
-  constructor (own: RouteOptions = {}) {
+  constructor ({ retry, ...own }: RouteOptions = {}) {
+    this.retry = retry === undefined ? undefined : new Retry(retry)
     this.#own = own
   }
 
@@ -47,11 +52,11 @@ export function routeRules (databases: readonly RuledDatabase[], options: unknow
   return checked(databases, readRouteOptions(options, namesOf(databases), place), place)
 }
 
-/** Checks the options of `db.run()` and `db.open()`. */
-export function runRules (databases: readonly RuledDatabase[], options: unknown): ScopeRules {
-  const whole = 'db.run() or db.open()'
-  const place = { whole, suffix: ` of ${whole}` }
-  return checked(databases, readRunOptions(options, namesOf(databases), place), place)
+/** Checks the options of `db.run()` or `db.open()`. */
+export function runRules (databases: readonly RuledDatabase[], kind: ScopeKind, options: unknown): ScopeRules {
+  const read = kind === 'db.run' ? readRunOptions : readOpenOptions
+  const place = { whole: `${kind}()`, suffix: ` of ${kind}()` }
+  return checked(databases, read(options, namesOf(databases), place), place)
 }
 
 /** What the rules mean for the transaction of one session. */
@@ -90,8 +95,8 @@ function checked (databases: readonly RuledDatabase[], own: RouteOptions, place:
 }
 
 /** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
-function refuseIdle ({ isolationLevel, begin = 'auto' }: ScopeOptions, prefix: string, databases: readonly RuledDatabase[], rules: ScopeRules, { suffix = '' }: Place): void {
+function refuseIdle ({ isolationLevel, begin = 'auto', retry }: RouteOptions, prefix: string, databases: readonly RuledDatabase[], rules: ScopeRules, { suffix = '' }: Place): void {
   if (databases.some(database => rules.of(database).commitOnTeardown !== false)) return
-  const idle = isolationLevel !== undefined ? 'isolationLevel' : begin !== 'auto' ? 'begin' : undefined
+  const [idle] = Object.entries({ isolationLevel, begin: begin === 'auto' ? undefined : begin, retry }).find(([, value]) => value !== undefined) ?? []
   if (idle !== undefined) throw new InvalidOptionError(`the option "${prefix}${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')
 }

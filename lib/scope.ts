@@ -25,6 +25,7 @@ export class Scope implements SessionOwner {
   /** None until something waits for the outcome. */
   #aftermath: Aftermath | undefined
   #isRollbackOnly = false
+  #hasCommitted = false
   #completion: Promise<void> | undefined
   #disposal: Promise<void> | undefined
 
@@ -56,6 +57,11 @@ export class Scope implements SessionOwner {
   /** Whether it has had a session, of whichever database. */
   get isUsed (): boolean {
     return this.#sessions !== undefined
+  }
+
+  /** Whether something of it is committed already, by hand or in a transaction of its own. */
+  get hasCommitted (): boolean {
+    return this.#hasCommitted
   }
 
   hasSession (database: SessionDatabase): boolean {
@@ -97,6 +103,7 @@ export class Scope implements SessionOwner {
     if (this.#isUntouched) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
     await this.#settled('commit', this.#sessions?.commit())
+    this.#hasCommitted = true
   }
 
   /**
@@ -138,6 +145,7 @@ export class Scope implements SessionOwner {
 
   /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
   ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void {
+    if (outcome === 'commit') this.#hasCommitted = true
     if (!aftermath.isEmpty) this.host.after(aftermath.settle(outcome, this.#about, other => other === database), this.#purpose.log)
   }
 

@@ -19,6 +19,9 @@ export interface SessionOwner {
   ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void
 }
 
+/** What is outside the transaction that runs. All others but NESTED join it. */
+const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])
+
 /** What an EntityManager of a scope belongs to. */
 interface Binding {
   readonly database: SessionDatabase
@@ -139,7 +142,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       if (!em.isInTransaction()) {
         return await alone(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
       }
-      if (propagation !== TransactionPropagation.NESTED) return await alone(binding, () => super.transactional(use, options))
+      if (ALONE.has(propagation)) return await alone(binding, () => super.transactional(use, options))
+      if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
       const end = await turnsOf(em).take()
       try {
         // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
@@ -231,7 +235,7 @@ function isAutocommit (binding: Binding | undefined, context: Transaction | unde
   return isOwn(binding, context) && !binding.transactions.isAutomatic
 }
 
-/** Runs what begins a transaction of its own, if any: what waits for the end of that waits for no other. */
+/** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
 async function alone<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
   return await nesting(binding, run, (aftermath, outcome) => binding.owner.ended(binding.database, aftermath, outcome))
 }

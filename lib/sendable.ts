@@ -21,6 +21,11 @@ export function keepFromCrashing (payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {})
 }
 
+/** Lets go of a payload that will not be sent. */
+export function discard (payload: unknown): void {
+  if (payload instanceof Readable) payload.on('error', () => {}).destroy()
+}
+
 /**
  * Waits until a stream has something to send, or nothing more, or nobody to send it to. Fastify answers with an error when a stream fails before its
  * first byte (a file that is not there), so that much must be known before the commit. An event stream may be silent for

@@ -130,6 +130,19 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await app.close()
     t.same(audit, ['POST wrote Ada'])
   },
+  async retry (t, example) {
+    await addAda(example)
+    const { app, orm, removeAll } = example
+    let deadlocks = 2
+    orm.em.getEventManager().registerSubscriber({
+      async beforeFlush () { if (deadlocks-- > 0) throw Object.assign(new Error('Deadlock found'), { errno: 1213, sqlState: '40001' }) }
+    })
+    t.match((await post(app, '/users/1/rename')).json(), { name: 'Ada!' })
+    t.equal(await (removeAll as () => Promise<number>)(), 1)
+  },
+  async 'retry-option' (t, { app }) {
+    t.equal((await post(app, '/count')).body, '0')
+  },
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
-import { FORK, noOptions, optionsOf, PLUGIN, RESERVED, ROUTE, RUN, some, unknown, wrong, type Options } from './support/option-oracle.ts'
+import { FORK, noOptions, OPEN, optionsOf, PLUGIN, RESERVED, ROUTE, RUN, some, unknown, wrong, type Options } from './support/option-oracle.ts'
 import { anyValue, HOSTILE } from './support/wrong-values.ts'
 
 const orm = await MikroORM.init({ entities: [Item, Part], dbName: ':memory:' })
@@ -75,7 +75,7 @@ async function routeRefusal (app: FastifyInstance, options: unknown, isNested: b
   return await promise
 }
 
-const speaksOfTransaction = ({ begin = 'auto', isolationLevel }: Options) => begin !== 'auto' || isolationLevel !== undefined
+const speaksOfTransaction = ({ begin = 'auto', isolationLevel, retry }: Options) => begin !== 'auto' || isolationLevel !== undefined || retry !== undefined
 
 function isIdle ({ use, ...all }: Options): boolean {
   const { default: one = {} } = (use ?? {}) as { default?: Options }
@@ -151,26 +151,27 @@ void t.test('routes that were added before the plugin answer 500 to every reques
   await app.close()
 })
 
-void t.test('db.run() and db.open()', async t => {
-  await withApp(async app => {
-    const refusals = async (options: unknown) => [await caught(() => app.db.run(() => {}, options as object)), await caught(() => app.db.open(options as object))]
-    await holds(200, fc.tuple(some(RUN), wrong(RUN)), async ([options, [option, { value }]]) => {
-      for (const error of await refusals(withOne(options, option, value))) assertNames(error, `"${option}`)
+for (const [name, oracles] of [['db.run()', RUN], ['db.open()', OPEN]] as const) {
+  void t.test(name, async t => {
+    await withApp(async app => {
+      /** Uses a scope with these options. */
+      const use = async (options: unknown) => {
+        if (name === 'db.run()') return await app.db.run(session => session.count(Item), options as object)
+        await using scope = app.db.open(options as object)
+        return await scope.session.count(Item)
+      }
+      const refused = async (options: unknown, expected: string, code?: string) => assertNames(await caught(() => use(options)), expected, code)
+      await holds(200, fc.tuple(some(oracles), wrong(oracles)), async ([options, [option, { value }]]) => await refused(withOne(options, option, value), `"${option}`))
+      await holds(100, fc.tuple(some(oracles), unknown(oracles)), async ([options, name]) => await refused(withOne(options, name, true), quoted(name), UNKNOWN))
+      await holds(50, noOptions.filter(({ value }) => value !== undefined), async ({ value: given }) => await refused(given, name, INVALID))
+      await holds(100, some(oracles), async options => {
+        if (isIdle(options)) await refused(options, '"', INVALID)
+        else if (await use(options) !== 0) throw new Error('not counted')
+      })
+      t.equal(app.db.openScopes, 0)
     })
-    await holds(100, fc.tuple(some(RUN), unknown(RUN)), async ([options, name]) => {
-      for (const error of await refusals(withOne(options, name, true))) assertNames(error, quoted(name), UNKNOWN)
-    })
-    await holds(50, noOptions.filter(({ value }) => value !== undefined), async ({ value: given }) => {
-      for (const error of await refusals(given)) assertNames(error, 'db.run() or db.open()', INVALID)
-    })
-    await holds(100, some(RUN), async options => {
-      if (isIdle(options)) {
-        for (const error of await refusals(options)) assertNames(error, '"', INVALID)
-      } else if (await app.db.run(session => session.count(Item), options) !== 0) throw new Error('not counted')
-    })
-    t.equal(app.db.openScopes, 0)
   })
-})
+}
 
 void t.test('fork options, and what functions answer', async t => {
   const wrongFork = fc.oneof(

@@ -50,9 +50,22 @@ const SCOPE: Oracles = {
   cancelOnAbort: flag
 }
 
-export const RUN: Oracles = { ...RUN_SCOPE, use: ofDefault(RUN_SCOPE) }
+const attempts: Oracle = {
+  right: fc.integer({ min: 2, max: 100 }),
+  isRight: value => typeof value === 'number' && value >= 2 && value <= 100 && value % 1 === 0
+}
 
-export const ROUTE: Oracles = { ...SCOPE, use: ofDefault(SCOPE) }
+const retry: Oracle = {
+  right: fc.oneof(attempts.right, some({ attempts, backoff: milliseconds, when: { right: fc.constantFrom(() => true, function () { return false }), isRight: () => false } })),
+  isRight: value => attempts.isRight(value) || (isPlain(value) && Reflect.ownKeys(value as object).length === 0)
+}
+
+/** What `db.open()` takes. */
+export const OPEN: Oracles = { ...RUN_SCOPE, use: ofDefault(RUN_SCOPE) }
+
+export const RUN: Oracles = { ...OPEN, retry }
+
+export const ROUTE: Oracles = { ...SCOPE, use: ofDefault(SCOPE), retry }
 
 /** Without `orm`. Options that are named Timeout are found by themselves. */
 export const PLUGIN: Oracles = {
