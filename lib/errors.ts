@@ -77,6 +77,28 @@ export class AcquireTimeoutError extends AcquireTimeout {
   readonly headers = { 'retry-after': '1' }
 }
 
+export const NotFoundError = createError<[description: string]>('FST_SCOPED_DB_NOT_FOUND', '%s', 404)
+
+export const ConflictError = createError<[]>('FST_SCOPED_DB_CONFLICT', 'This conflicts with what is there already', 409)
+
+export const StaleError = createError<[]>('FST_SCOPED_DB_STALE', 'Somebody else has changed this meanwhile', 409)
+
+export const InvalidDataError = createError<[]>('FST_SCOPED_DB_INVALID_DATA', 'Something is missing, or is not allowed', 422)
+
+const Busy = createError<[]>('FST_SCOPED_DB_BUSY', 'Somebody else is working on the same: try again in a moment', 503)
+
+/** A 503 that asks the client to come back in a second. */
+export class BusyError extends Busy {
+  readonly headers = { 'retry-after': '1' }
+}
+
+const Unavailable = createError<[]>('FST_SCOPED_DB_UNAVAILABLE', 'The database is out of reach: try again in a moment', 503)
+
+/** A 503 that asks the client to come back in a second. */
+export class UnavailableError extends Unavailable {
+  readonly headers = { 'retry-after': '1' }
+}
+
 const RetriesExhausted = createError<[attempts: number]>(
   'FST_SCOPED_DB_RETRIES_EXHAUSTED', 'fastify-scoped-db: the database was too busy for this in each of %s attempts', 503)
 

@@ -109,8 +109,9 @@ function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: un
 }
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
-  unitOf(request)?.fail(error)
-  if (!keepDatabaseErrorsPrivate(reply, error)) enter(request, done)
+  const unit = unitOf(request)
+  unit?.fail(error)
+  if (!keepDatabaseErrorsPrivate(reply, error, unit?.mapsErrors === true)) enter(request, done)
 }
 
 function completeScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {

@@ -27,6 +27,8 @@ export interface ScopeOptions {
   readOnly?: boolean | undefined
   /** When the client goes away, cancel what runs and roll back. Default: `false`. */
   cancelOnAbort?: boolean | undefined
+  /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
+  mapErrors?: boolean | undefined
 }
 
 /** What a route can say for itself, in `config.db`: of every database, and in `use` of one, by its name. */
@@ -48,7 +50,7 @@ export interface ScopedDbOptions extends ScopeOptions {
 }
 
 /** What `db.run()` and `db.open()` can say of one database. */
-export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort'> {
+export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort' | 'mapErrors'> {
   commitOnTeardown?: boolean | undefined
   sessionOptions?: SessionOptions | undefined
 }
@@ -70,6 +72,7 @@ export interface Rules extends ScopeOptions {
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
   cancelOnAbort: boolean
+  mapErrors: boolean
 }
 
 export interface Settings {
@@ -130,7 +133,8 @@ const SCOPE_CHECKS: Record<keyof ScopeOptions, Check> = {
   ...RUN_CHECKS,
   commitOnTeardown: orFunction(boolean, '(request, reply, error) => boolean'),
   sessionOptions: orFunction(sessionOptions, '(request) => fork options'),
-  cancelOnAbort: boolean
+  cancelOnAbort: boolean,
+  mapErrors: boolean
 }
 
 export const ORM_TAKES = 'a MikroORM instance, or MikroORM options'
@@ -178,4 +182,4 @@ function withUse (checks: Record<string, Check>, names: string[]): Record<string
   return { ...checks, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
 }
 
-const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false }
+const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false, mapErrors: false }

@@ -1,6 +1,8 @@
+import type { FastifyError } from '@fastify/error'
 import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { tellsOfDatabase } from './database-error.ts'
+import { answerTo } from './http-errors.ts'
 
 const SAFE_MESSAGE = 'A database error occurred'
 
@@ -12,14 +14,17 @@ const kept = new WeakSet<FastifyReply>()
  * handler that passes the error on, ends in `reply.send(error)`, whose message goes to the client: from here on it
  * is sent with another message. Error handlers and the log get the error itself before that.
  *
+ * @param isMapped whether the message is that of the answer of `mapErrors`, where there is one
  * @returns whether it has answered: Fastify sends an error that comes while an error reply is sent without asking anybody
  */
-export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error): boolean {
+export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error, isMapped: boolean): boolean {
   if (kept.has(reply)) return tellsOfDatabase(error) && answer(reply, error)
   kept.add(reply)
   const { send } = reply
   reply.send = function (this: FastifyReply, payload?: unknown) {
-    return send.call(this, tellsOfDatabase(payload) ? withSafeMessage(payload) : payload)
+    const answer = isMapped ? answerTo(payload) : undefined
+    const isTelling = answer !== undefined || tellsOfDatabase(payload)
+    return send.call(this, isTelling ? withSafeMessage(payload as Error, answer) : payload)
   }
   return false
 }
@@ -54,8 +59,9 @@ const TELLING = [
 ]
 
 /** The same error, without what the database said: an outer error handler still sees its class, its code and its stack. */
-function withSafeMessage (error: Error): Error {
+function withSafeMessage (error: Error, answer?: FastifyError): Error {
   const safe = Object.create(error) as Error
   for (const property of TELLING) Object.defineProperty(safe, property, { value: undefined })
-  return Object.defineProperty(safe, 'message', { value: SAFE_MESSAGE, configurable: true, writable: true })
+  if (answer !== undefined) Object.defineProperty(safe, 'code', { value: answer.code })
+  return Object.defineProperty(safe, 'message', { value: answer?.message ?? SAFE_MESSAGE, configurable: true, writable: true })
 }

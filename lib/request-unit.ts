@@ -3,6 +3,7 @@ import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
 import { Attempts, type Repeatable } from './attempts.ts'
+import { mapError } from './http-errors.ts'
 import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
@@ -142,8 +143,14 @@ export class RequestUnit implements ScopePurpose, Repeatable {
     else this.enter(next)
   }
 
-  /** Records what was thrown or sent as an error. */
+  /** Whether errors of the database are answered with what they mean. */
+  get mapsErrors (): boolean {
+    return this.#rulesOfAll.some(({ mapErrors }) => mapErrors)
+  }
+
+  /** Records what was thrown or sent as an error, and gives it the status that it is to be answered with. */
   fail (error: Error): void {
+    if (this.mapsErrors) mapError(error)
     this.#error ??= error
     this.#failures++
     this.#onError?.(error)
@@ -258,6 +265,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
       await completion
     } catch (error) {
       const failure = await this.#instead(error, 'rolled back', payload)
+      if (this.mapsErrors) mapError(failure)
       // A custom error handler that leaves the status alone must not answer with the one of the success.
       reply.code(errorStatus(failure))
       throw failure

@@ -143,6 +143,13 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'retry-option' (t, { app }) {
     t.equal((await post(app, '/count')).body, '0')
   },
+  async 'map-errors' (t, { app }) {
+    t.equal((await post(app, '/users', ada)).statusCode, 200)
+    t.match((await post(app, '/users', ada)).json(), { statusCode: 409, message: 'This conflicts with what is there already' })
+  },
+  async 'map-errors-option' (t, { app }) {
+    t.match((await app.inject('/users/1')).json(), { statusCode: 404, message: 'User not found' })
+  },
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },

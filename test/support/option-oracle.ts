@@ -47,7 +47,8 @@ const SCOPE: Oracles = {
   ...RUN_SCOPE,
   commitOnTeardown: or(flag, () => true, function () { return false }, Object.freeze(function () { return true }), new Proxy(() => true, {})),
   sessionOptions: or(RUN_SCOPE['sessionOptions'], () => ({}), () => Object.create(null) as object),
-  cancelOnAbort: flag
+  cancelOnAbort: flag,
+  mapErrors: flag
 }
 
 const attempts: Oracle = {

@@ -1,0 +1,56 @@
+import type { FastifyError } from '@fastify/error'
+import { NotFoundError as MikroOrmNotFoundError, OptimisticLockError } from '@mikro-orm/core'
+import { isDatabaseError } from './database-error.ts'
+import { kindOf, type ErrorKind } from './error-kind.ts'
+import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors.ts'
+
+/** What clients are told of each kind of error. What is not here stays a 500. */
+const ANSWERS: Partial<Record<ErrorKind, (error: Error) => FastifyError>> = {
+  'not found': ({ message }) => new NotFoundError(`${entityIn(message)} not found`),
+  'optimistic lock': () => new StaleError(),
+  unique: () => new ConflictError(),
+  'foreign key': () => new ConflictError(),
+  check: () => new InvalidDataError(),
+  'not null': () => new InvalidDataError(),
+  deadlock: () => new BusyError(),
+  'lock timeout': () => new BusyError(),
+  serialization: () => new BusyError(),
+  connection: () => new UnavailableError()
+}
+
+/**
+ * The answer to an error of the database, or of MikroORM, for `mapErrors`: its status, its message and its code hold nothing of a
+ * database, and are the same for every driver.
+ * @returns undefined for an error that is neither, or that has a status of its own already
+ */
+export function answerTo (error: unknown): FastifyError | undefined {
+  if (!isMeant(error)) return undefined
+  const kind = kindOf(error)
+  return kind === undefined ? undefined : ANSWERS[kind]?.(error)
+}
+
+/**
+ * Gives an error the status and the headers of its answer, in Fastify's convention: for error handlers, the application's own among
+ * them, which get the error itself.
+ */
+export function mapError (error: unknown): void {
+  const answer = answerTo(error)
+  if (answer === undefined || !Object.isExtensible(error)) return
+  const { statusCode, headers } = answer as { statusCode?: number, headers?: Record<string, string> }
+  mapped.add(Object.assign(error as object, { statusCode, ...headers && { headers } }))
+}
+
+/** Those that have their status from here. */
+const mapped = new WeakSet<object>()
+
+function isMeant (error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  if (error instanceof RollbackOnlyError) return true
+  const isForeign = [MikroOrmNotFoundError, OptimisticLockError].some(kind => error instanceof kind) || isDatabaseError(error)
+  return isForeign && (!('statusCode' in error) || mapped.has(error))
+}
+
+/** MikroORM's message goes on with the condition, whose values are nobody's business. */
+function entityIn (message: string): string {
+  return /^([\w$]+) not found/.exec(message)?.[1] ?? 'This was'
+}
