@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import { Aftermath, type AfterWork } from './aftermath.ts'
 import { isOutcomeKnown } from './commit.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
+import { currentScope } from './registry.ts'
 import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
 import type { SessionOwner } from './scoped-entity-manager.ts'
@@ -19,6 +20,7 @@ import type { Ready } from './transaction/prepared-commit.ts'
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
   readonly #purpose: ScopePurpose
+  #parent = currentScope()
   #state: ScopeState = 'open'
   /** None until the first session is made. */
   #sessions: Sessions | undefined
@@ -32,6 +34,11 @@ export class Scope implements SessionOwner {
   constructor (host: ScopeHost, purpose: ScopePurpose) {
     this.host = host
     this.#purpose = purpose
+  }
+
+  /** The scope that was current where this one was made, until this one is closed: nothing is kept of a chain of closed ones. */
+  get parent (): Scope | undefined {
+    return this.#parent
   }
 
   get kind (): ScopeKind {
@@ -225,6 +232,7 @@ export class Scope implements SessionOwner {
 
   /** What was ended by force stays so until somebody was told. What has waited in vain was not committed. */
   #leave (): void {
+    this.#parent = undefined
     if (this.#state !== 'ended') this.#enter('closed')
     this.#settle('rollback')
   }
