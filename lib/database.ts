@@ -43,6 +43,7 @@ export interface OpenScope<Session extends EntityManager = DatabaseSession> exte
 
 /** What a database asks of the application that it is registered with. */
 export interface DatabaseHost extends ScopeHost {
+  readonly all: Database[]
   readonly openScopes: number
   use (name: string): Database
   readonly log: Log

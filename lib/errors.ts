@@ -106,3 +106,13 @@ const RetriesExhausted = createError<[attempts: number]>(
 export class RetriesExhaustedError extends RetriesExhausted {
   readonly headers = { 'retry-after': '1' }
 }
+
+export const CannotIsolateError = createError<[name: string, why: string]>(
+  'FST_SCOPED_DB_CANNOT_ISOLATE', 'fastify-scoped-db: the database "%s" cannot be isolated: %s')
+
+export const IsolationLostError = createError<[why: string]>(
+  'FST_SCOPED_DB_ISOLATION_LOST',
+  'fastify-scoped-db: the outer transaction of isolate() is lost (%s). What was written meanwhile may still be in the database')
+
+export const IsolationReleasedError = createError<[]>(
+  'FST_SCOPED_DB_ISOLATION_RELEASED', 'fastify-scoped-db: this began before the release() of isolate() and went on after it')

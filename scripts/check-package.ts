@@ -17,11 +17,12 @@ interface Manifest {
   readonly peerDependencies: Record<string, string>
 }
 
-/** What a user may write: the plugin, the global and the augmentation, with every declaration file checked in full. */
+/** What a user may write: the plugin, the global, the augmentation and a test's isolation, with every declaration file checked in full. */
 const USER = `
 import Fastify from 'fastify'
 import type { EntityManager } from '@mikro-orm/core'
 import scopedDb, { db, type ScopedDbOptions } from '${name}'
+import { isolate, type Isolation } from '${name}/testing'
 
 interface DriverEntityManager extends EntityManager { driverOnly (): void }
 
@@ -34,6 +35,7 @@ const app = Fastify()
 app.register(scopedDb, options)
 app.get('/', { config: { db: false } }, async request => request.db.driverOnly())
 export const session: DriverEntityManager = db.session
+export const isolation: Promise<Isolation> = isolate(app)
 `
 
 const CONFIG = {
@@ -71,7 +73,7 @@ try {
     // The package is ESM only, as MikroORM 7 is: what require() from CommonJS and node10's resolution would get is no fault.
     check('attw', 'attw', tarball, '--profile', 'esm-only')
     install(tarball)
-    check('import', 'node', '--input-type=module', '--eval', `import plugin, { db } from '${name}'; if (typeof plugin !== 'function' || typeof db !== 'object') process.exit(1)`)
+    check('import', 'node', '--input-type=module', '--eval', `import plugin, { db } from '${name}'; import { isolate } from '${name}/testing'; if (typeof plugin !== 'function' || typeof db !== 'object' || typeof isolate !== 'function') process.exit(1)`)
     check('types for a user', 'tsc', '-p', folder)
   }
 } finally {

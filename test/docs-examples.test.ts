@@ -8,7 +8,8 @@ import { run, typeErrors, type Example } from './support/doc-modules.ts'
 import { fencesOf, PAGES } from './support/fences.ts'
 
 const fences = PAGES.flatMap(fencesOf)
-const examples = fences.filter(({ language }) => language === 'ts')
+/** Those for test runners are in docs-runners.test.ts. */
+const examples = fences.filter(({ language, info }) => language === 'ts' && !info.includes('runner='))
 const ada = { name: 'Ada', email: 'ada@example.com' }
 
 const post = async (app: FastifyInstance, url: string, payload?: object, headers = {}) =>
@@ -197,6 +198,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     app.post('/nowhere', async request => await request.db.getConnection().execute('select * from nowhere'))
     t.match(await post(app, '/twice'), { statusCode: 409, body: '{"message":"This already exists"}' })
     t.match((await post(app, '/nowhere')).json(), { statusCode: 500, message: 'A database error occurred' })
+  },
+  async isolate (t, { seen, left }) {
+    t.same([seen, left], [1, 0])
   },
   async 'flask-caught' (t, { app, orm }) {
     t.equal((await post(app, '/users', ada)).statusCode, 502)

@@ -20,12 +20,21 @@ const logs: string[] = []
 
 const REGISTERED = 'await app.register(scopedDb, { orm, commitOnTeardown: true })\n'
 
+/** What the examples of docs/testing.md test. */
+const USERS = `
+app.post('/users', async (request, reply) => {
+  reply.code(201)
+  return request.db.create(User, request.body as { name: string, email: string })
+})
+`
+
 /**
  * - `none`: the example is complete.
  * - `orm`: it registers the plugin by itself.
  * - `app`: the plugin is registered with `commitOnTeardown: true`.
+ * - `users`: and POST /users creates one.
  */
-const PRELUDES: Record<string, string> = { none: '', orm: QUICK_START, app: QUICK_START + REGISTERED }
+const PRELUDES: Record<string, string> = { none: '', orm: QUICK_START, app: QUICK_START + REGISTERED, users: QUICK_START + REGISTERED + USERS }
 
 /** What a test sees of an example that has been run. */
 export interface Example {
@@ -45,13 +54,21 @@ export function moduleOf ({ name, place, setup, code }: Fence): { file: string, 
   return { file: `${name}.ts`, source: `${prelude}\n${code}\nexport { ${exported} }\n` }
 }
 
-/** Runs an example: on any free port, and with this package's sources in the place of the package. */
+/** Runs an example. */
 export async function run (fence: Fence, folder: string): Promise<Example> {
+  return await import(runnable(fence, folder)) as Example
+}
+
+/** Writes an example that can be run: on any free port, and with this package's sources in the place of the package. Gives its path. */
+export function runnable (fence: Fence, folder: string): string {
   const { file, source } = moduleOf(fence)
   const path = join(folder, file)
-  const plugin = relative(folder, join(ROOT, 'plugin.ts'))
-  writeFileSync(path, source.replaceAll("'fastify-scoped-db'", `'${plugin}'`).replaceAll('port: 3000', 'port: 0'))
-  return await import(path) as Example
+  const [plugin, testing] = ['plugin.ts', 'testing.ts'].map(entry => relative(folder, join(ROOT, entry)))
+  writeFileSync(path, source
+    .replaceAll("'fastify-scoped-db'", `'${plugin}'`)
+    .replaceAll("'fastify-scoped-db/testing'", `'${testing}'`)
+    .replaceAll('port: 3000', 'port: 0'))
+  return path
 }
 
 /** What the compiler says of these fences together. An augmentation in one holds for all of them. */

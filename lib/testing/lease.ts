@@ -1,0 +1,160 @@
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { RollbackOnlyError } from '../errors.ts'
+import { answered } from './answered.ts'
+import type { Guest } from './admission.ts'
+import type { OuterTransaction } from './outer-transaction.ts'
+import type { Savepoint } from './savepoints.ts'
+
+interface NamedSavepoint {
+  /** What whoever has set it calls it; that of the transaction has no name. */
+  readonly name: string | undefined
+  readonly savepoint: Savepoint
+}
+
+/**
+ * What a user of the isolated database takes for a connection of a pool. Its transactions are savepoints of the outer one, and
+ * a statement without a transaction has a savepoint of its own, since one that fails must not spoil the outer transaction.
+ */
+export class Lease implements DatabaseConnection {
+  readonly cancelQuery?: NonNullable<DatabaseConnection['cancelQuery']>
+  readonly #outer: OuterTransaction
+  readonly #guest: Guest
+  /** Those that are open: first the one that stands for the transaction, if there is one. */
+  #savepoints: NamedSavepoint[] = []
+
+  private constructor (outer: OuterTransaction, guest: Guest) {
+    this.#outer = outer
+    this.#guest = guest
+    if (outer.connection.cancelQuery !== undefined) this.cancelQuery = () => this.#cancel()
+  }
+
+  /** Lends the connection as a pool would: whatever is still open at the end is rolled back. */
+  static async lend<T> (outer: OuterTransaction, use: (lease: Lease) => Promise<T>): Promise<T> {
+    const guest = await outer.admission.admit()
+    const lease = new Lease(outer, guest)
+    try {
+      return await use(lease)
+    } finally {
+      // Whoever was forced to let go of the connection does not wait for the server. Whoever is next does.
+      void lease.rollback().catch(() => undefined).finally(() => outer.admission.leave(guest))
+    }
+  }
+
+  async executeQuery<R> (query: CompiledQuery): Promise<QueryResult<R>> {
+    return await this.#inTurn('statement', async () => {
+      this.#assertNotLost()
+      if (this.#savepoints.length > 0) return await this.#outer.connection.executeQuery<R>(query)
+      return await this.#alone(() => this.#outer.connection.executeQuery<R>(query))
+    })
+  }
+
+  async * streamQuery<R> (query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
+    const turn = await this.#outer.admission.take(this.#guest, 'statement')
+    try {
+      this.#assertNotLost()
+      const rows = this.#outer.connection.streamQuery<R>(query, chunkSize)
+      turn.cut = async () => await rows.return?.()
+      yield * rows
+    } finally {
+      turn.end()
+    }
+    // The end of the rows may be that of the isolation.
+    this.#outer.admission.assertOpen()
+  }
+
+  async begin (): Promise<void> {
+    await this.#inTurn('statement', () => this.#set(undefined))
+  }
+
+  /** @throws RollbackOnlyError when something that encloses it was rolled back meanwhile */
+  async commit (): Promise<void> {
+    await this.#inTurn('end', () => this.#release(0))
+  }
+
+  /** What is not open any more needs no rollback. */
+  async rollback (): Promise<void> {
+    if (this.#savepoints.length > 0) await this.#inTurn('end', () => this.#undo())
+  }
+
+  async savepoint (name: string): Promise<void> {
+    await this.#inTurn('statement', () => this.#set(name))
+  }
+
+  async releaseSavepoint (name: string): Promise<void> {
+    await this.#inTurn('end', () => this.#release(this.#find(name)))
+  }
+
+  async rollbackToSavepoint (name: string): Promise<void> {
+    await this.#inTurn('end', async () => {
+      this.#assertNotLost()
+      this.#savepoints.length = this.#find(name) + 1
+      await this.#rollBackTo(this.#savepoints.at(-1) as NamedSavepoint)
+    })
+  }
+
+  async #cancel (): Promise<void> {
+    if (this.#outer.admission.turn?.guest === this.#guest) await this.#outer.cancel()
+  }
+
+  async #inTurn<T> (what: 'statement' | 'end', use: () => Promise<T>): Promise<T> {
+    const turn = await this.#outer.admission.take(this.#guest, what)
+    try {
+      return await use()
+    } finally {
+      turn.end()
+    }
+  }
+
+  async #alone<T> (run: () => Promise<T>): Promise<T> {
+    await this.#set(undefined)
+    const result = await run().catch(async error => {
+      await this.#undo().catch(() => undefined)
+      throw error
+    })
+    await this.#release(0)
+    return result
+  }
+
+  async #set (name: string | undefined): Promise<void> {
+    this.#savepoints.push({ name, savepoint: await this.#outer.savepoints.set() })
+  }
+
+  /** Releases one, and those that were set after it. */
+  async #release (index: number): Promise<void> {
+    this.#assertNotLost()
+    const released = this.#savepoints.splice(index)
+    try {
+      await this.#outer.savepoints.release(...released.map(({ savepoint }) => savepoint))
+    } catch (error) {
+      await this.#rollBackTo(released[0] as NamedSavepoint)
+      throw error
+    }
+  }
+
+  /** Rolls back to the first, which is then gone. */
+  async #undo (): Promise<void> {
+    const [first] = this.#savepoints.splice(0)
+    if (first === undefined || first.savepoint.state === 'lost') return
+    await this.#rollBackTo(first)
+    await this.#outer.savepoints.release(first.savepoint)
+  }
+
+  /** @throws IsolationLostError when there is nothing to roll back to: MySQL commits at DDL, and after a deadlock all is rolled back */
+  async #rollBackTo ({ savepoint }: NamedSavepoint): Promise<void> {
+    try {
+      await this.#outer.savepoints.rollbackTo(savepoint)
+    } catch (error) {
+      throw this.#outer.lose('the database has ended it by itself', error)
+    }
+  }
+
+  #find (name: string): number {
+    const index = this.#savepoints.findLastIndex(savepoint => savepoint.name === name)
+    if (index === -1) throw new Error(`There is no savepoint ${name}`)
+    return index
+  }
+
+  #assertNotLost (): void {
+    if (this.#savepoints.some(({ savepoint }) => savepoint.state === 'lost')) throw answered(new RollbackOnlyError('what it is inside of was rolled back'))
+  }
+}
