@@ -7,6 +7,7 @@ import { UnknownDatabaseError } from './errors.ts'
 import type { Log } from './log.ts'
 import { OpenScopes } from './open-scopes.ts'
 import type { RunOptions } from './options.ts'
+import { currentScope } from './registry.ts'
 import { Scope } from './scope.ts'
 import type { HostedScope, ScopeHost, ScopeKind } from './scope-purpose.ts'
 import { forkOptions, runRules, transactionRules, type ScopeRules } from './scope-rules.ts'
@@ -81,7 +82,7 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
       log: this.#log,
       transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
       forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
-    })
+    }, currentScope())
     this.opened(scope)
     return scope
   }

@@ -59,7 +59,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
     this.#rules = rules
     this.request = request
     this.#reply = reply
-    this.#scope = new Scope(databases, this)
+    this.#scope = new Scope(databases, this, currentScope())
   }
 
   get host (): ScopeHost {
@@ -121,7 +121,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
   }
 
   renewScope (): void {
-    this.#scope = new Scope(this.#databases, this)
+    this.#scope = new Scope(this.#databases, this, currentScope())
     this.#replyState = 'awaited'
   }
 

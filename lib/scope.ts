@@ -2,7 +2,6 @@ import type { EntityManager } from '@mikro-orm/core'
 import { Aftermath, type AfterWork } from './aftermath.ts'
 import { isOutcomeKnown } from './commit.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
-import { currentScope } from './registry.ts'
 import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
 import type { SessionOwner } from './scoped-entity-manager.ts'
@@ -20,7 +19,7 @@ import type { Ready } from './transaction/prepared-commit.ts'
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
   readonly #purpose: ScopePurpose
-  #parent = currentScope()
+  #parent: Scope | undefined
   #state: ScopeState = 'open'
   /** None until the first session is made. */
   #sessions: Sessions | undefined
@@ -31,12 +30,14 @@ export class Scope implements SessionOwner {
   #completion: Promise<void> | undefined
   #disposal: Promise<void> | undefined
 
-  constructor (host: ScopeHost, purpose: ScopePurpose) {
+  /** @param parent the scope that it is opened in */
+  constructor (host: ScopeHost, purpose: ScopePurpose, parent: Scope | undefined) {
     this.host = host
     this.#purpose = purpose
+    this.#parent = parent
   }
 
-  /** The scope that was current where this one was made, until this one is closed: nothing is kept of a chain of closed ones. */
+  /** The scope that this one was opened in, until this one is closed: nothing is kept of a chain of closed ones. */
   get parent (): Scope | undefined {
     return this.#parent
   }
