@@ -137,7 +137,9 @@ void t.test('MikroORM\'s config file', async t => {
     }
   }
   process.chdir(`${folder}/empty`)
-  await t.rejects(count(), { code: 'FST_SCOPED_DB_ORM_NOT_FOUND', message: /mikro-orm\.config\.ts.*src\/mikro-orm\.config\.mjs.*register\(scopedDb, \{ orm \}\)/ })
+  const { message } = await count().catch((error: Error) => error) as Error
+  const places = ['', 'src/'].flatMap(folder => ['ts', 'mts', 'js', 'mjs'].map(ending => `${process.cwd()}/${folder}mikro-orm.config.${ending}`))
+  t.match(message, `Looked at: ${places.join(', ')}. Pass register(scopedDb, { orm })`)
 
   await writeFile(`${folder}/src/mikro-orm.config.mts`, `${source}export default ${config}\n`)
   process.chdir(folder)
@@ -145,6 +147,8 @@ void t.test('MikroORM\'s config file', async t => {
 
   await writeFile(`${folder}/mikro-orm.config.ts`, `${source}export default async () => ${config}\n`)
   t.equal(await count(), 0, 'in the working directory, as a function')
+  process.env['MIKRO_ORM_CLI_CONFIG'] = ''
+  t.equal(await count(), 0, 'an empty name names nothing')
 
   process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/src/mikro-orm.config.mts`
   process.chdir(`${folder}/empty`)
@@ -153,9 +157,14 @@ void t.test('MikroORM\'s config file', async t => {
   process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/nowhere.ts`
   await t.rejects(count(), { code: 'FST_SCOPED_DB_ORM_NOT_FOUND', message: /nowhere\.ts/ })
   process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/broken/mikro-orm.config.js`
-  await t.rejects(count(), { code: 'FST_SCOPED_DB_CONFIG_FILE', message: /broken/ })
+  await t.rejects(count(), { code: 'FST_SCOPED_DB_CONFIG_FILE', message: /broken/, cause: { name: 'SyntaxError' } })
   process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/list/mikro-orm.config.mjs`
   await t.rejects(count(), { code: 'FST_SCOPED_DB_CONFIG_FILE', message: /not MikroORM options/ })
+  for (const none of ['null', '1']) {
+    await writeFile(`${folder}/${none}.mjs`, `export default ${none}\n`)
+    process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/${none}.mjs`
+    await t.rejects(count(), { code: 'FST_SCOPED_DB_CONFIG_FILE', message: /not MikroORM options/ }, none)
+  }
   await writeFile(`${folder}/throws.mjs`, 'export default () => { throw "no error object" }\n')
   process.env['MIKRO_ORM_CLI_CONFIG'] = `${folder}/throws.mjs`
   await t.rejects(count(), { code: 'FST_SCOPED_DB_CONFIG_FILE', message: /no error object/ })
