@@ -4,17 +4,21 @@ import { isDatabaseError } from './database-error.ts'
 import { kindOf, type ErrorKind } from './error-kind.ts'
 import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors.ts'
 
+const conflict = () => new ConflictError()
+const invalid = () => new InvalidDataError()
+const busy = () => new BusyError()
+
 /** What clients are told of each kind of error. What is not here stays a 500. */
 const ANSWERS: Partial<Record<ErrorKind, (error: Error) => FastifyError>> = {
   'not found': ({ message }) => new NotFoundError(`${entityIn(message)} not found`),
   'optimistic lock': () => new StaleError(),
-  unique: () => new ConflictError(),
-  'foreign key': () => new ConflictError(),
-  check: () => new InvalidDataError(),
-  'not null': () => new InvalidDataError(),
-  deadlock: () => new BusyError(),
-  'lock timeout': () => new BusyError(),
-  serialization: () => new BusyError(),
+  unique: conflict,
+  'foreign key': conflict,
+  check: invalid,
+  'not null': invalid,
+  deadlock: busy,
+  'lock timeout': busy,
+  serialization: busy,
   connection: () => new UnavailableError()
 }
 
