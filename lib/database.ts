@@ -3,6 +3,7 @@ import type { MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from './aftermath.ts'
 import { NoScopeError } from './errors.ts'
 import type { Log } from './log.ts'
+import { LookUps } from './look-ups/look-ups.ts'
 import type { OpenOptions, Rules, RunOptions, Settings } from './options.ts'
 import { inScope } from './propagation.ts'
 import { currentScope } from './registry.ts'
@@ -52,7 +53,7 @@ export interface DatabaseHost extends ScopeHost {
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
-export class Database<Session extends EntityManager = DatabaseSession> implements SessionDatabase {
+export class Database<Session extends EntityManager = DatabaseSession> extends LookUps implements SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
   /** @internal How its scopes take connections. */
@@ -69,13 +70,14 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
 
   /** @internal Made by the plugin. */
   constructor (host: DatabaseHost, orm: MikroORM, { name, acquireTimeout, closeTimeout, rules }: Settings) {
+    super()
     this.host = host
     this.name = name
     this.orm = orm
     this.pool = { acquireTimeout, loans: new Loans() }
     this.rules = rules
     this.closeTimeout = closeTimeout
-    this.#session = standIn(EntityManager.prototype, () => this.#scope().session(this)) as Session
+    this.#session = standIn(EntityManager.prototype, () => this.currentSession()) as Session
   }
 
   /**
@@ -219,6 +221,11 @@ export class Database<Session extends EntityManager = DatabaseSession> implement
     } finally {
       await scope.dispose()
     }
+  }
+
+  /** @internal */
+  protected override currentSession (): EntityManager {
+    return this.#scope().session(this)
   }
 
   /** The current scope, if it is one of this application: another's is not ours to use. */

@@ -69,6 +69,10 @@ export const PartlyCommittedError = createError<[]>(
   'FST_SCOPED_DB_PARTLY_COMMITTED',
   'fastify-scoped-db: one database has refused its COMMIT after another had carried out its own, so this unit of work is in some of its databases and not in others')
 
+export const InvalidPageError = createError<[name: string, what: string]>('FST_SCOPED_DB_INVALID_PAGE', '%s must be %s', 400)
+
+export const InvalidCursorError = createError<[name: string]>('FST_SCOPED_DB_INVALID_CURSOR', '%s is not a cursor of this list', 400)
+
 const AcquireTimeout = createError<[milliseconds: number]>(
   'FST_SCOPED_DB_ACQUIRE_TIMEOUT', 'fastify-scoped-db: no pooled connection became free within %s ms', 503)
 

@@ -202,6 +202,36 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async isolate (t, { seen, left }) {
     t.same([seen, left], [1, 0])
   },
+  async 'or-404' (t, example) {
+    await addAda(example)
+    const get = async (url: string): Promise<unknown> => (await example.app.inject(url)).json()
+    t.same(await get('/users/1'), { id: 1, ...ada })
+    for (const id of ['2', 'abc', '1abc']) t.match(await get(`/users/${id}`), { statusCode: 404, message: 'User not found' }, id)
+    t.same(await get('/by-email?email=ada@example.com'), { id: 1, ...ada })
+    t.match(await get('/by-email?email=bob@example.com'), { statusCode: 404, message: 'Nobody has this address' })
+    t.same(await get('/first'), { id: 1, ...ada })
+  },
+  async paginate (t, { app }) {
+    const get = async (url: string): Promise<unknown> => (await app.inject(url)).json()
+    const names = 'abcdefghij'.split('')
+    await app.db.run(async session => await session.insertMany('User' as never, [...names, 'Ada'].map(name => ({ name, email: name })) as never))
+    await app.db.run(async session => await session.nativeUpdate('User' as never, { name: 'Ada' } as never, { name: 'z' } as never))
+    t.same(await get('/users?page=2&perPage=10'), { items: [{ id: 11, name: 'z' }], total: 11, page: 2, perPage: 10, pages: 2, hasNext: false, hasPrev: true, first: 11, last: 11 })
+    t.match(await get('/users?page=3'), { statusCode: 404, message: 'Page 3 of User not found' })
+    t.match(await get('/users?page=x'), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
+    t.match(await get('/links?page=x'), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_PAGE' })
+    await app.db.run(async session => await session.insertMany('User' as never, Array.from({ length: 9 }, (_, index) => ({ name: 'n', email: `n${index}` })) as never))
+    t.same(await get('/links?page=7&perPage=1'), [1, 2, null, 5, 6, 7, 8, 9, 10, 11, null, 19, 20])
+  },
+  async cursors (t, example) {
+    await addAda(example)
+    await example.app.db.run(async session => await session.insert('User' as never, { name: 'Bob', email: 'bob@example.com' } as never))
+    const get = async (url: string): Promise<unknown> => (await example.app.inject(url)).json()
+    const cursors = { startCursor: 'WyJBZGEiLDFd', endCursor: 'WyJBZGEiLDFd' }
+    t.same(await get('/users?first=1'), { items: [{ id: 1, name: 'Ada' }], total: null, hasNext: true, hasPrev: false, ...cursors })
+    t.match(await get('/users?first=10&after=WyJBZGEiLDFd'), { items: [{ id: 2, name: 'Bob' }], hasNext: false, hasPrev: true })
+    t.match(await get('/users?after=x'), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_CURSOR' })
+  },
   async 'flask-caught' (t, { app, orm }) {
     t.equal((await post(app, '/users', ada)).statusCode, 502)
     t.same(await emails(orm), [])

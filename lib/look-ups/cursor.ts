@@ -1,0 +1,58 @@
+import { Cursor, Utils, type EntityMetadata, type EntityProperty, type OrderDefinition, type Platform, type Type } from '@mikro-orm/core'
+import { InvalidCursorError } from '../errors.ts'
+import { propertyValue } from './primary-key.ts'
+import { asItsTypeTakes, hasOwnType } from './scalar-value.ts'
+
+/**
+ * Refuses what cannot be a cursor of a list in this order. MikroORM reads cursors for what they are worth: one with the wrong
+ * number of values is the first page to it, and the values go to the database unseen.
+ * @throws FST_SCOPED_DB_INVALID_CURSOR
+ */
+export function assertCursor<Entity extends object> (
+  meta: EntityMetadata<Entity>, orderBy: OrderDefinition<Entity>, name: string, cursor: unknown
+): void {
+  const keys = Cursor.getDefinition(meta, orderBy)
+  const values = decode(cursor)
+  const isValid = values.length === keys.length && keys.every(([key, direction], index) => isValue(meta.properties[key], direction, values[index]))
+  if (!isValid) throw new InvalidCursorError(name)
+}
+
+function decode (cursor: unknown): unknown[] {
+  try {
+    const values: unknown = Cursor.decode(cursor as string)
+    return Array.isArray(values) ? values : []
+  } catch {
+    return []
+  }
+}
+
+/** Whether a row can have this value, as it is in JSON, where the list is ordered by it. */
+function isValue (prop: EntityProperty | undefined, direction: unknown, value: unknown): boolean {
+  if (prop === undefined) return isValueInJson(value)
+  if (value === null) return prop.nullable === true || prop.formula !== undefined
+  if (Utils.isPlainObject(direction)) return areValues(prop, direction, value)
+  return (hasOwnType(prop) ? restored(prop, value) : propertyValue(prop, value)) !== undefined
+}
+
+/** The same of an order by properties of a relation, an embedded object or a JSON column. */
+function areValues ({ targetMeta }: EntityProperty, directions: object, values: unknown): boolean {
+  const props: Partial<Record<string, EntityProperty>> = targetMeta?.properties ?? {}
+  if (!Utils.isPlainObject(values)) return false
+  return Object.entries(directions).every(([key, direction]) => isValue(props[key], direction, values[key]))
+}
+
+/** In a JSON column no property says what there can be. */
+function isValueInJson (value: unknown): boolean {
+  return value !== undefined && (value === null || typeof value !== 'object')
+}
+
+/** What MikroORM will make of it with the application's own type. */
+function restored (prop: EntityProperty, value: unknown): unknown {
+  const type = prop.customType as Type<unknown>
+  const platform = type.platform as Platform
+  try {
+    return asItsTypeTakes(prop, type.fromJSON === undefined ? type.convertToJSValue(value, platform) : type.fromJSON(value, platform))
+  } catch {
+    return undefined
+  }
+}
