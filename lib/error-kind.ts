@@ -3,7 +3,7 @@ import {
   NotFoundError, NotNullConstraintViolationException, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
 import { isDatabaseError } from './database-error.ts'
-import { CommitUnknownError } from './errors.ts'
+import { CommitUnknownError, PartlyCommittedError } from './errors.ts'
 
 /**
  * What an error of a database, or of MikroORM, says has happened:
@@ -18,14 +18,14 @@ export type ErrorKind = 'not found' | 'optimistic lock' | 'unique' | 'foreign ke
 /**
  * What kind of database error something is, whichever driver it comes from: one of MikroORM's exceptions, or a raw error of the
  * driver, as COMMIT and `em.getKysely()` throw; or an error that has such a one as its `cause`. Takes anything.
- * @returns undefined for everything else, and always when a COMMIT with unknown outcome is among the causes
+ * @returns undefined for everything else, and always when a COMMIT with unknown outcome, or one that was carried out in part, is among the causes
  *
  * @example
  * kindOf(new UniqueConstraintViolationException(error)) // 'unique'
  */
 export function kindOf (error: unknown): ErrorKind | undefined {
   const chain = [...causesOf(error)]
-  if (chain.some(({ code }) => code === COMMIT_UNKNOWN)) return undefined
+  if (chain.some(({ code }) => IN_DOUBT.has(code))) return undefined
   return chain.map(kindOfOne).find(kind => kind !== undefined)
 }
 
@@ -38,7 +38,7 @@ export function isTransient (error: unknown): boolean {
 const TRANSIENT = new Set<ErrorKind>(['deadlock', 'lock timeout', 'serialization', 'connection'])
 
 /** The class is not enough: MikroORM makes a DriverException of it, with its code. */
-const COMMIT_UNKNOWN = new CommitUnknownError().code
+const IN_DOUBT = new Set<unknown>([new CommitUnknownError().code, new PartlyCommittedError().code])
 
 /** What drivers put into their errors. */
 interface DriverError extends Error {
@@ -94,7 +94,9 @@ const KINDS_OF_MYSQL = new Map<unknown, ErrorKind>([
   [1020, 'serialization'],
   // Shutting down, too many connections, killed, not part of the cluster yet, idle for too long.
   [1053, 'connection'], [1040, 'connection'], [1927, 'connection'], [1047, 'connection'], [4031, 'connection'], [1152, 'connection'], [1184, 'connection'],
-  [1044, 'access'], [1045, 'access'], [1049, 'access'], [1698, 'access']
+  [1044, 'access'], [1045, 'access'], [1049, 'access'], [1698, 'access'],
+  // A privilege that is missing: MikroORM takes it for a connection that is.
+  [1142, 'access'], [1143, 'access'], [1227, 'access'], [1370, 'access']
 ])
 
 /** SQLSTATEs, as PostgreSQL uses them. */

@@ -4,7 +4,7 @@ import {
 } from '@mikro-orm/core'
 import t from 'tap'
 import { isTransient, kindOf, type ErrorKind } from '../lib/error-kind.ts'
-import { CommitUnknownError, RollbackOnlyError } from '../lib/errors.ts'
+import { CommitUnknownError, PartlyCommittedError, RollbackOnlyError } from '../lib/errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
@@ -25,7 +25,7 @@ const TABLE: [kind: ErrorKind | undefined, errors: unknown[]][] = [
     mysql(1927), mysql(1053), pg('57P01'), pg('08006'), raw({ code: 'PROTOCOL_CONNECTION_LOST', fatal: true }), raw({ code: 'ECONNREFUSED', fatal: true }), raw({ code: 'ECONNRESET', fatal: true, errno: -104 }),
     new DriverException(new Error("Can't add new command when connection is in closed state")), new ConnectionException(new Error('any'))
   ]],
-  ['access', [mysql(1045), mysql(1049), pg('28P01')]],
+  ['access', [mysql(1045), mysql(1049), mysql(1142), new ConnectionException(mysql(1142)), pg('28P01')]],
   ['not found', [new NotFoundError('any')]],
   ['optimistic lock', [OptimisticLockError.lockFailed('Item')]],
   [undefined, [
@@ -54,6 +54,7 @@ void t.test('causes count, and a COMMIT whose outcome nobody knows is never tran
   t.equal(kindOf(caused(new CommitUnknownError(), mysql(1927))), undefined)
   t.equal(kindOf(caused(new Error('wrapped'), caused(new CommitUnknownError(), mysql(1927)))), undefined)
   t.equal(kindOf(new DriverException(caused(new CommitUnknownError(), mysql(1927)))), undefined)
+  t.equal(kindOf(caused(new Error('wrapped'), caused(new PartlyCommittedError(), mysql(1213)))), undefined, 'part of it is committed')
   const circle = new Error('a circle')
   t.equal(kindOf(caused(circle, circle)), undefined)
 })
