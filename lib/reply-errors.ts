@@ -18,7 +18,7 @@ const kept = new WeakSet<FastifyReply>()
  * @returns whether it has answered: Fastify sends an error that comes while an error reply is sent without asking anybody
  */
 export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error, isMapped: boolean): boolean {
-  if (kept.has(reply)) return tellsOfDatabase(error) && answer(reply, error)
+  if (kept.has(reply)) return [tellsOfDatabase(error), isMapped && answerTo(error) !== undefined].includes(true) && answer(reply, error)
   kept.add(reply)
   const { send } = reply
   reply.send = function (this: FastifyReply, payload?: unknown) {

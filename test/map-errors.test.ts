@@ -124,6 +124,12 @@ onEachDatabase('a handler of errors answers for itself', mapped, async (t, stage
   for (const url of ['/', '/frozen']) t.match((await answerOf(stage, url)).answer, { status: 418, message: 'own' })
 })
 
+onEachDatabase('an error that comes while an error reply is sent tells nothing either', mapped, async (t, stage) => {
+  stage.app.addHook('onSend', async () => { throw new NotFoundError(`Item not found ({ label: '${SECRET}' })`) })
+  stage.app.post('/', async () => { throw new Error('first') })
+  t.notMatch((await answerOf(stage, '/')).text, LEAKS)
+})
+
 onEachDatabase('what is not mapped', mapped, async (t, stage) => {
   const { app } = stage
   app.post('/own-status', async () => { throw Object.assign(new DriverException(new Error(SECRET)), { statusCode: 418 }) })
