@@ -1,12 +1,6 @@
 import { databaseError } from '../database-error.ts'
+import { NEVER_SENT } from '../error-codes.ts'
 import { CommitUnknownError } from '../errors.ts'
-
-/** What drivers say of a connection that they knew to be closed before the COMMIT: mysql2's words, then those of pg. */
-const NEVER_SENT = new Set([
-  "Can't add new command when connection is in closed state",
-  'Client has encountered a connection error and is not queryable',
-  'Client was closed and is not queryable'
-])
 
 /**
  * SQLSTATEs that say nothing of the COMMIT: of a lost connection (class 08), a server that shuts down (57P0x), a statement

@@ -279,9 +279,10 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
-  async #failed (error: unknown): Promise<unknown> {
+  async #failed (reason: unknown): Promise<unknown> {
+    const error = databaseError(reason)
     if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.spoil(error)
-    return databaseError(error)
+    return error
   }
 }
 

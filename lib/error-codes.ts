@@ -1,0 +1,121 @@
+/**
+ * What the error codes of the databases and of their drivers mean. In doubt a code is not here: the kind of an error decides
+ * whether work is done again.
+ */
+
+/**
+ * What has happened, of the same name in every database:
+ * - `'lock timeout'`: it has waited too long for a lock, or was not to wait;
+ * - `'serialization'`: it met another transaction, and has to be done again as a whole;
+ * - `'connection'`: none could be made, or it was lost; another one may do;
+ * - `'access'`: the server lets nobody in: wrong login, no such database;
+ * - `'privilege'`: the user may not do that.
+ */
+export type ErrorKind = 'not found' | 'optimistic lock' | 'unique' | 'foreign key' | 'check' | 'not null' |
+  'deadlock' | 'lock timeout' | 'serialization' | 'connection' | 'access' | 'privilege'
+
+/** What drivers put into their errors. */
+export interface DriverCodes {
+  readonly message: string
+  /** A name: Node's, mysql2's, better-sqlite3's. Of pg a SQLSTATE. */
+  readonly code?: unknown
+  /** mysql2: the number that the server gives. */
+  readonly errno?: unknown
+  readonly sqlState?: unknown
+  /** pg: only errors of the server have it. */
+  readonly severity?: unknown
+  /** node:sqlite: SQLite's extended result code. */
+  readonly errcode?: unknown
+  /** libsql: the same. */
+  readonly rawCode?: unknown
+}
+
+export function kindOfCode (error: DriverCodes): ErrorKind | undefined {
+  const { message, code, errno, sqlState, severity, errcode, rawCode } = error
+  if (errno === ERROR_DURING_COMMIT) return message.includes('error 149') ? 'deadlock' : undefined
+  return MYSQL.get(errno) ?? kindOfState(severity === undefined ? sqlState : code) ??
+    SQLITE.get(errcode ?? rawCode) ?? SQLITE.get(code) ?? (LOST_CODES.has(code) || LOST_MESSAGES.has(message) ? 'connection' : undefined)
+}
+
+/** Of MySQL and MariaDB. Galera says so when the certification fails, with the storage engine's reason in the message. */
+const ERROR_DURING_COMMIT = 1180
+
+/** The numbers of MySQL and MariaDB. */
+const MYSQL = byKey({
+  unique: [1062, 1169, 1557, 1569, 1586],
+  'foreign key': [1216, 1217, 1451, 1452, 1701, 1761, 1762],
+  check: [3819, 4025],
+  'not null': [1048, 1263, 1364, 1566],
+  deadlock: [1213, 1614],
+  // The second is MySQL's for NOWAIT.
+  'lock timeout': [1205, 3572],
+  // MariaDB: a row has changed since the snapshot was taken.
+  serialization: [1020],
+  // Too many connections, shut down, not ready (Galera), killed, idle for too long, and what client libraries say.
+  connection: [1040, 1203, 1053, 1184, 1047, 1927, 4031, 2002, 2003, 2005, 2006, 2013],
+  access: [1044, 1045, 1049, 1698],
+  privilege: [1095, 1142, 1143, 1227, 1370]
+})
+
+/** SQLSTATEs: of the SQL standard, and PostgreSQL's. */
+const STATES = byKey({
+  unique: ['23505', '23P01'],
+  'foreign key': ['23503', '23001'],
+  check: ['23514'],
+  'not null': ['23502'],
+  deadlock: ['40P01'],
+  'lock timeout': ['55P03'],
+  serialization: ['40001'],
+  // Too many connections, shut down, crashed, not ready, idle for too long (the session, then the transaction).
+  connection: ['53300', '57P01', '57P02', '57P03', '57P05', '25P03'],
+  access: ['28000', '28P01', '3D000'],
+  privilege: ['42501']
+})
+
+/** Class 08 is "connection exception", of which 08007 is "transaction resolution unknown". */
+const CONNECTION_STATE = /^08(?!007)...$/
+
+function kindOfState (state: unknown): ErrorKind | undefined {
+  return STATES.get(state) ?? (CONNECTION_STATE.test(String(state)) ? 'connection' : undefined)
+}
+
+/** SQLite's extended result codes, by number and by name. A snapshot that is too old to write in can only be taken anew. */
+const SQLITE = byKey({
+  unique: [2067, 'SQLITE_CONSTRAINT_UNIQUE', 1555, 'SQLITE_CONSTRAINT_PRIMARYKEY', 2579, 'SQLITE_CONSTRAINT_ROWID'],
+  'foreign key': [787, 'SQLITE_CONSTRAINT_FOREIGNKEY'],
+  check: [275, 'SQLITE_CONSTRAINT_CHECK'],
+  'not null': [1299, 'SQLITE_CONSTRAINT_NOTNULL'],
+  'lock timeout': [
+    5, 'SQLITE_BUSY', 261, 'SQLITE_BUSY_RECOVERY', 773, 'SQLITE_BUSY_TIMEOUT',
+    6, 'SQLITE_LOCKED', 262, 'SQLITE_LOCKED_SHAREDCACHE', 518, 'SQLITE_LOCKED_VTAB'
+  ],
+  serialization: [517, 'SQLITE_BUSY_SNAPSHOT'],
+  access: [14, 'SQLITE_CANTOPEN']
+})
+
+/** Codes of Node's sockets, of tedious and of mysql2. */
+const LOST_CODES = new Set<unknown>([
+  'ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ESOCKET',
+  'PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'
+])
+
+/** What drivers say of a connection that they knew to be closed before the statement: mysql2's words, then those of pg. */
+export const NEVER_SENT: ReadonlySet<string> = new Set([
+  "Can't add new command when connection is in closed state",
+  'Client has encountered a connection error and is not queryable',
+  'Client was closed and is not queryable'
+])
+
+/** Errors without a code: mysql2's, then those of pg. */
+const LOST_MESSAGES = new Set([
+  ...NEVER_SENT,
+  "Can't write in closed state",
+  'Connection terminated',
+  'Connection terminated unexpectedly',
+  'Connection terminated due to connection timeout',
+  'timeout exceeded when trying to connect'
+])
+
+function byKey (kinds: Partial<Record<ErrorKind, readonly (string | number)[]>>): ReadonlyMap<unknown, ErrorKind> {
+  return new Map(Object.entries(kinds).flatMap(([kind, keys]) => keys.map(key => [key, kind as ErrorKind] as const)))
+}
