@@ -4,12 +4,18 @@ import { isDatabaseError } from './database-error.ts'
 import { kindOf, type ErrorKind } from './error-kind.ts'
 import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors.ts'
 
+/** An error that is made to be sent: Fastify takes over its headers, too. */
+export interface HttpError extends FastifyError {
+  readonly headers?: Record<string, string>
+}
+
 const conflict = () => new ConflictError()
 const invalid = () => new InvalidDataError()
 const busy = () => new BusyError()
+const unavailable = () => new UnavailableError()
 
 /** What clients are told of each kind of error. What is not here stays a 500. */
-const ANSWERS: Partial<Record<ErrorKind, (error: Error) => FastifyError>> = {
+const ANSWERS: Partial<Record<ErrorKind, (error: Error) => HttpError>> = {
   'not found': ({ message }) => new NotFoundError(`${entityIn(message)} not found`),
   'optimistic lock': () => new StaleError(),
   unique: conflict,
@@ -19,7 +25,8 @@ const ANSWERS: Partial<Record<ErrorKind, (error: Error) => FastifyError>> = {
   deadlock: busy,
   'lock timeout': busy,
   serialization: busy,
-  connection: () => new UnavailableError()
+  connection: unavailable,
+  access: unavailable
 }
 
 /**
@@ -27,7 +34,7 @@ const ANSWERS: Partial<Record<ErrorKind, (error: Error) => FastifyError>> = {
  * database, and are the same for every driver.
  * @returns undefined for an error that is neither, or that has a status of its own already
  */
-export function answerTo (error: unknown): FastifyError | undefined {
+export function answerTo (error: unknown): HttpError | undefined {
   if (!isMeant(error)) return undefined
   const kind = kindOf(error)
   return kind === undefined ? undefined : ANSWERS[kind]?.(error)
@@ -40,8 +47,8 @@ export function answerTo (error: unknown): FastifyError | undefined {
 export function mapError (error: unknown): void {
   const answer = answerTo(error)
   if (answer === undefined || !Object.isExtensible(error)) return
-  const { statusCode, headers } = answer as { statusCode?: number, headers?: Record<string, string> }
-  mapped.add(Object.assign(error as object, { statusCode, ...headers && { headers } }))
+  const { statusCode, headers } = answer
+  mapped.add(Object.assign(error as Partial<HttpError>, { statusCode, ...headers && { headers: { ...headers, ...(error as Partial<HttpError>).headers } } }))
 }
 
 /** Those that have their status from here. */
@@ -49,10 +56,14 @@ const mapped = new WeakSet<object>()
 
 function isMeant (error: unknown): error is Error {
   if (!(error instanceof Error)) return false
-  if (error instanceof RollbackOnlyError) return true
+  const { code, statusCode, status } = error as Partial<Record<'code' | 'statusCode' | 'status', unknown>>
+  if (code === ROLLBACK_ONLY) return true
   const isForeign = [MikroOrmNotFoundError, OptimisticLockError].some(kind => error instanceof kind) || isDatabaseError(error)
-  return isForeign && (!('statusCode' in error) || mapped.has(error))
+  return isForeign && ((statusCode ?? status) === undefined || mapped.has(error))
 }
+
+/** Not by its class: MikroORM makes a DriverException of it, which keeps the code. */
+const ROLLBACK_ONLY = new RollbackOnlyError('').code
 
 /** MikroORM's message goes on with the condition, whose values are nobody's business. */
 function entityIn (message: string): string {

@@ -1,10 +1,7 @@
-import type { FastifyError } from '@fastify/error'
 import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { tellsOfDatabase } from './database-error.ts'
-import { answerTo } from './http-errors.ts'
-
-const SAFE_MESSAGE = 'A database error occurred'
+import { answerTo, type HttpError } from './http-errors.ts'
 
 /** Replies that were kept private already: an error that comes now comes after every error handler. */
 const kept = new WeakSet<FastifyReply>()
@@ -18,25 +15,36 @@ const kept = new WeakSet<FastifyReply>()
  * @returns whether it has answered: Fastify sends an error that comes while an error reply is sent without asking anybody
  */
 export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error, isMapped: boolean): boolean {
-  if (kept.has(reply)) return [tellsOfDatabase(error), isMapped && answerTo(error) !== undefined].includes(true) && answer(reply, error)
+  const answer = answerInstead(error, isMapped)
+  if (kept.has(reply)) return answer !== undefined && sendInstead(reply, error, answer)
   kept.add(reply)
   const { send } = reply
   reply.send = function (this: FastifyReply, payload?: unknown) {
-    const answer = isMapped ? answerTo(payload) : undefined
-    const isTelling = answer !== undefined || tellsOfDatabase(payload)
-    return send.call(this, isTelling ? withSafeMessage(payload as Error, answer) : payload)
+    const answer = answerInstead(payload, isMapped)
+    return send.call(this, answer === undefined ? payload : withAnswer(payload as Error, answer))
   }
   return false
 }
 
-/** What Fastify would answer, but for the message. It would not log it either. */
-function answer (reply: FastifyReply, err: Error): boolean {
+/** What a client is told of an error. */
+type Answer = Pick<HttpError, 'message'> & Partial<HttpError>
+
+/** What to tell in the place of an error that would tell of the database. */
+function answerInstead (error: unknown, isMapped: boolean): Answer | undefined {
+  const mapped = isMapped ? answerTo(error) : undefined
+  return mapped ?? (tellsOfDatabase(error) ? PRIVATE : undefined)
+}
+
+const PRIVATE: Answer = { message: 'A database error occurred' }
+
+/** Answers as Fastify would, but for the message. It would not log it either. */
+function sendInstead (reply: FastifyReply, err: Error, answer: Answer): boolean {
   if (reply.raw.headersSent) return false
   reply.log.error({ err }, 'an error reply failed')
-  const { statusCode } = reply
-  const body = JSON.stringify({ statusCode, code: (err as { code?: unknown }).code, error: STATUS_CODES[statusCode], message: SAFE_MESSAGE })
+  const { code = (err as { code?: unknown }).code, statusCode = reply.statusCode, message, headers = {} } = answer
+  const body = JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode], message })
   for (const name of ['content-length', 'content-encoding', 'transfer-encoding']) reply.removeHeader(name)
-  reply.hijack()
+  reply.code(statusCode).headers(headers).hijack()
   writeHead(reply)
   reply.raw.end(body)
   return true
@@ -58,10 +66,14 @@ const TELLING = [
   'dataType', 'errmsg', 'keyValue', 'address', 'hostname', 'serverName', 'procName', 'cause', 'errors'
 ]
 
-/** The same error, without what the database said: an outer error handler still sees its class, its code and its stack. */
-function withSafeMessage (error: Error, answer?: FastifyError): Error {
+/** The same error, without what the database said: an outer error handler still sees its class, its stack, and its code unless it is mapped. */
+function withAnswer (error: Error, { message, code, statusCode, headers }: Answer): Error {
   const safe = Object.create(error) as Error
   for (const property of TELLING) Object.defineProperty(safe, property, { value: undefined })
-  if (answer !== undefined) Object.defineProperty(safe, 'code', { value: answer.code })
-  return Object.defineProperty(safe, 'message', { value: answer?.message ?? SAFE_MESSAGE, configurable: true, writable: true })
+  if (code !== undefined) Object.defineProperty(safe, 'code', { value: code })
+  // A frozen error could not take them.
+  for (const [property, value] of Object.entries({ statusCode, headers })) {
+    if (value !== undefined && !(property in error)) Object.defineProperty(safe, property, { value })
+  }
+  return Object.defineProperty(safe, 'message', { value: message, configurable: true, writable: true })
 }

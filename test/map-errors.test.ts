@@ -2,7 +2,7 @@
 import {
   CheckConstraintViolationException, DriverException, LockMode, NotFoundError, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
-import type { FastifyError, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'
@@ -185,4 +185,51 @@ onEachDatabase('a lock that is not free, and a connection that is lost', { ...ma
     await orm.close()
     await second.drop()
   })
+})
+
+onEachDatabase('the status is that of the answer wherever the error comes from', mapped, async (t, stage) => {
+  const { app, orm } = stage
+  const notFound = () => NotFoundError.findOneFailed('Item', { label: SECRET })
+  app.addHook('onSend', async (request, reply) => {
+    if (reply.statusCode >= 400 && request.url === '/again') throw notFound()
+  })
+  app.post('/again', async () => { throw new Error('first') })
+  const passing = { errorHandler: (error: Error, _request: FastifyRequest, reply: FastifyReply) => { void reply.send(error) } }
+  const frozen: Error = Object.freeze(notFound())
+  app.post('/frozen', passing, async () => { throw frozen })
+  const frozenAndBusy: Error = Object.freeze(Object.assign(new Error(SECRET), { errno: 1205, sqlState: 'HY000' }))
+  app.post('/frozen-and-busy', passing, async (_request, reply) => {
+    reply.code(201)
+    throw frozenAndBusy
+  })
+  app.post('/fastify-status', async () => { throw Object.assign(new DriverException(new Error(SECRET)), { errno: 1062, status: 418 }) })
+  app.post('/changed-since-it-was-read', async () => { throw Object.assign(new Error(SECRET), { errno: 1020, sqlState: 'HY000' }) })
+  app.post('/refused-login', async () => { throw Object.assign(new Error(SECRET), { errno: 1045, sqlState: '28000', headers: { 'x-own': 'kept' } }) })
+  app.post('/after-a-lost-transaction', async request => {
+    await request.db.insert(Item, { label: SECRET, amount: 0 })
+    request.db.create(Item, { label: SECRET })
+    await request.db.flush().catch(() => {})
+    await request.db.execute('select 1')
+  })
+  await app.register(async child => {
+    child.setErrorHandler((_error, _request, reply) => { void reply.send({ code: 'OWN', message: 'of a handler that leaves the status alone' }) })
+    child.post('/silent-at-commit', async request => { request.db.create(Item, { label: 'taken' }) })
+  })
+  await orm.em.fork().insert(Item, { label: 'taken', amount: 0 })
+  for (const [url, expected] of Object.entries({
+    '/again': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'Item not found' },
+    '/frozen': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'Item not found' },
+    '/frozen-and-busy': BUSY,
+    '/fastify-status': { status: 418, code: undefined, message: 'A database error occurred' },
+    '/changed-since-it-was-read': BUSY,
+    '/refused-login': { status: 503, code: 'FST_SCOPED_DB_UNAVAILABLE', message: 'The database is out of reach: try again in a moment', retryAfter: '1' },
+    '/after-a-lost-transaction': CONFLICT,
+    '/silent-at-commit': { status: 409, code: 'OWN' }
+  })) {
+    const { answer, text } = await answerOf(stage, url)
+    t.match(answer, expected, url)
+    t.notMatch(text, LEAKS, url)
+    t.equal(JSON.parse((await app.inject({ method: 'POST', url })).body).statusCode ?? expected.status, expected.status, url)
+  }
+  t.equal((await app.inject({ method: 'POST', url: '/refused-login' })).headers['x-own'], 'kept')
 })
