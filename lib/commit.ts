@@ -74,11 +74,6 @@ function hasBegun ({ commit }: Part): boolean {
   return commit.hasBegun
 }
 
-/** Whether it is certain that nothing was committed when a commit has failed with `error`. */
-export function isOutcomeKnown (error: unknown): boolean {
-  return !(error instanceof CommitUnknownError || error instanceof PartlyCommittedError)
-}
-
 /** What is known of a commit that failed, if it was not simply rolled back in all of several databases. */
 export function reportOf (error: unknown): CommitReport | undefined {
   const { report } = error as { report?: CommitReport }

@@ -17,9 +17,12 @@ export type { ErrorKind } from './error-codes.ts'
  * kindOf(new UniqueConstraintViolationException(error)) // 'unique'
  */
 export function kindOf (error: unknown): ErrorKind | undefined {
-  const chain = [...causesOf(error)]
-  if (chain.some(({ code }) => NOT_ROLLED_BACK.has(code))) return undefined
-  return chain.map(kindOfOne).find(kind => kind !== undefined)
+  return isInDoubt(error) ? undefined : [...causesOf(error)].map(kindOfOne).find(kind => kind !== undefined)
+}
+
+/** Whether a commit of unknown or of mixed outcome is behind an error: what it was about may be in a database. */
+export function isInDoubt (error: unknown): boolean {
+  return [...causesOf(error)].some(({ code }) => NOT_ROLLED_BACK.has(code))
 }
 
 /** Whether the same work can go through when it is done again from its beginning, in a new transaction. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isTransient } from './error-kind.ts'
-import { CommitUnknownError, PartlyCommittedError, RetriesExhaustedError } from './errors.ts'
+import { isInDoubt, isTransient } from './error-kind.ts'
+import { RetriesExhaustedError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { ScopeHost } from './scope-purpose.ts'
 
@@ -37,8 +37,7 @@ export class Retry {
 
   /** Whether work that failed with `error` could go through another time. Never when it may be committed already. */
   isWorthwhile (error: unknown): boolean {
-    if (error instanceof CommitUnknownError || error instanceof PartlyCommittedError) return false
-    return this.#when(error, isTransient(error)) === true
+    return !isInDoubt(error) && this.#when(error, isTransient(error)) === true
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { Aftermath, type AfterWork } from './aftermath.ts'
-import { isOutcomeKnown } from './commit.ts'
+import { isInDoubt } from './error-kind.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
 import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
@@ -67,9 +67,9 @@ export class Scope implements SessionOwner {
     return this.#sessions !== undefined
   }
 
-  /** Whether something of it is committed already, by hand or in a transaction of its own. */
+  /** Whether something of it is in a database already, or may be: by a commit by hand, a transaction of its own, or a session that the scope does not commit. */
   get hasCommitted (): boolean {
-    return this.#hasCommitted
+    return this.#hasCommitted || this.#sessions?.hasWrittenByHand === true
   }
 
   hasSession (database: SessionDatabase): boolean {
@@ -223,19 +223,24 @@ export class Scope implements SessionOwner {
     const closed = sessions.close()
     this.#leave()
     await closed
-    this.host.closed(this)
+    this.#forget()
   }
 
   #close (): void {
     this.#leave()
-    this.host.closed(this)
+    this.#forget()
   }
 
-  /** What was ended by force stays so until somebody was told. What has waited in vain was not committed. */
+  /** What was ended by force stays so until somebody was told. */
   #leave (): void {
     this.#parent = undefined
     if (this.#state !== 'ended') this.#enter('closed')
+  }
+
+  /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
+  #forget (): void {
     this.#settle('rollback')
+    this.host.closed(this)
   }
 
   /** Waits for an outcome to be carried out, and starts what waits for it. */
@@ -243,8 +248,8 @@ export class Scope implements SessionOwner {
     try {
       await work
     } catch (error) {
-      if (isOutcomeKnown(error)) this.#settle('rollback')
-      else this.#drop(error)
+      if (isInDoubt(error)) this.#drop(error)
+      else this.#settle('rollback')
       throw error
     }
     this.#settle(outcome, isMeant)
@@ -260,6 +265,7 @@ export class Scope implements SessionOwner {
   }
 
   #drop (err: unknown): void {
+    this.#hasCommitted = true
     const dropped = this.#aftermath?.drop() ?? 0
     if (dropped > 0) this.#purpose.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
   }

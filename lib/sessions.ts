@@ -40,9 +40,14 @@ export class Sessions {
     return this.#automatic.length > 0
   }
 
-  /** Whether anything but plain reads has gone through their transactions. */
+  /** Whether anything but plain reads has gone through the transactions of those that the scope commits. */
   get hasWritten (): boolean {
-    return this.#all.some(({ transactions }) => transactions.hasWritten)
+    return this.#automatic.some(({ transactions }) => transactions.hasWritten)
+  }
+
+  /** Whether one of the others has sent anything but plain reads: it is committed as soon as it is done. */
+  get hasWrittenByHand (): boolean {
+    return this.#all.some(({ isAutomatic, transactions }) => !isAutomatic && transactions.hasWritten)
   }
 
   /** Writes what is pending in those that the scope commits. */

@@ -246,6 +246,23 @@ onEachDatabase('a scope without a session has an outcome, too', automatic, async
   t.same(await works.taken(), ['run committed'])
 })
 
+onEachDatabase('work after the rollback comes after it, however slow that is', automatic, async (t, stage) => {
+  const { app, orm } = stage
+  await app.ready()
+  const order: string[] = []
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionRollback () { for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate) },
+    async afterTransactionRollback () { order.push('rolled back') }
+  })
+  await t.rejects(db.run(async session => {
+    await session.insert(Item, { label: 'never', amount: 0 })
+    db.afterRollback(() => { order.push('work') })
+    throw new Error('thrown')
+  }), { message: 'thrown' })
+  while (order.length < 2) await new Promise(setImmediate)
+  t.same(order, ['rolled back', 'work'])
+})
+
 onEachDatabase('other ways to end', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, stage) => {
   const { app } = stage
   const works = recorder()

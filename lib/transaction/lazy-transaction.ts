@@ -72,7 +72,7 @@ export class LazyTransaction implements ContextTransaction {
     return this.#turns.busy
   }
 
-  /** Whether anything but plain reads has gone through it. */
+  /** Whether anything but plain reads has gone through it, or beside it where nothing begins by itself. */
   get hasWritten (): boolean {
     return this.#hasWritten
   }
@@ -214,7 +214,7 @@ export class LazyTransaction implements ContextTransaction {
       if (this.#where(sql) === 'inside') {
         if (this.#spoilt !== undefined) throw rollbackOnly(this.#spoilt)
         const { kysely } = await this.#begin()
-        if (sql !== CONTROL && kindOf(sql) !== 'read') this.#hasWritten = true
+        this.#noteWrite(sql)
         // The scope may have ended while this waited for a connection.
         if (this.#where(sql) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: async () => end() }
       }
@@ -234,7 +234,12 @@ export class LazyTransaction implements ContextTransaction {
       await release()
       throw error
     }
+    this.#noteWrite(sql)
     return { place: 'outside', executor: kysely.getExecutor(), leave: release }
+  }
+
+  #noteWrite (sql: string): void {
+    this.#hasWritten ||= sql !== CONTROL && kindOf(sql) !== 'read'
   }
 
   #begin (): Promise<BegunTransaction> {
