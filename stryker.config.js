@@ -19,7 +19,7 @@ process.env.NODE_COMPILE_CACHE = resolve('node_modules/.cache/mutation')
 const tests = [
   'docs', 'scope-state', 'open-streams', 'lender', 'commit', 'options', 'nesting', 'statements', 'run', 'context', 'kysely', 'private-errors',
   'private-raw-errors', 'original-errors', 'without-transactions', 'databases', 'after-outcome', 'signals', 'error-kind', 'retry',
-  'look-ups', 'pagination', 'pagination-schemas',
+  'map-errors', 'route-rules', 'scope-parent', 'look-ups', 'pagination', 'pagination-schemas', 'isolate', 'isolation-lost',
   'commit-unknown', 'interleavings', 'failing-rollback', 'limits', 'overlaps', 'options-fuzz', 'endings', 'closing'
 ]
 
