@@ -76,6 +76,6 @@ function hasBegun ({ commit }: Part): boolean {
 
 /** What is known of a commit that failed, if it was not simply rolled back in all of several databases. */
 export function reportOf (error: unknown): CommitReport | undefined {
-  const { report } = error as { report?: CommitReport }
+  const { report } = Object(error) as { report?: CommitReport }
   return report !== undefined && Object.values(report).flat().length > 1 ? report : undefined
 }

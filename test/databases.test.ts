@@ -72,6 +72,9 @@ onEachDatabase('a subscriber, or a flush that has failed, stops the commit of al
   t.match((await app.inject({ method: 'POST', url: '/failed' })).json(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
   second.orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { throw new Error('not now') } })
   t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'not now' })
+  const nothing: Error = JSON.parse('null')
+  second.orm.em.getEventManager().registerSubscriber({ async beforeFlush () { throw nothing } })
+  await t.rejects(db.run(async () => { session.create(Item, { label: 'second' }) }).catch((error: unknown) => { throw new Error(String(error)) }), { message: 'null' })
   t.same([await labels(), await second.labels()], [[], []])
 })
 
