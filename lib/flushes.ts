@@ -3,6 +3,11 @@ import type { EntityManager } from '@mikro-orm/core'
 /** The flush that runs, of each EntityManager that has one. */
 const running = new WeakMap<EntityManager, Promise<void>>()
 
+/** Whether a flush of `em` runs. */
+export function isFlushing (em: EntityManager): boolean {
+  return running.has(em)
+}
+
 /**
  * Flushes `em`. MikroORM lets a flush that comes while one runs wait for it, and never settles it when that one fails.
  * Here it fails with the same error: what it was to write is forgotten, too.

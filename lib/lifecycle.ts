@@ -46,7 +46,6 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
   fastify.addHook('onRequest', openScope)
   fastify.addHook('preValidation', enterScope)
   fastify.addHook('preHandler', enterScope)
-  fastify.addHook('preSerialization', enterScopeWithPayload)
   fastify.addHook('preSerialization', flushScope)
   fastify.addHook('onError', recordError)
   fastify.addHook('onSend', sendInScope)
@@ -92,26 +91,25 @@ function enterScope (request: FastifyRequest, _reply: FastifyReply, done: Done):
   enter(request, done)
 }
 
-function enterScopeWithPayload (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {
-  enter(request, done)
-}
-
-function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {
-  const unit = unitOf(request)
-  if (unit === null) done()
-  else unit.send(done)
-}
-
 function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): Promise<void> | undefined {
-  const flushed = unitOf(request)?.flush()
-  if (flushed === undefined) done()
-  return flushed
+  const unit = unitOf(request)
+  const flushed = unit?.flush()
+  if (flushed !== undefined) return flushed
+  if (unit === null) done()
+  else unit.enter(done)
+  return undefined
 }
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
   const unit = unitOf(request)
   unit?.fail(error)
   if (!keepDatabaseErrorsPrivate(reply, error, unit?.mapsErrors === true)) enter(request, done)
+}
+
+function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {
+  const unit = unitOf(request)
+  if (unit === null) done()
+  else unit.send(done)
 }
 
 function completeScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {

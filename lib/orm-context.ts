@@ -1,6 +1,7 @@
 import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { currentScope } from './registry.ts'
+import { forkScoped } from './scoped-entity-manager.ts'
 
 const resolved = new WeakSet<MikroORM>()
 
@@ -15,6 +16,7 @@ export function resolveToScopes (orm: MikroORM): void {
   orm.config.set('context', name => currentSession(orm) ?? outside(name))
   passByOtherTransactions(orm)
   delegateToSession(orm.em)
+  forkScoped(orm.em)
 }
 
 function currentSession (orm: MikroORM): EntityManager | undefined {

@@ -1,7 +1,6 @@
 import { TransactionContext, TransactionPropagation, TransactionStateError } from '@mikro-orm/core'
 import type { EntityManager, TransactionOptions } from '@mikro-orm/core'
-import { runInScope } from './registry.ts'
-import type { Scope } from './scope.ts'
+import { runInScope, type ScopeSource } from './registry.ts'
 
 /** With autocommit MikroORM sees a context but there is no transaction: what each propagation means when there is none. */
 export function firstPropagation (propagation: NonNullable<TransactionOptions['propagation']>): NonNullable<TransactionOptions['propagation']> {
@@ -20,10 +19,10 @@ export function firstPropagation (propagation: NonNullable<TransactionOptions['p
 }
 
 /**
- * Runs `fn` in `scope`, or outside any, unseen by every `em.transactional()` of an enclosing scope: it is a unit of work of its own.
+ * Runs `fn` in the scope of `source`, or outside any, unseen by every `em.transactional()` of an enclosing scope: it is a unit of work of its own.
  */
-export function inScope<T> (scope: Scope | undefined, fn: () => T): T {
-  return runInScope(scope, () => outsideTransactions(fn))
+export function inScope<T> (source: ScopeSource | undefined, fn: () => T): T {
+  return runInScope(source, outsideTransactions<T>, fn)
 }
 
 function outsideTransactions<T> (fn: () => T): T {

@@ -8,7 +8,7 @@ import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
 import { inScope } from './propagation.ts'
-import { currentScope } from './registry.ts'
+import { currentSource, type ScopeSource } from './registry.ts'
 import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
 import type { Retry } from './retry.ts'
 import { Scope } from './scope.ts'
@@ -33,8 +33,14 @@ const FAILURES_KNOWN = new AsyncLocalStorage<number>()
 /** What has become of the reply. `sent` and `gone` are final. */
 type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
 
-/** A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. */
-export class RequestUnit implements ScopePurpose, Repeatable {
+/** What has become of a scope that nobody has asked for, so that it was never made. */
+type UnmadeState = 'open' | 'completed' | 'closed'
+
+/**
+ * A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. The scope is made when it is
+ * first asked for: a request that uses no database costs hardly anything.
+ */
+export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
   readonly kind = 'request'
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean
@@ -42,7 +48,10 @@ export class RequestUnit implements ScopePurpose, Repeatable {
   readonly #rules: ScopeRules
   readonly request: FastifyRequest
   readonly #reply: FastifyReply
-  #scope: Scope
+  /** What the request was made in. */
+  readonly #surroundings: ScopeSource | undefined
+  #scope: Scope | undefined
+  #unmadeState: UnmadeState = 'open'
   #attempts: Attempts | undefined
   #replyState: ReplyState = 'awaited'
   #isWatched = false
@@ -59,7 +68,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
     this.#rules = rules
     this.request = request
     this.#reply = reply
-    this.#scope = new Scope(databases, this, currentScope())
+    this.#surroundings = currentSource()
   }
 
   get host (): ScopeHost {
@@ -67,6 +76,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
   }
 
   get scope (): Scope {
+    this.#scope ??= this.#makeScope()
     return this.#scope
   }
 
@@ -121,7 +131,7 @@ export class RequestUnit implements ScopePurpose, Repeatable {
   }
 
   renewScope (): void {
-    this.#scope = new Scope(this.#databases, this, currentScope())
+    this.#scope = this.#newScope()
     this.#replyState = 'awaited'
   }
 
@@ -133,13 +143,13 @@ export class RequestUnit implements ScopePurpose, Repeatable {
 
   /** Makes the scope current again where a parser or another plugin has lost it. */
   enter (next: () => void): void {
-    if (currentScope() === this.scope) next()
-    else inScope(this.scope, next)
+    if (currentSource() === this) next()
+    else inScope(this, next)
   }
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.scope.isUsed) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
+    if (this.#scope?.isUsed === true) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
     else this.enter(next)
   }
 
@@ -158,9 +168,9 @@ export class RequestUnit implements ScopePurpose, Repeatable {
 
   /** Before serialization: flushes what will be committed, so that generated ids are in the reply. */
   flush (): Promise<void> | undefined {
-    const { scope } = this
-    const canCommit = scope.isAutomatic && scope.state === 'open' && !scope.isRollbackOnly
-    return canCommit && this.#error === undefined && this.#reply.statusCode < 400 ? this.#flush() : undefined
+    const scope = this.#scope
+    const canCommit = scope?.isAutomatic === true && scope.state === 'open' && !scope.isRollbackOnly
+    return canCommit && this.#error === undefined && this.#reply.statusCode < 400 ? this.#flush(scope) : undefined
   }
 
   /**
@@ -169,12 +179,18 @@ export class RequestUnit implements ScopePurpose, Repeatable {
    * @throws what stops the commit
    */
   complete (payload: unknown): 'send' | 'drop' | Promise<void> {
-    const { scope } = this
-    if (this.#isSuperseded()) return 'drop'
-    if (this.#isUntrue()) return this.#breakOff()
-    if (!this.#isUndecided || !isSendable(payload, this.#reply)) return 'send'
+    const scope = this.#scope
+    if (scope === undefined) {
+      this.#unmadeState = 'completed'
+      return 'send'
+    }
+    if (this.#isSuperseded(scope)) return 'drop'
+    if (this.#isUntrue(scope)) return this.#breakOff()
+    if (!this.#isUndecided(scope)) return 'send'
+    const outcome = this.#outcome(statusOf(payload, this.#reply))
+    if (scope.completeAtRest(outcome) || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
-    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
+    const completion = scope.complete(outcome, () => this.#ready(payload))
     return completion === undefined ? 'send' : this.#carriedOut(completion, payload)
   }
 
@@ -185,17 +201,31 @@ export class RequestUnit implements ScopePurpose, Repeatable {
   responded (): void {
     if (!this.#reply.raw.writableEnded) return
     this.#replyState = 'sent'
-    if (this.scope.state === 'open') void this.#carryOut()
+    this.#unmadeState = 'completed'
+    if (this.#scope?.state === 'open') void this.#carryOut()
   }
 
   /** The reply has gone out, and every `onResponse` hook has run. */
   finish (): Promise<void> | undefined {
-    return this.#replyState === 'sent' ? this.scope.dispose() : undefined
+    if (this.#replyState !== 'sent') return undefined
+    this.#unmadeState = 'closed'
+    return this.#scope?.dispose()
+  }
+
+  /** A scope that comes too late learns at once what it has missed. */
+  #makeScope (): Scope {
+    const scope = this.#newScope()
+    if (this.#unmadeState === 'completed') void scope.complete(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
+    if (this.#unmadeState === 'closed') void scope.dispose()
+    return scope
+  }
+
+  #newScope (): Scope {
+    return new Scope(this.#databases, this, this.#surroundings?.scope)
   }
 
   /** What was rolled back by force must not answer as if it were committed, unless nobody listens. */
-  get #isUndecided (): boolean {
-    const { state } = this.scope
+  #isUndecided ({ state }: Scope): boolean {
     return state === 'open' || (state === 'ended' && this.#replyState !== 'gone')
   }
 
@@ -213,10 +243,15 @@ export class RequestUnit implements ScopePurpose, Repeatable {
     })
   }
 
-  async #flush (): Promise<void> {
+  #flush (scope: Scope): Promise<void> | undefined {
+    const flushed = scope.flush()
+    return flushed === undefined ? undefined : this.#flushed(flushed)
+  }
+
+  async #flushed (flushed: Promise<void>): Promise<void> {
     if (this.#replyState === 'awaited') this.#replyState = 'flushing'
     try {
-      await this.scope.flush()
+      await flushed
     } catch (error) {
       const failure = await this.#instead(error, 'open')
       if (this.#error === undefined) throw failure
@@ -231,17 +266,17 @@ export class RequestUnit implements ScopePurpose, Repeatable {
    * `reply.send()` can be called again while a reply waits for its flush or its commit: by a handler that sends and
    * returns, or because its time is up. The reply that is being committed wins, since its outcome cannot be taken back.
    */
-  #isSuperseded (): boolean {
+  #isSuperseded ({ state }: Scope): boolean {
     // An error came while a hook of this reply took its time: the error's own reply follows.
     if ((FAILURES_KNOWN.getStore() ?? this.#failures) !== this.#failures) return true
-    if (this.scope.state === 'completing') return true
-    if (this.scope.state !== 'open') return this.#reply.raw.headersSent
+    if (state === 'completing') return true
+    if (state !== 'open') return this.#reply.raw.headersSent
     return this.#replyState === 'flushing' && this.#error === undefined
   }
 
   /** An error reply after a commit would say that nothing is in the database. */
-  #isUntrue (): boolean {
-    return this.scope.state === 'committed' && this.scope.hasWritten && this.#reply.statusCode >= 400
+  #isUntrue ({ state, hasWritten }: Scope): boolean {
+    return state === 'committed' && hasWritten && this.#reply.statusCode >= 400
   }
 
   #breakOff (): 'drop' {

@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import { Aftermath, type AfterWork } from './aftermath.ts'
 import { isInDoubt } from './error-kind.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
+import type { ScopeSource } from './registry.ts'
 import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
 import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
 import type { SessionOwner } from './scoped-entity-manager.ts'
@@ -16,7 +17,7 @@ import type { Ready } from './transaction/prepared-commit.ts'
  * through the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and
  * `onResponse` never.
  */
-export class Scope implements SessionOwner {
+export class Scope implements SessionOwner, ScopeSource {
   readonly host: ScopeHost
   readonly #purpose: ScopePurpose
   #parent: Scope | undefined
@@ -35,6 +36,11 @@ export class Scope implements SessionOwner {
     this.host = host
     this.#purpose = purpose
     this.#parent = parent
+  }
+
+  /** Itself: what has it for its source is in it. */
+  get scope (): this {
+    return this
   }
 
   /** The scope that this one was opened in, until this one is closed: nothing is kept of a chain of closed ones. */
@@ -95,9 +101,9 @@ export class Scope implements SessionOwner {
     return this.#sessions?.hasWritten === true
   }
 
-  /** Writes what is pending in the sessions that the scope commits. */
-  async flush (): Promise<void> {
-    await this.#sessions?.flush()
+  /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
+  flush (): Promise<void> | undefined {
+    return this.#sessions?.flush()
   }
 
   /**
@@ -158,7 +164,8 @@ export class Scope implements SessionOwner {
   }
 
   /**
-   * Carries out the outcome, once: later calls give the first one's result. Without a session there is nothing to wait for.
+   * Carries out the outcome, once: later calls give the first one's result. Without a session, or where all have only read, there
+   * is nothing to wait for.
    * @param ready what a commit waits for after the flush, unless a session is used again
    * @throws what stops the commit; the outcome is then a rollback
    * @throws ScopeClosedError, once, when a commit is asked of a scope that was ended by force
@@ -167,23 +174,31 @@ export class Scope implements SessionOwner {
     if (this.#state === 'ended') {
       this.#enter('closed')
       if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
-    } else if (this.#state === 'open') {
+    } else if (this.#state === 'open' && !this.completeAtRest(outcome)) {
       this.#enter('completing')
-      if (this.#sessions === undefined) {
-        this.#enter(COMPLETED[outcome])
-        this.#settle(outcome, database => this.#commits(database))
-      } else this.#completion = this.#complete(this.#sessions, outcome, ready)
+      this.#completion = this.#complete(this.#sessions as Sessions, outcome, ready)
     }
     return this.#completion
   }
 
   /**
+   * Carries out the outcome at once, if the scope is open and there is nothing to write, to commit or to roll back.
+   * @returns whether it has
+   */
+  completeAtRest (outcome: Outcome): boolean {
+    if (this.#state !== 'open' || this.#sessions?.settleAtRest(outcome) === false) return false
+    this.#enter('completing')
+    this.#enter(COMPLETED[outcome])
+    this.#settle(outcome, database => this.#commits(database))
+    return true
+  }
+
+  /**
    * Closes the scope: rolls back what is open, gives the connections back, refuses every later use. Never throws.
-   * Idempotent. Without a session there is nothing to wait for.
+   * Idempotent. Where nothing is open there is nothing to wait for.
    */
   dispose (): Promise<void> | undefined {
-    if (this.#sessions !== undefined) this.#disposal ??= this.#dispose(this.#sessions)
-    else if (this.#disposal === undefined) this.#close()
+    this.#disposal ??= this.#state === 'completing' ? this.#disposeLater() : this.#dispose()
     return this.#disposal
   }
 
@@ -217,18 +232,18 @@ export class Scope implements SessionOwner {
     this.#enter(COMPLETED[outcome])
   }
 
-  async #dispose (sessions: Sessions): Promise<void> {
+  async #disposeLater (): Promise<void> {
     // Whoever asked for the outcome gets its error.
     await this.#completion?.catch(() => undefined)
-    const closed = sessions.close()
-    this.#leave()
-    await closed
-    this.#forget()
+    await this.#dispose()
   }
 
-  #close (): void {
+  #dispose (): Promise<void> | undefined {
+    const closed = this.#sessions?.close()
     this.#leave()
+    if (closed !== undefined) return closed.then(() => this.#forget())
     this.#forget()
+    return undefined
   }
 
   /** What was ended by force stays so until somebody was told. */

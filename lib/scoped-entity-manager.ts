@@ -47,15 +47,18 @@ const FLUSH = Symbol('fastify-scoped-db.flush')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
- * Makes a fork of the ORM's EntityManager the one of a scope: still the driver's own EntityManager class, whose statements and
- * transactions belong to the scope.
+ * Has `em.fork()` make EntityManagers that can be bound to a scope: still of the driver's own EntityManager class. Those that are not
+ * bound - forks that the user makes - behave as that does. Only forks of the ORM's own have its filters, schema and session context.
  */
+export function forkScoped (em: EntityManager): void {
+  Object.defineProperty(em, 'constructor', { value: defineScopedClass(em.constructor as EntityManagerClass) })
+}
+
+/** Makes a fork the EntityManager of a scope, to which its statements and transactions belong from now on. */
 export function bindToScope (em: EntityManager, database: SessionDatabase, owner: SessionOwner, transactions: SessionTransactions): void {
   const bound: BoundEntityManager = em
-  // The class is changed afterwards because only a fork has the filters, schema and session context of the original.
-  Object.setPrototypeOf(em, scopedClass(em.constructor as EntityManagerClass).prototype)
-  if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
   bound[BINDING] = { database, owner, transactions, nesting: undefined }
+  if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
 }
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
@@ -79,19 +82,7 @@ export const changeRecorder: EventSubscriber = {
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
 
-const classes = new WeakMap<EntityManagerClass, EntityManagerClass>()
-
-function scopedClass (Base: EntityManagerClass): EntityManagerClass {
-  let Scoped = classes.get(Base)
-  if (Scoped === undefined) {
-    Scoped = defineScopedClass(Base)
-    classes.set(Base, Scoped)
-  }
-  return Scoped
-}
-
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  // Instances that are not bound to a scope - forks that the user made - behave as the base class does.
   class ScopedEntityManager extends Base {
     declare [BINDING]?: Binding
     declare [NESTING]?: Nesting

@@ -1,6 +1,8 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import type { Aftermath } from './aftermath.ts'
 import { aftermathOf, bindToScope, changeRecorder, type SessionOwner } from './scoped-entity-manager.ts'
+import { isClean } from './clean.ts'
+import { isFlushing } from './flushes.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { TransactionRules } from './transaction/rules.ts'
 import { openTransactions, type SessionTransactions } from './transaction/session-transactions.ts'
@@ -35,6 +37,11 @@ export class Session {
     return this.transactions.isAutomatic
   }
 
+  /** Whether there is nothing to flush. In doubt there is. */
+  get isClean (): boolean {
+    return !isFlushing(this.em) && isClean(this.em)
+  }
+
   /** What waits for the end of the transaction that it is in now. */
   get aftermath (): Aftermath {
     return aftermathOf(this.em)
@@ -58,6 +65,6 @@ export class Session {
    * @throws what MikroORM throws while it looks for them
    */
   unflushed (): Record<string, number> {
-    return this.isAutomatic ? {} : countUnflushed(this.em)
+    return this.isAutomatic || this.isClean ? {} : countUnflushed(this.em)
   }
 }

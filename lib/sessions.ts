@@ -1,5 +1,6 @@
 import { commitTogether, reportOf } from './commit.ts'
 import type { Log } from './log.ts'
+import { COMPLETED, type Outcome } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { Session } from './session.ts'
 import type { ScopeAbout } from './signals.ts'
@@ -50,9 +51,10 @@ export class Sessions {
     return this.#all.some(({ isAutomatic, transactions }) => !isAutomatic && transactions.hasWritten)
   }
 
-  /** Writes what is pending in those that the scope commits. */
-  async flush (): Promise<void> {
-    for (const { em } of this.#automatic) await em.flush()
+  /** Writes what is pending in those that the scope commits. Where nothing is, there is nothing to wait for. */
+  flush (): Promise<void> | undefined {
+    const unclean = this.#automatic.filter(({ isClean }) => !isClean)
+    return unclean.length === 0 ? undefined : this.#flush(unclean)
   }
 
   /**
@@ -72,6 +74,17 @@ export class Sessions {
     const sessions = this.#automatic
     await this.#commit(sessions, ready, 'committed')
     for (const { transactions } of sessions) await transactions.settle('committed')
+  }
+
+  /**
+   * Carries out the outcome at once where there is nothing to write, to commit or to roll back, as after requests that only read.
+   * @returns whether it has
+   */
+  settleAtRest (outcome: Outcome): boolean {
+    const sessions = outcome === 'commit' ? this.#automatic : this.#all
+    if (!sessions.every(({ transactions, isClean }) => transactions.isAtRest && (outcome === 'rollback' || isClean))) return false
+    for (const { transactions } of sessions) void transactions.settle(COMPLETED[outcome])
+    return true
   }
 
   /** Rolls back what has begun, and forgets every entity. */
@@ -107,15 +120,25 @@ export class Sessions {
     this.#tell('closed', session)
   }
 
-  /** Drops all, rolling back what is open and refusing every later use. Never throws. */
-  async close (): Promise<void> {
+  /** Drops all, rolling back what is open and refusing every later use. Never throws. At rest there is nothing to wait for. */
+  close (): Promise<void> | undefined {
     const sessions = this.#all
     for (const session of sessions) this.#warnOfUnflushed(session)
-    const closed = this.#onEach(({ transactions }) => transactions.close())
+    const closing = sessions.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#all = []
-    await closed
+    if (closing.length > 0) return this.#closed(sessions, closing)
     for (const session of sessions) this.#tell('closed', session)
+    return undefined
+  }
+
+  async #closed (sessions: readonly Session[], closing: Promise<void>[]): Promise<void> {
+    await Promise.all(closing.map(work => this.#reported(work)))
+    for (const session of sessions) this.#tell('closed', session)
+  }
+
+  async #flush (sessions: readonly Session[]): Promise<void> {
+    for (const { em } of sessions) await em.flush()
   }
 
   async #commit (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
@@ -150,7 +173,7 @@ export class Sessions {
   }
 
   /** At teardown there is nobody to throw to. */
-  async #reported (work: Promise<void>, failure = TEARDOWN_FAILED): Promise<void> {
+  async #reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
     try {
       await work
     } catch (err) {

@@ -10,12 +10,14 @@ function lending (connection: Partial<DatabaseConnection>) {
   const provider: ConnectionProvider = { provideConnection: async consumer => await consumer(connection as DatabaseConnection) }
   const kysely = { getExecutor: () => provider } as unknown as Kysely<unknown>
   const pool = { taken: 0, back: 0 }
-  const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => {
+  const counted = async <T>(use: () => Promise<T>) => {
     pool.taken++
-    return await use(kysely).finally(() => pool.back++)
+    return await use().finally(() => pool.back++)
   }
+  const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => await counted(() => use(kysely))
+  const pooled: ConnectionProvider = { provideConnection: async consumer => await counted(() => provider.provideConnection(consumer)) }
   const loans = new Loans()
-  const client = { connection: () => ({ execute }) } as unknown as Kysely<unknown>
+  const client = { connection: () => ({ execute }), getExecutor: () => pooled } as unknown as Kysely<unknown>
   return { pool, loans, lender: new Lender(client, 1000, loans) }
 }
 

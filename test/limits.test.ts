@@ -1,4 +1,5 @@
 import { LockMode } from '@mikro-orm/core'
+import type { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
 import type { Pool, PoolConnection } from 'mysql2'
 import { once } from 'node:events'
@@ -118,31 +119,39 @@ onEachDatabase('waiting for a pooled connection ends in a 503, and the late conn
   t.same(await labels(), ['held'])
 })
 
-onEachDatabase('a statement that still waits for a connection when its scope ends is never sent', {
-  plugin: { commitOnTeardown: false }, orm: { pool: { max: 1 } }
-}, async (t, { app, labels, assertClean }) => {
-  const holding = new Gate()
-  const go = new Gate()
-  const outcome = new Gate<unknown>()
-  app.post('/', { handlerTimeout: 30 }, async request => {
-    await request.db.insert(Item, { label: 'late', amount: 0 }).then(() => outcome.open('written'), (error: unknown) => outcome.open(error))
+for (const [what, use] of Object.entries({
+  'a statement': async (session: SqlEntityManager) => { await session.insert(Item, { label: 'late', amount: 0 }) },
+  'a stream': async (session: SqlEntityManager) => {
+    const read: unknown[] = []
+    for await (const item of session.stream(Item, {})) read.push(item)
+  }
+})) {
+  onEachDatabase(`${what} that still waits for a connection when its scope ends is never sent`, {
+    plugin: { commitOnTeardown: false }, orm: { pool: { max: 1 } }
+  }, async (t, { app, labels, assertClean }) => {
+    const holding = new Gate()
+    const go = new Gate()
+    const outcome = new Gate<unknown>()
+    app.post('/', { handlerTimeout: 30 }, async request => {
+      await use(request.db).then(() => outcome.open('done'), (error: unknown) => outcome.open(error))
+    })
+    await app.ready()
+    const held = db.run(async session => {
+      await session.begin()
+      await session.insert(Item, { label: 'held', amount: 0 })
+      holding.open()
+      await go.opened
+      await session.commit()
+    })
+    await holding.opened
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 503)
+    go.open()
+    await held
+    t.match(await outcome.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+    await assertClean()
+    t.same(await labels(), ['held'])
   })
-  await app.ready()
-  const held = db.run(async session => {
-    await session.begin()
-    await session.insert(Item, { label: 'held', amount: 0 })
-    holding.open()
-    await go.opened
-    await session.commit()
-  })
-  await holding.opened
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 503)
-  go.open()
-  await held
-  t.match(await outcome.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
-  await assertClean()
-  t.same(await labels(), ['held'])
-})
+}
 
 for (const method of ['GET', 'POST'] as const) {
   onEachDatabase(`cancelOnAbort cancels what runs and rolls back (${method})`, { plugin: { commitOnTeardown: true, cancelOnAbort: true }, kinds: ['mysql'] }, async (t, stage) => {

@@ -1,5 +1,5 @@
 import type { Connection, Platform } from '@mikro-orm/core'
-import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
+import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { databaseError } from '../database-error.ts'
 import { AcquireTimeoutError, scopeIs } from '../errors.ts'
 import { Loans, type Loan } from './loans.ts'
@@ -37,7 +37,8 @@ export class Lender {
   readonly #client: Kysely<unknown>
   readonly #patience: number
   readonly #all: Loans
-  readonly #own = new Loans()
+  /** Those of this lender, once there was one. */
+  #own: Loans | undefined
 
   /**
    * @param patience how long to wait for a connection, in milliseconds
@@ -47,6 +48,24 @@ export class Lender {
     this.#client = client
     this.#patience = patience
     this.#all = all
+  }
+
+  /**
+   * Takes a connection for as long as `use` takes.
+   * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
+   * @throws what `use` throws
+   */
+  lend<T> (use: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const executor = this.#client.getExecutor()
+    return this.#patiently(wanted => executor.provideConnection(async connection => {
+      wanted()
+      const loan = this.#loan(connection, async () => {})
+      try {
+        return await use(executor.withConnectionProvider({ provideConnection: async consumer => await consumer(connection) }))
+      } finally {
+        this.#forget(loan)
+      }
+    }))
   }
 
   /**
@@ -63,55 +82,79 @@ export class Lender {
 
   /** Asks the server to stop the statements that run now on what was lent. */
   async cancel (): Promise<void> {
-    await this.#own.cancel()
+    await this.#own?.cancel()
   }
 
   #take (): Promise<HeldConnection> {
     return new Promise((resolve, reject) => {
-      const returned = this.#borrow(async kysely => {
+      const returned = this.#patiently(wanted => this.#client.connection().execute(async kysely => {
+        wanted()
         const released = Promise.withResolvers<void>()
         const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-        const sever = severable(connection)
         const release = async () => {
-          for (const loans of [this.#own, this.#all]) loans.delete(held)
+          this.#forget(held)
           released.resolve()
           await returned
         }
-        const control: ControlConnectionProvider = consumer => this.#borrow(other => other.getExecutor().provideConnection(consumer))
-        const held: HeldConnection = {
-          kysely,
-          release,
-          discard: async () => {
-            if (this.#own.has(held)) {
-              kill(connection, control)
-              sever(scopeIs('closed'))
-            }
-            await release()
-          },
-          cancel: async () => {
-            await connection.collectSessionInfo?.()
-            await connection.cancelQuery?.(control)
-          }
-        }
-        for (const loans of [this.#own, this.#all]) loans.add(held)
+        const held = Object.assign(this.#loan(connection, release), { kysely, release })
         resolve(held)
         await released.promise
-      })
+      }))
       returned.catch(reject)
     })
   }
 
-  /** Kysely could stop waiting by itself, but prints to the console when what comes too late is an error. */
-  #borrow<T> (use: (kysely: Kysely<unknown>) => Promise<T>): Promise<T> {
-    const late = new AcquireTimeoutError(this.#patience)
+  /** @param release gives the place in the pool back */
+  #loan (connection: DatabaseConnection, release: () => Promise<void>): Loan {
+    const own = this.#own ??= new Loans()
+    const sever = severable(connection)
+    const control: ControlConnectionProvider = consumer => this.#patiently(async wanted => await this.#client.getExecutor().provideConnection(async other => {
+      wanted()
+      return await consumer(other)
+    }))
+    const loan: Loan = {
+      discard: async () => {
+        if (own.has(loan)) {
+          kill(connection, control)
+          sever(scopeIs('closed'))
+        }
+        await release()
+      },
+      cancel: async () => {
+        await connection.collectSessionInfo?.()
+        await connection.cancelQuery?.(control)
+      }
+    }
+    own.add(loan)
+    this.#all.add(loan)
+    return loan
+  }
+
+  #forget (loan: Loan): void {
+    this.#own?.delete(loan)
+    this.#all.delete(loan)
+  }
+
+  /**
+   * Waits for a connection no longer than the patience lasts. Kysely could stop waiting by itself, but prints to the console when what
+   * comes too late is an error.
+   * @param borrow is to call `wanted` first when it has a connection, which throws when it comes too late
+   */
+  #patiently<T> (borrow: (wanted: () => void) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => { isLate = true; reject(late) }, this.#patience)
-      let isLate = false
-      this.#client.connection().execute(async kysely => {
+      let late: Error | undefined
+      const timer = setTimeout(() => {
+        late = new AcquireTimeoutError(this.#patience)
+        reject(late)
+      }, this.#patience)
+      const wanted = () => {
         clearTimeout(timer)
-        if (isLate) throw late
-        return await use(kysely)
-      }).finally(() => clearTimeout(timer)).then(resolve, reject)
+        if (late !== undefined) throw late
+      }
+      borrow(wanted).then(resolve, (error: Error) => {
+        clearTimeout(timer)
+        reject(error)
+      })
     })
   }
 }

@@ -1,5 +1,5 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
-import { CONTROL } from './statement.ts'
+import { CONTROL, Statement } from './statement.ts'
 
 type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
 type StreamOptions = Parameters<QueryExecutor['stream']>[2]
@@ -8,8 +8,8 @@ type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
 
 /** Decides where a statement goes, and runs it there. */
 export interface StatementRunner {
-  execute<T> (sql: string, run: (executor: QueryExecutor) => Promise<T>): Promise<T>
-  stream<T> (sql: string, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T>
+  execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T>
+  stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T>
 }
 
 /** Compiles as the client does, and leaves it to the runner where to execute. */
@@ -39,11 +39,11 @@ export class LazyExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
-    return this.#runner.execute(query.sql, executor => this.#withPlugins(executor).executeQuery(query, options))
+    return this.#runner.execute(new Statement(query.sql), executor => this.#withPlugins(executor).executeQuery(query, options))
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    return this.#runner.stream(query.sql, executor => this.#withPlugins(executor).stream(query, chunkSize, options))
+    return this.#runner.stream(new Statement(query.sql), executor => this.#withPlugins(executor).stream(query, chunkSize, options))
   }
 
   provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ import { createContext, type ContextTransaction } from './context.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
 import { OpenStreams, type Place } from './open-streams.ts'
 import { afterOutcome, closed, type Route } from './routes.ts'
-import { CONTROL, kindOf } from './statement.ts'
+import { CONTROL, type Statement } from './statement.ts'
 import { Turns } from './turns.ts'
 
 export interface LazyTransactionSettings extends BeginSettings, PoolRules {
@@ -72,6 +72,11 @@ export class LazyTransaction implements ContextTransaction {
     return this.#turns.busy
   }
 
+  /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
+  get isAtRest (): boolean {
+    return this.#begun === undefined && !this.#turns.busy && this.#streams.isEmpty
+  }
+
   /** Whether anything but plain reads has gone through it, or beside it where nothing begins by itself. */
   get hasWritten (): boolean {
     return this.#hasWritten
@@ -83,14 +88,18 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** Runs one statement where its text says that it belongs: inside, or as if there were no transaction. */
-  async execute<T> (sql: string, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const { executor, leave } = await this.#enter(sql)
-    return await this.#attempt(() => run(executor)).finally(leave)
+  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const inside = await this.#enterTransaction(statement)
+    if (inside !== undefined) return await this.#attempt(() => run(inside.executor)).finally(inside.leave)
+    return await this.#attempt(() => this.#lender.lend(executor => {
+      this.#passOutside(statement)
+      return run(executor)
+    }))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
-  async * stream<T> (sql: string, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const { place, executor, leave } = await this.#enter(sql)
+  async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    const { place, executor, leave } = await this.#enter(statement)
     try {
       yield * this.#streams.read(place, run(executor), leave, () => scopeIs('closed'))
     } catch (error) {
@@ -164,19 +173,18 @@ export class LazyTransaction implements ContextTransaction {
 
   /**
    * Lets no further statement in, not even those that wait, and rolls back what has begun once the statement that runs
-   * has ended. Plain reads, each by itself, are still served. Idempotent.
+   * has ended. Plain reads, each by itself, are still served. Idempotent. At rest there is nothing to wait for.
    * @param outcome what has become of the scope, for the message of the errors that come too late
    */
-  async settle (outcome: string): Promise<void> {
+  settle (outcome: string): Promise<void> | undefined {
     this.#route = afterOutcome(outcome)
-    await this.#shut()
+    return this.isAtRest ? undefined : this.#shut()
   }
 
-  /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. */
-  async close (): Promise<void> {
+  /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. At rest there is nothing to wait for. */
+  close (): Promise<void> | undefined {
     this.#route = closed
-    await this.#streams.cut()
-    await this.#shut()
+    return this.isAtRest ? undefined : this.#shut(this.#streams.cut())
   }
 
   /** Asks the server to stop the statements that run now. */
@@ -190,33 +198,36 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** Whoever waits for the turn now finds the new route. */
-  async #shut (): Promise<void> {
-    await this.#streams.cut('inside')
+  async #shut (cut = this.#streams.cut('inside')): Promise<void> {
+    await cut
     await this.rollback()
   }
 
-  #where (sql: string): Place {
-    return this.#route(sql, this.#begun !== undefined)
+  #where (statement: Statement): Place {
+    return this.#route(statement, this.#begun !== undefined)
   }
 
-  async #enter (sql: string): Promise<Entered> {
-    const place = this.#where(sql)
+  async #enter (statement: Statement): Promise<Entered> {
+    return await this.#enterTransaction(statement) ?? await this.#enterPool(statement)
+  }
+
+  /** Takes the turn and begins, where a statement's place is inside. Gives nothing when it is outside, by now or by the time that the turn has come. */
+  #enterTransaction (statement: Statement): Promise<Entered | undefined> | undefined {
+    if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
-    if (place === 'inside' && this.#streams.hasIdleReader) throw new OpenStreamError()
-    const inside = place === 'inside' ? await this.#enterTransaction(sql) : undefined
-    return inside ?? await this.#enterPool(sql)
+    if (this.#streams.hasIdleReader) throw new OpenStreamError()
+    return this.#enterInTurn(statement)
   }
 
-  /** Takes the turn and begins. Gives nothing when there is no place inside any more by the time that the turn has come. */
-  async #enterTransaction (sql: string): Promise<Entered | undefined> {
+  async #enterInTurn (statement: Statement): Promise<Entered | undefined> {
     const end = await this.#turns.take()
     try {
-      if (this.#where(sql) === 'inside') {
+      if (this.#where(statement) === 'inside') {
         if (this.#spoilt !== undefined) throw rollbackOnly(this.#spoilt)
         const { kysely } = await this.#begin()
-        this.#noteWrite(sql)
+        this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(sql) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: async () => end() }
+        if (this.#where(statement) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: async () => end() }
       }
       end()
       return undefined
@@ -226,20 +237,25 @@ export class LazyTransaction implements ContextTransaction {
     }
   }
 
-  async #enterPool (sql: string): Promise<Entered> {
+  async #enterPool (statement: Statement): Promise<Entered> {
     const { kysely, release } = await this.#lender.hold()
     try {
-      this.#where(sql)
+      this.#passOutside(statement)
     } catch (error) {
       await release()
       throw error
     }
-    this.#noteWrite(sql)
     return { place: 'outside', executor: kysely.getExecutor(), leave: release }
   }
 
-  #noteWrite (sql: string): void {
-    this.#hasWritten ||= sql !== CONTROL && kindOf(sql) !== 'read'
+  /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
+  #passOutside (statement: Statement): void {
+    this.#where(statement)
+    this.#noteWrite(statement)
+  }
+
+  #noteWrite (statement: Statement): void {
+    this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
   }
 
   #begin (): Promise<BegunTransaction> {

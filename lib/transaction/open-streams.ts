@@ -13,7 +13,11 @@ interface OpenStream {
  * for the last row, so whoever ends the transaction must be able to end the streams.
  */
 export class OpenStreams {
-  readonly #open = new Set<OpenStream>()
+  #open: readonly OpenStream[] = []
+
+  get isEmpty (): boolean {
+    return this.#open.length === 0
+  }
 
   has (place: Place): boolean {
     return this.#at(place).length > 0
@@ -37,7 +41,7 @@ export class OpenStreams {
   async * read<T> (place: Place, rows: AsyncIterableIterator<T>, leave: () => Promise<void>, refusal: () => Error): AsyncIterableIterator<T> {
     let isCut = false
     const end = async () => {
-      this.#open.delete(stream)
+      this.#open = this.#open.filter(other => other !== stream)
       await rows.return?.()
       await leave()
     }
@@ -49,7 +53,7 @@ export class OpenStreams {
         await end()
       }
     }
-    this.#open.add(stream)
+    this.#open = [...this.#open, stream]
     try {
       yield * this.#watched(rows, stream)
     } finally {
@@ -69,6 +73,6 @@ export class OpenStreams {
   }
 
   #at (place?: Place): OpenStream[] {
-    return [...this.#open].filter(stream => place === undefined || stream.place === place)
+    return this.#open.filter(stream => place === undefined || stream.place === place)
   }
 }

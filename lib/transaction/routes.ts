@@ -1,34 +1,34 @@
 import { ReadOnlyError, scopeIs } from '../errors.ts'
 import type { Place } from './open-streams.ts'
-import { kindOf } from './statement.ts'
+import type { Statement } from './statement.ts'
 
 /**
  * Where a statement goes: `inside` the transaction, which begins if it has not, or `outside`, on any pooled connection,
  * as it would without a transaction.
  */
-export type Route = (sql: string, begun: boolean) => Place
+export type Route = (statement: Statement, begun: boolean) => Place
 
 /** The first statement of any kind begins. */
 export const fromTheFirstStatement: Route = () => 'inside'
 
 /** Plain reads before the first other statement stay outside. */
-export const fromTheFirstWrite: Route = (sql, begun) => begun || kindOf(sql) !== 'read' ? 'inside' : 'outside'
+export const fromTheFirstWrite: Route = (statement, begun) => begun || statement.kind !== 'read' ? 'inside' : 'outside'
 
 /** Nothing begins by itself: autocommit. */
 export const never: Route = () => 'outside'
 
 /** Refuses what writes. What only may write is the database's to judge, which is told that the transaction is read-only. */
 export function readOnly (route: Route): Route {
-  return (sql, begun) => {
-    if (kindOf(sql) === 'write') throw new ReadOnlyError()
-    return route(sql, begun)
+  return (statement, begun) => {
+    if (statement.kind === 'write') throw new ReadOnlyError()
+    return route(statement, begun)
   }
 }
 
 /** After the outcome: plain reads, each by itself. */
 export function afterOutcome (outcome: string): Route {
-  return sql => {
-    if (kindOf(sql) !== 'read') throw scopeIs(outcome)
+  return ({ kind }) => {
+    if (kind !== 'read') throw scopeIs(outcome)
     return 'outside'
   }
 }

@@ -16,6 +16,8 @@ export interface SessionTransactions {
   readonly isAutomatic: boolean
   /** Whether a statement runs or waits. */
   readonly isBusy: boolean
+  /** Whether nothing has begun and nothing runs, so that it can be settled and closed without waiting. */
+  readonly isAtRest: boolean
   /** Whether anything but plain reads has gone through. */
   readonly hasWritten: boolean
   /** @throws ScopeClosedError once closed */
@@ -32,12 +34,12 @@ export interface SessionTransactions {
   hasEnded (context: Transaction): boolean
   /** Makes the transaction fit for nothing but a rollback, because of `error`. */
   spoil (error: unknown): void
-  /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. */
-  settle (outcome: string): Promise<void>
+  /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */
+  settle (outcome: string): Promise<void> | undefined
   /** Asks the server to stop what runs now. */
   cancel (): Promise<void>
-  /** Refuses every further statement, then rolls back all that is open. Idempotent. */
-  close (): Promise<void>
+  /** Refuses every further statement, then rolls back all that is open. Idempotent. At rest there is nothing to wait for. */
+  close (): Promise<void> | undefined
   /** The session's view of a connection: transactions that MikroORM begins on it are known here, and closed with the rest. */
   guard (connection: Connection): Connection
 }
@@ -56,8 +58,8 @@ class SqlTransactions implements SessionTransactions {
   readonly #rules: TransactionRules
   readonly #report: (error: unknown) => void
   readonly #main: LazyTransaction
-  readonly #beside = new Set<LazyTransaction>()
-  readonly #ended = new WeakSet<Transaction>()
+  #beside: readonly LazyTransaction[] = []
+  #ended: WeakSet<Transaction> | undefined
   #state = 'open'
 
   constructor (session: EntityManager, connection: SqlConnection, rules: TransactionRules, report: (error: unknown) => void) {
@@ -78,6 +80,10 @@ class SqlTransactions implements SessionTransactions {
 
   get isBusy (): boolean {
     return this.#all().some(transaction => transaction.isBusy)
+  }
+
+  get isAtRest (): boolean {
+    return this.#beside.length === 0 && this.#main.isAtRest
   }
 
   get hasWritten (): boolean {
@@ -105,25 +111,25 @@ class SqlTransactions implements SessionTransactions {
   }
 
   hasEnded (context: Transaction): boolean {
-    return this.#ended.has(context)
+    return this.#ended?.has(context) === true
   }
 
   spoil (error: unknown): void {
     this.#main.spoil(error)
   }
 
-  async settle (outcome: string): Promise<void> {
+  settle (outcome: string): Promise<void> | undefined {
     this.#state = outcome
-    await Promise.all(this.#all().map(transaction => transaction.settle(outcome)))
+    return this.#onEach(transaction => transaction.settle(outcome))
   }
 
   async cancel (): Promise<void> {
     await Promise.all(this.#all().map(transaction => transaction.cancel()))
   }
 
-  async close (): Promise<void> {
+  close (): Promise<void> | undefined {
     this.#state = 'closed'
-    await Promise.all(this.#all().map(transaction => transaction.close()))
+    return this.#onEach(transaction => transaction.close())
   }
 
   guard (connection: Connection): Connection {
@@ -149,13 +155,22 @@ class SqlTransactions implements SessionTransactions {
       route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
       events: eventBroadcaster,
       onEnd: () => {
-        this.#beside.delete(transaction)
+        this.#beside = this.#beside.filter(other => other !== transaction)
+        this.#ended ??= new WeakSet()
         this.#ended.add(transaction.context)
       }
     })
-    this.#beside.add(transaction)
+    this.#beside = [...this.#beside, transaction]
     await transaction.begin()
     return transaction.context
+  }
+
+  #onEach (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
+    return this.#beside.length === 0 ? end(this.#main) : this.#onAll(end)
+  }
+
+  async #onAll (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
+    await Promise.all(this.#all().map(async transaction => await end(transaction)))
   }
 
   #all (): LazyTransaction[] {
@@ -176,6 +191,7 @@ class NoTransactions implements SessionTransactions {
   readonly context = undefined
   readonly isAutomatic: boolean
   readonly isBusy = false
+  readonly isAtRest = true
   readonly hasWritten = false
   #isClosed = false
 
@@ -201,10 +217,10 @@ class NoTransactions implements SessionTransactions {
   }
 
   spoil (): void {}
-  async settle (): Promise<void> {}
+  settle (): undefined {}
   async cancel (): Promise<void> {}
 
-  async close (): Promise<void> {
+  close (): undefined {
     this.#isClosed = true
   }
 

@@ -15,7 +15,9 @@ export function severable (connection: DatabaseConnection): Sever {
   const waiting = new Set<Sever>()
   const answered = <T>(answer: Promise<T>) => new Promise<T>((resolve, reject) => {
     waiting.add(reject)
-    answer.then(resolve, reject).finally(() => waiting.delete(reject))
+    answer.then(
+      value => { waiting.delete(reject); resolve(value) },
+      (error: Error) => { waiting.delete(reject); reject(error) })
   })
   const { executeQuery, streamQuery } = connection
   connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)

@@ -5,9 +5,6 @@
  */
 export type StatementKind = 'read' | 'doubtful' | 'write'
 
-/** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
-export const CONTROL = 'savepoint'
-
 const READS = /^[\s(]*(?:select|show|describe|desc|explain|values|table|with)\b/i
 
 const WITH_WRITE = /^\s*with\b[\s\S]*\)\s*(?:insert|update|delete|replace|merge)\b/i
@@ -32,7 +29,25 @@ const DOUBTS = new RegExp([
  * kindOf('select * from `user` for update')      // 'doubtful'
  */
 export function kindOf (sql: string): StatementKind {
-  if (sql === CONTROL) return 'doubtful'
   if (!READS.test(sql) || WITH_WRITE.test(sql)) return 'write'
   return DOUBTS.test(sql) ? 'doubtful' : 'read'
 }
+
+/** A statement whose kind is found out once, and only if somebody asks. */
+export class Statement {
+  readonly #sql: string
+  #kind: StatementKind | undefined
+
+  constructor (sql: string, kind?: StatementKind) {
+    this.#sql = sql
+    this.#kind = kind
+  }
+
+  get kind (): StatementKind {
+    this.#kind ??= kindOf(this.#sql)
+    return this.#kind
+  }
+}
+
+/** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
+export const CONTROL = new Statement('', 'doubtful')

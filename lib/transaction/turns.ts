@@ -5,18 +5,22 @@
  * connection that may be back in the pool. Here, whoever gets the turn is to ask first whether there still is something to do.
  */
 export class Turns {
-  #last: Promise<void> | undefined
-  #taken = 0
-  #contended = Promise.withResolvers<void>()
+  /** How many have the turn or wait for it. */
+  #users = 0
+  readonly #waiting: (() => void)[] = []
+  /** Made when somebody asks for it: most turns are over before anybody wants the next. */
+  #contention: PromiseWithResolvers<void> | undefined
 
   /** Whether somebody has the turn or waits for it. */
   get busy (): boolean {
-    return this.#taken > 0
+    return this.#users > 0
   }
 
   /** Resolves when somebody waits for the turn that is taken now. */
   get contended (): Promise<void> {
-    return this.#contended.promise
+    this.#contention ??= Promise.withResolvers()
+    if (this.#waiting.length > 0) this.#contention.resolve()
+    return this.#contention.promise
   }
 
   /**
@@ -24,17 +28,15 @@ export class Turns {
    * @returns a function that ends the turn, to be called once
    */
   async take (): Promise<() => void> {
-    const before = this.#last
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#last = promise
-    this.#taken++
-    this.#contended.resolve()
-    await before
-    this.#contended = Promise.withResolvers<void>()
-    if (this.#taken > 1) this.#contended.resolve()
+    this.#users++
+    if (this.#users > 1) {
+      this.#contention?.resolve()
+      await new Promise<void>(resolve => { this.#waiting.push(resolve) })
+    }
+    this.#contention = undefined
     return () => {
-      this.#taken--
-      resolve()
+      this.#users--
+      this.#waiting.shift()?.()
     }
   }
 }
