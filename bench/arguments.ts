@@ -1,0 +1,85 @@
+import { parseArgs } from 'node:util'
+import { contenderNames, type ContenderName } from './contenders/all.ts'
+import { sizes, type Size, type SizeName } from './sizes.ts'
+import { workloads, type Workload } from './workloads.ts'
+
+export const SECTIONS = ['throughput', 'statements', 'memory'] as const
+export type Section = typeof SECTIONS[number]
+
+/** What a run is told on the command line. */
+export interface Arguments {
+  readonly size: Size
+  readonly sections: readonly Section[]
+  readonly workloads: readonly Workload[]
+  /** Whether the results go into docs/performance.md. */
+  readonly isPublished: boolean
+  /** Whether nothing is measured, and the last results are written there again. */
+  readonly isReport: boolean
+}
+
+export const HELP = `npm run bench -- [options]
+  --quick             about two minutes, which shows that it works rather than anything else
+  --smoke             a few requests of each kind: whether it works at all
+  --sections LIST     of ${SECTIONS.join(',')} (all)
+  --contenders LIST   of ${contenderNames.join(',')} (all)
+  --workloads LIST    of ${workloads.map(({ name }) => name).join(',')} (all)
+  --connections LIST  how many at a time (1,50,1000)
+  --rounds N          how often everybody has a turn (21)
+  --publish           write tables and plots into docs/performance.md, and what they are made of into bench/results.json
+  --report            only that, from the bench/results.json that is there`
+
+/** What was asked for cannot be done, and why. */
+export class UsageError extends Error {}
+
+const OPTIONS = {
+  quick: { type: 'boolean', default: false },
+  smoke: { type: 'boolean', default: false },
+  publish: { type: 'boolean', default: false },
+  report: { type: 'boolean', default: false },
+  sections: { type: 'string' },
+  contenders: { type: 'string' },
+  workloads: { type: 'string' },
+  connections: { type: 'string' },
+  rounds: { type: 'string' }
+} as const
+
+/** @throws UsageError that says what is wrong */
+export function readArguments (args: string[]): Arguments {
+  const values = parse(args)
+  const name: SizeName = values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'
+  const size = sizes[name]
+  return {
+    size: {
+      ...size,
+      contenders: listOf<ContenderName>('contenders', values.contenders, contenderNames),
+      connections: values.connections === undefined ? size.connections : values.connections.split(',').map(text => wholeNumber('connections', text)),
+      rounds: values.rounds === undefined ? size.rounds : wholeNumber('rounds', values.rounds)
+    },
+    sections: listOf<Section>('sections', values.sections, SECTIONS),
+    workloads: listOf('workloads', values.workloads, workloads.map(({ name }) => name)).map(name => workloads.find(workload => workload.name === name) as Workload),
+    isPublished: values.publish,
+    isReport: values.report
+  }
+}
+
+function parse (args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS }).values
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function listOf<T extends string> (option: string, list: string | undefined, known: readonly T[]): readonly T[] {
+  if (list === undefined) return known
+  return list.split(',').map(name => {
+    if (!known.includes(name as T)) throw new UsageError(`--${option}: there is no "${name}", only ${known.join(', ')}`)
+    return name as T
+  })
+}
+
+function wholeNumber (option: string, text: string): number {
+  const number = Number(text)
+  if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--${option} is made of whole numbers from 1, not ${text}`)
+  return number
+}

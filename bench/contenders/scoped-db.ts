@@ -1,0 +1,70 @@
+import { LockMode, MikroORM } from '@mikro-orm/core'
+import Fastify from 'fastify'
+import scopedDb from '../../plugin.ts'
+import { Author, Book } from '../entities.ts'
+import { held } from '../held.ts'
+import type { ById, ByName, StartContender } from './contender.ts'
+import { served } from './served.ts'
+
+/** This plugin as it is out of the box: the handler commits. */
+export const scopedDbOff: StartContender = async options => {
+  const orm = await MikroORM.init(options)
+  const app = Fastify()
+  await app.register(scopedDb, { orm })
+
+  app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
+
+  app.get('/books', async request => await request.db.find(Book, {}, { limit: 50, populate: ['author'] }))
+
+  app.post<ByName>('/authors', async (request, reply) => {
+    const author = request.db.create(Author, request.body)
+    await request.db.flush()
+    reply.code(201)
+    return author
+  })
+
+  app.post<ById>('/authors/:id/visits', async request => await request.db.transactional(async em => {
+    const author = await em.findOneOrFail(Author, Number(request.params.id), { lockMode: LockMode.PESSIMISTIC_WRITE })
+    author.visits++
+    return author
+  }))
+
+  app.get('/held', async () => await held.wait())
+  app.get('/held-with-session', async request => {
+    const { db } = request
+    const answer = await held.wait()
+    return { answer, em: db.id }
+  })
+  return served(app, orm)
+}
+
+/** This plugin with `commitOnTeardown`: the plugin commits. */
+export const scopedDbOn: StartContender = async options => {
+  const orm = await MikroORM.init(options)
+  const app = Fastify()
+  await app.register(scopedDb, { orm, commitOnTeardown: true })
+
+  app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
+
+  app.get('/books', async request => await request.db.find(Book, {}, { limit: 50, populate: ['author'] }))
+
+  app.post<ByName>('/authors', async (request, reply) => {
+    const author = request.db.create(Author, request.body)
+    reply.code(201)
+    return author
+  })
+
+  app.post<ById>('/authors/:id/visits', async request => {
+    const author = await request.db.findOneOrFail(Author, Number(request.params.id), { lockMode: LockMode.PESSIMISTIC_WRITE })
+    author.visits++
+    return author
+  })
+
+  app.get('/held', async () => await held.wait())
+  app.get('/held-with-session', async request => {
+    const { db } = request
+    const answer = await held.wait()
+    return { answer, em: db.id }
+  })
+  return served(app, orm)
+}

@@ -1,0 +1,75 @@
+import type { ContenderName } from '../contenders/all.ts'
+import type { DatabaseKind } from '../database.ts'
+import { fire } from '../load/fire.ts'
+import { leave } from '../load/leave.ts'
+import type { Size } from '../sizes.ts'
+import { ServerProcess } from '../server-process.ts'
+import { quantile } from '../statistics.ts'
+import type { Workload } from '../workloads.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What one contender did in one round. */
+export interface Round {
+  /** CPU time of the server process, in microseconds per request. */
+  readonly cpu: number
+  readonly perSecond: number
+  /** In milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+/** All rounds of one workload, on one database and at one number of connections. */
+export interface Series {
+  readonly workload: string
+  readonly database: DatabaseKind
+  readonly connections: number
+  /** How many requests a round has. */
+  readonly requests: number
+  readonly rounds: Partial<Record<ContenderName, Round[]>>
+}
+
+/** The contenders take turns, A B C A B C, so that what the machine does meanwhile meets all of them. */
+export async function measureThroughput (kind: DatabaseKind, url: string | undefined, workloads: readonly Workload[], size: Size, progress: (text: string) => void): Promise<Series[]> {
+  const servers: ServerProcess[] = []
+  const all: Series[] = []
+  try {
+    for (const name of size.contenders) servers.push(await ServerProcess.start(name, kind, url))
+    for (const workload of workloads) {
+      for (const connections of size.connections) {
+        progress(`${kind}: ${workload.title}, ${connections} connections`)
+        const able = servers.filter(({ name }) => name !== 'bare' || !workload.usesDatabase)
+        all.push(await measure(able, kind, workload, connections, size))
+      }
+    }
+  } finally {
+    for (const server of servers) await server.stop()
+  }
+  return all
+}
+
+async function measure (servers: readonly ServerProcess[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
+  const requests = Math.max(Math.round(size.roundCpu / workload.expectedCost), connections * size.leastPerConnection)
+  const rounds: Series['rounds'] = {}
+  for (let round = 0; round < size.warmUps; round++) {
+    for (const server of servers) await measureRound(server, workload, connections, requests)
+  }
+  for (let round = 0; round < size.rounds; round++) {
+    for (const server of servers) (rounds[server.name] ??= []).push(await measureRound(server, workload, connections, requests))
+  }
+  return { workload: workload.name, database, connections, requests, rounds }
+}
+
+async function measureRound (server: ServerProcess, workload: Workload, connections: number, requests: number): Promise<Round> {
+  const url = await server.ask('address')
+  const before = await server.ask('cpu')
+  const fired = await (workload.leaves ? leave : fire)(url, { workload, connections, requests })
+  // What those who have left have begun belongs to them.
+  if (workload.leaves) await sleep(100)
+  const cpu = await server.ask('cpu') - before
+  return {
+    cpu: cpu / fired.requests,
+    perSecond: fired.requests / fired.seconds,
+    p50: quantile(fired.latencies, 0.5),
+    p99: quantile(fired.latencies, 0.99)
+  }
+}

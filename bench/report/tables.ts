@@ -1,0 +1,74 @@
+import { contenderNames, TITLES, type ContenderName } from '../contenders/all.ts'
+import type { Memory } from '../measure/memory.ts'
+import type { Statements } from '../measure/statements.ts'
+import type { Round, Series } from '../measure/throughput.ts'
+import type { Results } from '../results.ts'
+import { median, ratios, type Spread } from '../statistics.ts'
+import { workloads } from '../workloads.ts'
+
+/** The tables in Markdown, each under the name of its place in docs/performance.md. */
+export function tables (results: Results): Record<string, string> {
+  const { machine, statements, throughput, memory } = results
+  return {
+    machine: table(['what', 'which'], Object.entries(machine)),
+    ...throughput === undefined ? {} : { throughput: throughput.map(throughputTable).join('\n\n') },
+    ...statements === undefined ? {} : { statements: statementsTable(statements) },
+    ...memory === undefined ? {} : { memory: memoryTable(memory) }
+  }
+}
+
+/** What the others are compared with: the limit where no database is used, and elsewhere what MikroORM's documentation tells to do. */
+export function referenceOf ({ rounds }: Series): ContenderName {
+  return rounds.bare === undefined ? 'request-context' : 'bare'
+}
+
+export function ratiosOf ({ rounds }: Series, name: ContenderName, reference: ContenderName): Spread {
+  const cpu = (of: ContenderName) => (rounds[of] ?? []).map(round => round.cpu)
+  return ratios(cpu(name), cpu(reference))
+}
+
+function throughputTable (series: Series): string {
+  const { workload, database, connections, rounds } = series
+  const usesDatabase = series.rounds.bare === undefined
+  const titles = ['', 'CPU µs per request', `CPU, times ${usesDatabase ? 'the documented hook' : 'bare Fastify'}`, ...usesDatabase ? ['CPU, times hand-written'] : [], 'requests per second', 'p50 ms', 'p99 ms']
+  const title = workloads.find(({ name }) => name === workload)?.title ?? workload
+  const rows = contenderNames.flatMap(name => {
+    const own = rounds[name]
+    if (own === undefined) return []
+    const middle = (what: keyof Round, digits: number) => median(own.map(round => round[what])).toFixed(digits)
+    const compared = usesDatabase ? [referenceOf(series), 'hand-written' as const] : [referenceOf(series)]
+    return [[TITLES[name], middle('cpu', 1), ...compared.map(reference => describe(ratiosOf(series, name, reference))), middle('perSecond', 0), middle('p50', 2), middle('p99', 2)]]
+  })
+  const place = usesDatabase ? `${database === 'sqlite' ? 'SQLite in memory' : 'MariaDB over TCP'}, ` : ''
+  return `**${title[0]?.toUpperCase()}${title.slice(1)}**: ${place}${connections} connections, ${rounds['scoped-db on']?.length ?? 0} rounds of ${series.requests} requests\n\n${table(titles, rows)}`
+}
+
+function describe ({ median, lower, upper }: Spread): string {
+  return Number.isNaN(median) ? '' : `${median.toFixed(3)} (${lower.toFixed(3)} to ${upper.toFixed(3)})`
+}
+
+function statementsTable (all: readonly Statements[]): string {
+  const names = [...new Set(all.map(({ workload }) => workload))]
+  const rows = contenderNames.filter(name => all.some(({ contender }) => contender === name)).map(name => [TITLES[name], ...names.map(workload => {
+    const found = all.find(one => one.contender === name && one.workload === workload)
+    return found === undefined ? '' : `${found.statements} / ${found.roundTrips}`
+  })])
+  return table(['statements / round trips', ...names], rows)
+}
+
+function memoryTable (all: readonly Memory[]): string {
+  const bare = all.find(({ contender }) => contender === 'bare')
+  const over = (value: number | undefined) => value === undefined || bare === undefined ? '' : String(Math.round(value - bare.perOpenRequest))
+  const growth = (few: number | undefined, many: number | undefined) => few === undefined || many === undefined ? '' : `${mebibytes(few)} → ${mebibytes(many)}`
+  const rows = all.map(({ contender, perOpenRequest, perOpenSession, afterFew, afterMany, afterFewLeaving, afterManyLeaving }) =>
+    [TITLES[contender], over(perOpenRequest), over(perOpenSession), growth(afterFew, afterMany), growth(afterFewLeaving, afterManyLeaving)])
+  return table(['', 'bytes for an open request that uses no database', 'bytes for one with a session', 'heap, MiB', 'heap with clients leaving, MiB'], rows)
+}
+
+function mebibytes (bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1)
+}
+
+function table (titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
+}

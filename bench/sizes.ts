@@ -1,0 +1,25 @@
+import { contenderNames, type ContenderName } from './contenders/all.ts'
+
+/** How much is measured. */
+export interface Size {
+  readonly contenders: readonly ContenderName[]
+  readonly connections: readonly number[]
+  /** How often everybody has a turn that counts, and how often before that one that does not. */
+  readonly rounds: number
+  readonly warmUps: number
+  /** About how much of the server's time a round takes, in microseconds. Many short ones ride out more of what else the machine does than a few long ones. */
+  readonly roundCpu: number
+  readonly leastPerConnection: number
+  /** How many requests are kept open to see what each of them holds. */
+  readonly openScopes: number
+  /** After how many requests the heap is looked at. */
+  readonly heapAfter: readonly [few: number, many: number]
+}
+
+export const sizes = {
+  full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 21, warmUps: 8, roundCpu: 150_000, leastPerConnection: 2, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
+  quick: { contenders: contenderNames, connections: [50], rounds: 3, warmUps: 2, roundCpu: 100_000, leastPerConnection: 2, openScopes: 1_000, heapAfter: [2_000, 20_000] },
+  smoke: { contenders: contenderNames, connections: [2], rounds: 1, warmUps: 1, roundCpu: 2_000, leastPerConnection: 2, openScopes: 10, heapAfter: [10, 20] }
+} as const satisfies Record<string, Size>
+
+export type SizeName = keyof typeof sizes
