@@ -2,7 +2,9 @@
 import { startServer, type Server } from '../test/support/mariadb.ts'
 import { HELP, readArguments, UsageError, type Arguments } from './arguments.ts'
 import { describeMachine } from './machine.ts'
+import { hasFlask, measureFlask } from './measure/flask.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'
+import { measureOpenScopes } from './measure/open-scopes.ts'
 import { countStatements } from './measure/statements.ts'
 import { measureThroughput } from './measure/throughput.ts'
 import { publish } from './report/publish.ts'
@@ -58,6 +60,15 @@ async function measureAll ({ size, sections, workloads }: Arguments, url: string
       memory.push(await measureMemory(contender, size))
     }
     results.memory = memory
+  }
+  if (sections.includes('open-scopes')) {
+    progress('open scopes')
+    results.openScopes = await measureOpenScopes(size)
+  }
+  if (sections.includes('flask') && url !== undefined) {
+    progress('Flask-SQLAlchemy')
+    if (hasFlask()) results.flask = await measureFlask(url, size)
+    else progress('left out: apt-get install python3-flask-sqlalchemy python3-mysqldb gunicorn')
   }
   return results
 }

@@ -1,7 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import type { Flask } from './measure/flask.ts'
 import type { Memory } from './measure/memory.ts'
 import type { Statements } from './measure/statements.ts'
+import type { OpenScopes } from './measure/open-scopes.ts'
 import type { Series } from './measure/throughput.ts'
+import { workloads } from './workloads.ts'
 
 /** What was measured, where, and when. A section that was not measured is missing. */
 export interface Results {
@@ -9,6 +12,8 @@ export interface Results {
   readonly throughput?: readonly Series[]
   readonly statements?: readonly Statements[]
   readonly memory?: readonly Memory[]
+  readonly openScopes?: readonly OpenScopes[]
+  readonly flask?: readonly Flask[]
 }
 
 const FILE = new URL('results.json', import.meta.url)
@@ -28,7 +33,12 @@ export function merged (before: Results, now: Results): Results {
   const isMeasured = ({ workload, database, connections }: Series) =>
     now.throughput?.some(series => series.workload === workload && series.database === database && series.connections === connections) === true
   const throughput = [...before.throughput?.filter(series => !isMeasured(series)) ?? [], ...now.throughput ?? []]
-  return { ...before, ...now, throughput }
+  return { ...before, ...now, throughput: throughput.sort((a, b) => placeOf(a) - placeOf(b)) }
+}
+
+/** Tables are read by workload, then by database, then by the number of connections. */
+function placeOf ({ workload, database, connections }: Series): number {
+  return workloads.findIndex(({ name }) => name === workload) * 1e6 + (database === 'sqlite' ? 0 : 1e5) + connections
 }
 
 export async function saveResults (results: Results): Promise<void> {

@@ -18,7 +18,7 @@ export interface Size {
 
 export const sizes = {
   full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 21, warmUps: 8, roundCpu: 150_000, leastPerConnection: 2, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
-  quick: { contenders: contenderNames, connections: [50], rounds: 3, warmUps: 2, roundCpu: 100_000, leastPerConnection: 2, openScopes: 1_000, heapAfter: [2_000, 20_000] },
+  quick: { contenders: contenderNames, connections: [50], rounds: 2, warmUps: 1, roundCpu: 60_000, leastPerConnection: 2, openScopes: 100, heapAfter: [500, 3_000] },
   smoke: { contenders: contenderNames, connections: [2], rounds: 1, warmUps: 1, roundCpu: 2_000, leastPerConnection: 2, openScopes: 10, heapAfter: [10, 20] }
 } as const satisfies Record<string, Size>
 

@@ -59,7 +59,8 @@ async function measure (servers: readonly ServerProcess[], database: DatabaseKin
   return { workload: workload.name, database, connections, requests, rounds }
 }
 
-async function measureRound (server: ServerProcess, workload: Workload, connections: number, requests: number): Promise<Round> {
+/** One turn of one contender. */
+export async function measureRound (server: ServerProcess, workload: Workload, connections: number, requests: number): Promise<Round> {
   const url = await server.ask('address')
   const before = await server.ask('cpu')
   const fired = await (workload.leaves ? leave : fire)(url, { workload, connections, requests })

@@ -1,5 +1,7 @@
 import { contenderNames, TITLES, type ContenderName } from '../contenders/all.ts'
+import type { Flask } from '../measure/flask.ts'
 import type { Memory } from '../measure/memory.ts'
+import type { OpenScopes } from '../measure/open-scopes.ts'
 import type { Statements } from '../measure/statements.ts'
 import type { Round, Series } from '../measure/throughput.ts'
 import type { Results } from '../results.ts'
@@ -8,12 +10,14 @@ import { workloads } from '../workloads.ts'
 
 /** The tables in Markdown, each under the name of its place in docs/performance.md. */
 export function tables (results: Results): Record<string, string> {
-  const { machine, statements, throughput, memory } = results
+  const { machine, statements, throughput, memory, openScopes, flask } = results
   return {
     machine: table(['what', 'which'], Object.entries(machine)),
     ...throughput === undefined ? {} : { throughput: throughput.map(throughputTable).join('\n\n') },
     ...statements === undefined ? {} : { statements: statementsTable(statements) },
-    ...memory === undefined ? {} : { memory: memoryTable(memory) }
+    ...memory === undefined ? {} : { memory: memoryTable(memory) },
+    ...flask === undefined ? {} : { flask: flaskTable(flask) },
+    ...openScopes === undefined ? {} : { 'open scopes': openScopesTable(openScopes) }
   }
 }
 
@@ -40,7 +44,7 @@ function throughputTable (series: Series): string {
     return [[TITLES[name], middle('cpu', 1), ...compared.map(reference => describe(ratiosOf(series, name, reference))), middle('perSecond', 0), middle('p50', 2), middle('p99', 2)]]
   })
   const place = usesDatabase ? `${database === 'sqlite' ? 'SQLite in memory' : 'MariaDB over TCP'}, ` : ''
-  return `**${title[0]?.toUpperCase()}${title.slice(1)}**: ${place}${connections} connections, ${rounds['scoped-db on']?.length ?? 0} rounds of ${series.requests} requests\n\n${table(titles, rows)}`
+  return `**${title[0]?.toUpperCase()}${title.slice(1)}**: ${place}${connections === 1 ? 'one connection' : `${connections} connections`}, ${rounds['scoped-db on']?.length ?? 0} rounds of ${series.requests} requests\n\n${table(titles, rows)}`
 }
 
 function describe ({ median, lower, upper }: Spread): string {
@@ -63,6 +67,21 @@ function memoryTable (all: readonly Memory[]): string {
   const rows = all.map(({ contender, perOpenRequest, perOpenSession, afterFew, afterMany, afterFewLeaving, afterManyLeaving }) =>
     [TITLES[contender], over(perOpenRequest), over(perOpenSession), growth(afterFew, afterMany), growth(afterFewLeaving, afterManyLeaving)])
   return table(['', 'bytes for an open request that uses no database', 'bytes for one with a session', 'heap, MiB', 'heap with clients leaving, MiB'], rows)
+}
+
+function openScopesTable (all: readonly OpenScopes[]): string {
+  const levels = [...new Set(all.map(({ open }) => open))]
+  const names = [...new Set(all.map(({ contender }) => contender))]
+  const rows = names.map(name => [TITLES[name], ...levels.map(level => {
+    const found = all.find(({ contender, open }) => contender === name && open === level)
+    return found === undefined ? '' : describe(found.cpu)
+  })])
+  return table(['open requests', ...levels.map(String)], rows)
+}
+
+function flaskTable (all: readonly Flask[]): string {
+  const rows = all.map(({ workload, flask, plugin }) => [workload, flask.toFixed(0), plugin.toFixed(0), (plugin / flask).toFixed(1)])
+  return table(['requests per second', 'Flask-SQLAlchemy', 'this plugin', 'times'], rows)
 }
 
 function mebibytes (bytes: number): string {

@@ -1,0 +1,58 @@
+import type { ContenderName } from '../contenders/all.ts'
+import { hold } from '../load/holder.ts'
+import { ServerProcess } from '../server-process.ts'
+import type { Size } from '../sizes.ts'
+import { ratios, type Spread } from '../statistics.ts'
+import { workloads, type Workload } from '../workloads.ts'
+import { measureRound } from './throughput.ts'
+
+/** What a request costs while others are kept open, beside what it costs while one is. */
+export interface OpenScopes {
+  readonly contender: ContenderName
+  readonly open: number
+  /** CPU per request, times that with one open. */
+  readonly cpu: Spread
+}
+
+interface Crowd {
+  readonly contender: ContenderName
+  readonly open: number
+  readonly server: ServerProcess
+  readonly cpu: number[]
+}
+
+const CONTENDERS = ['bare', 'scoped-db on'] as const satisfies ContenderName[]
+
+const CONNECTIONS = 50
+
+/** Bare Fastify keeps as many requests open, without sessions: what is left is the sessions' own. On SQLite, which they do not ask for anything. */
+export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
+  const workload = workloads.find(({ usesDatabase }) => !usesDatabase) as Workload
+  const requests = Math.max(CONNECTIONS, Math.round(size.roundCpu / workload.expectedCost))
+  const crowds: Crowd[] = []
+  try {
+    for (const contender of CONTENDERS) {
+      for (const part of [0, 0.01, 0.1, 1]) {
+        const open = Math.max(1, Math.round(size.openScopes * part))
+        const server = await ServerProcess.start(contender, 'sqlite', undefined)
+        crowds.push({ contender, open, server, cpu: [] })
+        await hold(server, contender === 'bare' ? '/held' : '/held-with-session', open)
+      }
+    }
+    for (let round = -size.warmUps; round < size.rounds; round++) {
+      for (const { server, cpu } of crowds) {
+        const measured = await measureRound(server, workload, CONNECTIONS, requests)
+        if (round >= 0) cpu.push(measured.cpu)
+      }
+    }
+    return crowds.map(({ contender, open, cpu }) => {
+      const alone = crowds.find(crowd => crowd.contender === contender)
+      return { contender, open, cpu: ratios(cpu, alone?.cpu ?? []) }
+    })
+  } finally {
+    for (const { server } of crowds) {
+      await server.ask('release')
+      await server.stop()
+    }
+  }
+}
