@@ -46,6 +46,7 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
   fastify.addHook('onRequest', openScope)
   fastify.addHook('preValidation', enterScope)
   fastify.addHook('preHandler', enterScope)
+  fastify.addHook('preSerialization', enterScopeWithPayload)
   fastify.addHook('preSerialization', flushScope)
   fastify.addHook('onError', recordError)
   fastify.addHook('onSend', sendInScope)
@@ -91,13 +92,14 @@ function enterScope (request: FastifyRequest, _reply: FastifyReply, done: Done):
   enter(request, done)
 }
 
+function enterScopeWithPayload (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {
+  enter(request, done)
+}
+
 function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): Promise<void> | undefined {
-  const unit = unitOf(request)
-  const flushed = unit?.flush()
-  if (flushed !== undefined) return flushed
-  if (unit === null) done()
-  else unit.enter(done)
-  return undefined
+  const flushed = unitOf(request)?.flush()
+  if (flushed === undefined) done()
+  return flushed
 }
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {

@@ -186,11 +186,9 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     }
     if (this.#isSuperseded(scope)) return 'drop'
     if (this.#isUntrue(scope)) return this.#breakOff()
-    if (!this.#isUndecided(scope)) return 'send'
-    const outcome = this.#outcome(statusOf(payload, this.#reply))
-    if (scope.completeAtRest(outcome) || !isSendable(payload, this.#reply)) return 'send'
+    if (!this.#isUndecided(scope) || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
-    const completion = scope.complete(outcome, () => this.#ready(payload))
+    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
     return completion === undefined ? 'send' : this.#carriedOut(completion, payload)
   }
 

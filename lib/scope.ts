@@ -174,23 +174,14 @@ export class Scope implements SessionOwner, ScopeSource {
     if (this.#state === 'ended') {
       this.#enter('closed')
       if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
-    } else if (this.#state === 'open' && !this.completeAtRest(outcome)) {
+    } else if (this.#state === 'open') {
       this.#enter('completing')
-      this.#completion = this.#complete(this.#sessions as Sessions, outcome, ready)
+      if (this.#sessions === undefined || this.#sessions.settleAtRest(outcome)) {
+        this.#enter(COMPLETED[outcome])
+        this.#settle(outcome, database => this.#commits(database))
+      } else this.#completion = this.#complete(this.#sessions, outcome, ready)
     }
     return this.#completion
-  }
-
-  /**
-   * Carries out the outcome at once, if the scope is open and there is nothing to write, to commit or to roll back.
-   * @returns whether it has
-   */
-  completeAtRest (outcome: Outcome): boolean {
-    if (this.#state !== 'open' || this.#sessions?.settleAtRest(outcome) === false) return false
-    this.#enter('completing')
-    this.#enter(COMPLETED[outcome])
-    this.#settle(outcome, database => this.#commits(database))
-    return true
   }
 
   /**
