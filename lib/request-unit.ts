@@ -163,6 +163,8 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     if (this.mapsErrors) mapError(error)
     this.#error ??= error
     this.#failures++
+    // A reply that turned out to be unsendable was not the last: the error's own follows.
+    this.#unmadeState = 'open'
     this.#onError?.(error)
   }
 

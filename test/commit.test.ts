@@ -488,3 +488,25 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   }
   t.same(await labels(), [])
 })
+
+for (const commitOnTeardown of [false, true]) {
+  onEachDatabase(`a reply that cannot be sent leaves the session to the error handler (commitOnTeardown: ${String(commitOnTeardown)})`, { plugin: { commitOnTeardown } }, async (t, { app, labels, assertClean }) => {
+    app.setErrorHandler(async (_error, request, reply) => {
+      request.db.create(Item, { label: request.url })
+      await request.db.flush()
+      reply.code(422).removeHeader('x-bad')
+      return 'cannot be sent'
+    })
+    app.get('/unused', async (_request, reply) => await reply.header('x-bad', 'line\nbreak').send('ok'))
+    app.get('/read', async (request, reply) => {
+      await request.db.count(Item)
+      return reply.header('x-bad', 'line\nbreak').send('ok')
+    })
+    for (const url of ['/unused', '/read']) {
+      const { statusCode, body } = await app.inject(url)
+      t.same([statusCode, body], [422, 'cannot be sent'], url)
+    }
+    t.same(await labels(), commitOnTeardown ? [] : ['/read', '/unused'])
+    await assertClean()
+  })
+}

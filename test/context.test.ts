@@ -132,6 +132,21 @@ onEachDatabase('timers, emitters and streams that the handler starts', {}, async
   t.equal((await app.inject('/')).statusCode, 200)
 })
 
+onEachDatabase('the flush before serialization, of a reply that is sent from elsewhere', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  const flushedIn: unknown[] = []
+  orm.em.getEventManager().registerSubscriber({ async beforeFlush () { flushedIn.push(seen()) } })
+  let id: unknown
+  app.post('/', async (request, reply) => {
+    id = request.db.id
+    const item = request.db.create(Item, { label: 'elsewhere' })
+    outside.runInAsyncScope(() => { void reply.send(item) })
+    return reply
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.equal(flushedIn[0], id)
+  t.same(await labels(), ['elsewhere'])
+})
+
 onEachDatabase('after body parsing', { plugin: { commitOnTeardown: true } }, async (t, { app, listen, labels }) => {
   await app.register(multipart)
   const expected = new Map<string, unknown>()
