@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util'
+import { parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
 import { contenderNames, type ContenderName } from './contenders/all.ts'
 import { sizes, type Size, type SizeName } from './sizes.ts'
 import { workloads, type Workload } from './workloads.ts'
@@ -28,9 +28,6 @@ export const HELP = `npm run bench -- [options]
   --publish           write tables and plots into docs/performance.md, and what they are made of into bench/results.json
   --report            only that, from the bench/results.json that is there`
 
-/** What was asked for cannot be done, and why. */
-export class UsageError extends Error {}
-
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
   smoke: { type: 'boolean', default: false },
@@ -45,7 +42,7 @@ const OPTIONS = {
 
 /** @throws UsageError that says what is wrong */
 export function readArguments (args: string[]): Arguments {
-  const values = parse(args)
+  const values = parse(args, OPTIONS)
   const name: SizeName = values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'
   const size = sizes[name]
   return {
@@ -62,24 +59,10 @@ export function readArguments (args: string[]): Arguments {
   }
 }
 
-function parse (args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
-}
-
 function listOf<T extends string> (option: string, list: string | undefined, known: readonly T[]): readonly T[] {
   if (list === undefined) return known
   return list.split(',').map(name => {
     if (!known.includes(name as T)) throw new UsageError(`--${option}: there is no "${name}", only ${known.join(', ')}`)
     return name as T
   })
-}
-
-function wholeNumber (option: string, text: string): number {
-  const number = Number(text)
-  if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--${option} is made of whole numbers from 1, not ${text}`)
-  return number
 }

@@ -1,6 +1,7 @@
 /** Measures what the plugin costs beside its alternatives: `npm run bench -- --help`. */
 import { startServer, type Server } from '../test/support/mariadb.ts'
-import { HELP, readArguments, UsageError, type Arguments } from './arguments.ts'
+import { UsageError } from '../scripts/command-line.ts'
+import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { describeMachine } from './machine.ts'
 import { hasFlask, measureFlask } from './measure/flask.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { startRelay, type Relay } from '../test/support/relay.ts'
 
 /** What has gone to a MariaDB server. */
 export interface Traffic {
@@ -9,28 +8,18 @@ export interface Traffic {
   roundTrips: number
 }
 
-export interface Wire {
-  /** What stands in the place of the server's address. */
-  readonly url: string
+export interface Wire extends Relay {
   /** What has gone by since the last call. */
   take (): Traffic
-  stop (): Promise<void>
 }
 
 const COM_QUERY = 3
 const HEADER = 4
 
-/** A proxy to the server at `target` that counts what its clients send once they are logged in. */
+/** Counts, on the way to the server at `target`, what its clients send once they are logged in. */
 export async function tapWire (target: string): Promise<Wire> {
-  const { hostname, port } = new URL(target)
-  const sockets = new Set<Socket>()
   let traffic: Traffic = { statements: [], roundTrips: 0 }
-  const server = createServer(client => {
-    const upstream = connect(Number(port), hostname)
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.on('error', () => {}).on('close', () => { client.destroy(); upstream.destroy(); sockets.delete(socket) })
-    }
+  const relay = await startRelay(target, (client, upstream) => {
     let isWaiting = false
     upstream.on('data', data => {
       isWaiting = false
@@ -43,21 +32,13 @@ export async function tapWire (target: string): Promise<Wire> {
       isWaiting = true
       upstream.write(data)
     })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = new URL(target)
-  url.port = String((server.address() as AddressInfo).port)
+  })
   return {
-    url: url.href.replace(/\/$/, ''),
+    ...relay,
     take () {
       const taken = traffic
       traffic = { statements: [], roundTrips: 0 }
       return taken
-    },
-    async stop () {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-      await once(server, 'close')
     }
   }
 }

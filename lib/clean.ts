@@ -5,7 +5,7 @@ type Comparator = ReturnType<EntityManager['getComparator']>
 
 /**
  * Whether a flush would write nothing and tell nobody. It compares what MikroORM compares, entity by entity, and leaves out what
- * makes MikroORM's own search for changes cost many times as much. In doubt it says no, and the flush finds out.
+ * makes MikroORM's own search for changes cost several times as much. In doubt it says no, and the flush finds out.
  */
 export function isClean (em: EntityManager): boolean {
   const unitOfWork = em.getUnitOfWork(false)

@@ -413,7 +413,10 @@ onEachDatabase('db.run() waits no longer than the application', {}, async (t, { 
   await app.ready()
   const attempts = failing(9)
   const run = app.db.run(attempts.fail, { retry: { attempts: 9, backoff: 30_000 } })
+  let isOver = false
+  run.catch(() => { isOver = true })
   while (attempts.asked === 0) await new Promise(setImmediate)
+  t.notOk(isOver, 'it waits for its next attempt')
   await Promise.all([app.close(), t.rejects(run)])
   t.ok(attempts.asked <= 2)
 })

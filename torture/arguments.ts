@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { resolve } from 'node:path'
+import { parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
 import { faultNames } from './faults/all.ts'
 
 /** What a run is told on the command line. */
@@ -24,9 +24,6 @@ export const HELP = `npm run torture -- [options]
   --plugin FILE   the module with the plugin to torture (this project's)
   --plot FILE     draw the answers over time as SVG`
 
-/** What was asked for cannot be done, and why. */
-export class UsageError extends Error {}
-
 const OPTIONS = {
   requests: { type: 'string', default: '20000' },
   seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
@@ -39,7 +36,7 @@ const OPTIONS = {
 
 /** @throws UsageError that says what is wrong */
 export function readArguments (args: string[]): Arguments {
-  const values = parse(args)
+  const values = parse(args, OPTIONS)
   const { database } = values
   if (database !== 'mysql' && database !== 'sqlite') throw new UsageError(`--database is mysql or sqlite, not ${database}`)
   return {
@@ -53,24 +50,10 @@ export function readArguments (args: string[]): Arguments {
   }
 }
 
-function parse (args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
-}
-
 function readFaults (list: string, known: string[], database: string): string[] {
   if (list === 'all') return known
   const names = list === 'none' ? [] : list.split(',')
   const wrong = names.find(name => !known.includes(name))
   if (wrong !== undefined) throw new UsageError(`--faults: there is no "${wrong}" for ${database}, only ${known.join(', ')}`)
   return names
-}
-
-function wholeNumber (option: string, text: string): number {
-  const number = Number(text)
-  if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--${option} is a whole number from 1, not ${text}`)
-  return number
 }

@@ -32,7 +32,6 @@ export const eagerFork: StartContender = async options => {
     return author
   }))
 
-  app.get('/held', async () => await held.wait())
   app.get('/held-with-session', async request => {
     const answer = await held.wait()
     return { answer, em: emOf(request).id }

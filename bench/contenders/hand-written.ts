@@ -32,7 +32,6 @@ export const handWritten: StartContender = async options => {
     return author
   }))
 
-  app.get('/held', async () => await held.wait())
   app.get('/held-with-session', async () => {
     const em = orm.em.fork()
     const answer = await held.wait()

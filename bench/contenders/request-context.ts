@@ -31,7 +31,6 @@ export const requestContext: StartContender = async options => {
     return author
   }))
 
-  app.get('/held', async () => await held.wait())
   app.get('/held-with-session', async () => {
     const answer = await held.wait()
     return { answer, em: orm.em.id }

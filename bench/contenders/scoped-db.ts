@@ -1,21 +1,13 @@
-import { LockMode, MikroORM } from '@mikro-orm/core'
-import Fastify from 'fastify'
+import { LockMode, MikroORM, type Options } from '@mikro-orm/core'
+import Fastify, { type FastifyInstance } from 'fastify'
 import scopedDb from '../../plugin.ts'
 import { Author, Book } from '../entities.ts'
 import { held } from '../held.ts'
-import type { ById, ByName, StartContender } from './contender.ts'
+import type { ById, ByName, Contender, StartContender } from './contender.ts'
 import { served } from './served.ts'
 
 /** This plugin as it is out of the box: the handler commits. */
-export const scopedDbOff: StartContender = async options => {
-  const orm = await MikroORM.init(options)
-  const app = Fastify()
-  await app.register(scopedDb, { orm })
-
-  app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
-
-  app.get('/books', async request => await request.db.find(Book, {}, { limit: 50, populate: ['author'] }))
-
+export const scopedDbOff: StartContender = async options => await start(options, false, app => {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     await request.db.flush()
@@ -28,26 +20,10 @@ export const scopedDbOff: StartContender = async options => {
     author.visits++
     return author
   }))
-
-  app.get('/held', async () => await held.wait())
-  app.get('/held-with-session', async request => {
-    const { db } = request
-    const answer = await held.wait()
-    return { answer, em: db.id }
-  })
-  return served(app, orm)
-}
+})
 
 /** This plugin with `commitOnTeardown`: the plugin commits. */
-export const scopedDbOn: StartContender = async options => {
-  const orm = await MikroORM.init(options)
-  const app = Fastify()
-  await app.register(scopedDb, { orm, commitOnTeardown: true })
-
-  app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
-
-  app.get('/books', async request => await request.db.find(Book, {}, { limit: 50, populate: ['author'] }))
-
+export const scopedDbOn: StartContender = async options => await start(options, true, app => {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     reply.code(201)
@@ -59,12 +35,23 @@ export const scopedDbOn: StartContender = async options => {
     author.visits++
     return author
   })
+})
 
-  app.get('/held', async () => await held.wait())
+/** Reading is the same either way. */
+async function start (options: Options, commitOnTeardown: boolean, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
+  const orm = await MikroORM.init(options)
+  const app = Fastify()
+  await app.register(scopedDb, { orm, commitOnTeardown })
+
+  app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
+
+  app.get('/books', async request => await request.db.find(Book, {}, { limit: 50, populate: ['author'] }))
+
   app.get('/held-with-session', async request => {
     const { db } = request
     const answer = await held.wait()
     return { answer, em: db.id }
   })
+  addWrites(app)
   return served(app, orm)
 }

@@ -19,6 +19,7 @@ interface Crowd {
   readonly open: number
   readonly server: ServerProcess
   readonly cpu: number[]
+  release (): Promise<void>
 }
 
 const CONTENDERS = ['bare', 'scoped-db on'] as const satisfies ContenderName[]
@@ -35,8 +36,8 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
       for (const part of [0, 0.01, 0.1, 1]) {
         const open = Math.max(1, Math.round(size.openScopes * part))
         const server = await ServerProcess.start(contender, 'sqlite', undefined)
-        crowds.push({ contender, open, server, cpu: [] })
-        await hold(server, contender === 'bare' ? '/held' : '/held-with-session', open)
+        const release = await hold(server, contender === 'bare' ? '/held' : '/held-with-session', open)
+        crowds.push({ contender, open, server, cpu: [], release })
       }
     }
     for (let round = -size.warmUps; round < size.rounds; round++) {
@@ -50,8 +51,8 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
       return { contender, open, cpu: ratios(cpu, alone?.cpu ?? []) }
     })
   } finally {
-    for (const { server } of crowds) {
-      await server.ask('release')
+    for (const { server, release } of crowds) {
+      await release()
       await server.stop()
     }
   }

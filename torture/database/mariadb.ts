@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
 import { startServer, type Server } from '../../test/support/mariadb.ts'
 import type { SqlORM } from '../../test/support/databases.ts'
-import { UsageError } from '../arguments.ts'
+import { UsageError } from '../../scripts/command-line.ts'
 import { entities, prepare, readContents, type Database } from './database.ts'
 import { Proxy } from './proxy.ts'
 
