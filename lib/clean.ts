@@ -1,5 +1,6 @@
 import { helper, Reference, ReferenceKind, Utils } from '@mikro-orm/core'
-import type { AnyEntity, EntityManager, EntityMetadata, EntityProperty, EventSubscriber } from '@mikro-orm/core'
+import type { AnyEntity, EntityManager, EntityMetadata, EntityProperty } from '@mikro-orm/core'
+import { isHeard } from './subscribers.ts'
 
 type Comparator = ReturnType<EntityManager['getComparator']>
 
@@ -10,20 +11,13 @@ type Comparator = ReturnType<EntityManager['getComparator']>
 export function isClean (em: EntityManager): boolean {
   const unitOfWork = em.getUnitOfWork(false)
   if (unitOfWork.getRemoveStack().size > 0 || unitOfWork.getOrphanRemoveStack().size > 0 || unitOfWork.getExtraUpdates().size > 0) return false
-  if (hearsOfFlushes(em)) return false
+  // A subscriber is told of flushes that have nothing to write, too: it may have something.
+  if (isHeard(em, 'beforeFlush', 'onFlush', 'afterFlush')) return false
   const comparator = em.getComparator()
   // What was read through another entity is in there, too.
   for (const entity of unitOfWork.getPersistStack()) if (!isUnchanged(entity, comparator)) return false
-  for (const entity of unitOfWork.getIdentityMap()) if (!isUnchanged(entity, comparator)) return false
+  for (const entity of unitOfWork.getIdentityMap().values()) if (!isUnchanged(entity, comparator)) return false
   return true
-}
-
-const FLUSH_EVENTS = ['beforeFlush', 'onFlush', 'afterFlush'] as const satisfies (keyof EventSubscriber)[]
-
-/** Whether a subscriber is told of flushes that have nothing to write: it may have something. */
-function hearsOfFlushes (em: EntityManager): boolean {
-  for (const subscriber of em.getEventManager().getSubscribers()) if (FLUSH_EVENTS.some(event => event in subscriber)) return true
-  return false
 }
 
 function isUnchanged (entity: AnyEntity, comparator: Comparator): boolean {

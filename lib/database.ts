@@ -14,6 +14,7 @@ import type { SessionDatabase } from './session-database.ts'
 import { Switchboard, type Listener, type Signals } from './signals.ts'
 import { standIn } from './stand-in.ts'
 import { Loans } from './transaction/loans.ts'
+import { Patience } from './transaction/patience.ts'
 import type { PoolRules } from './transaction/rules.ts'
 
 /**
@@ -74,7 +75,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.host = host
     this.name = name
     this.orm = orm
-    this.pool = { acquireTimeout, loans: new Loans() }
+    this.pool = { patience: new Patience(acquireTimeout), loans: new Loans() }
     this.rules = rules
     this.closeTimeout = closeTimeout
     this.#session = standIn(EntityManager.prototype, () => this.currentSession()) as Session

@@ -21,7 +21,7 @@ export interface ErrorState {
  * say commit: a unit of work has one outcome.
  */
 export function decideOutcome (rules: readonly (boolean | CommitRule)[], state: ErrorState): Outcome {
-  return !state.isRollbackOnly && [...new Set(rules)].every(rule => commits(rule, state)) ? 'commit' : 'rollback'
+  return !state.isRollbackOnly && rules.every((rule, n) => rules.indexOf(rule) < n || commits(rule, state)) ? 'commit' : 'rollback'
 }
 
 function commits (rule: boolean | CommitRule, state: ErrorState): boolean {

@@ -1,9 +1,10 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { Readable } from 'node:stream'
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
 import { Attempts, type Repeatable } from './attempts.ts'
 import { mapError } from './http-errors.ts'
+import { failuresBefore, sendLate } from './late-reply.ts'
 import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
@@ -26,9 +27,6 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  * keeps Fastify from calling the hooks behind it, ours among them.
  */
 const ON_RESPONSE_GRACE = 1_000
-
-/** How often the request had failed when the reply that is being sent was begun: several can be on their way. */
-const FAILURES_KNOWN = new AsyncLocalStorage<number>()
 
 /** What has become of the reply. `sent` and `gone` are final. */
 type ReplyState = 'awaited' | 'flushing' | 'sent' | 'gone'
@@ -149,7 +147,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.#scope?.isUsed === true) FAILURES_KNOWN.run(this.#failures, () => this.enter(next))
+    if (this.#failures > 0) sendLate(this, this.#failures, () => this.enter(next))
     else this.enter(next)
   }
 
@@ -190,7 +188,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     if (this.#isUntrue(scope)) return this.#breakOff()
     if (!this.#isUndecided(scope) || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
-    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), () => this.#ready(payload))
+    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
     return completion === undefined ? 'send' : this.#carriedOut(completion, payload)
   }
 
@@ -268,10 +266,15 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
    */
   #isSuperseded ({ state }: Scope): boolean {
     // An error came while a hook of this reply took its time: the error's own reply follows.
-    if ((FAILURES_KNOWN.getStore() ?? this.#failures) !== this.#failures) return true
+    if (!this.#isLast) return true
     if (state === 'completing') return true
     if (state !== 'open') return this.#reply.raw.headersSent
     return this.#replyState === 'flushing' && this.#error === undefined
+  }
+
+  /** Whether nothing has failed since the reply that is being sent was begun. Where a hook has lost its context nobody knows, and it is taken for the last. */
+  get #isLast (): boolean {
+    return this.#failures === 0 || currentSource() !== this || failuresBefore(this) === this.#failures
   }
 
   /** An error reply after a commit would say that nothing is in the database. */
@@ -286,7 +289,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
   }
 
   /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
-  async #ready (payload: unknown): Promise<void> {
+  async #ready (payload: Readable): Promise<void> {
     const failed = new Promise<never>((_resolve, reject) => { this.#onError = reject })
     await Promise.race([firstByte(payload, this.#reply), failed])
   }

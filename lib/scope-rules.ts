@@ -60,7 +60,7 @@ export function runRules (databases: readonly RuledDatabase[], kind: ScopeKind, 
 }
 
 /** What the rules mean for the transaction of one session. */
-export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolRules, isSafe: boolean): TransactionRules {
+export function transactionRules (rules: Rules, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
   const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
   const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
   return {
@@ -68,7 +68,7 @@ export function transactionRules (rules: Rules, { acquireTimeout, loans }: PoolR
     begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
-    acquireTimeout,
+    patience,
     loans
   }
 }

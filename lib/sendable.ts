@@ -32,8 +32,8 @@ export function discard (payload: unknown): void {
  * long and is not waited for; nor can a web stream be looked into without taking it.
  * @throws what the stream fails with
  */
-export async function firstByte (payload: unknown, reply: FastifyReply): Promise<void> {
-  if (!(payload instanceof Readable) || payload.readableFlowing === true || isEventStream(reply)) return
+export async function firstByte (payload: Readable, reply: FastifyReply): Promise<void> {
+  if (payload.readableFlowing === true || isEventStream(reply)) return
   if (payload.errored !== null) throw payload.errored
   if (payload.readableLength > 0 || payload.readableEnded || payload.destroyed || reply.raw.destroyed) return
   const stop = new AbortController()
@@ -58,7 +58,9 @@ function isSendablePayload (payload: unknown): boolean {
 
 function hasValidHeaders (reply: FastifyReply): boolean {
   try {
-    for (const [name, value] of Object.entries(reply.getHeaders())) {
+    const headers = reply.getHeaders()
+    for (const name in headers) {
+      const value = headers[name]
       validateHeaderName(name)
       for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, String(one))
     }

@@ -174,7 +174,7 @@ whileIsolated('requests that overlap take turns', automatic, async (t, { app, or
   t.same(await inside(orm), ['a', 'a again', 'c', 'c again'])
 })
 
-whileIsolated('waiting too long for a turn is a 503', { plugin: { commitOnTeardown: true, acquireTimeout: 100 } }, async (t, { app, orm }) => {
+whileIsolated('waiting too long for a turn is a 503', { plugin: { commitOnTeardown: true, acquireTimeout: 500 } }, async (t, { app, orm }) => {
   const arrived = Promise.withResolvers<void>()
   const go = Promise.withResolvers<void>()
   app.post('/slow', async request => {

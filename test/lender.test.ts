@@ -1,7 +1,8 @@
 import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import t from 'tap'
-import { Lender } from '../lib/transaction/connection.ts'
+import { Lender } from '../lib/transaction/lender.ts'
 import { Loans } from '../lib/transaction/loans.ts'
+import { Patience } from '../lib/transaction/patience.ts'
 
 const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
 
@@ -18,7 +19,7 @@ function lending (connection: Partial<DatabaseConnection>) {
   const pooled: ConnectionProvider = { provideConnection: async consumer => await counted(() => provider.provideConnection(consumer)) }
   const loans = new Loans()
   const client = { connection: () => ({ execute }), getExecutor: () => pooled } as unknown as Kysely<unknown>
-  return { pool, loans, lender: new Lender(client, 1000, loans) }
+  return { pool, loans, lender: new Lender(client, new Patience(1000), loans) }
 }
 
 void t.test('a driver that cancels through the pool is lent a connection for it', async t => {

@@ -1,6 +1,7 @@
 /** What overlaps within one request: replies, nested transactions, statements and streams. */
 import { TransactionPropagation, UniqueConstraintViolationException } from '@mikro-orm/core'
 import { sql } from 'kysely'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ItemSchema as Item } from './support/entities.ts'
@@ -53,6 +54,33 @@ onEachDatabase('an error while a hook of the reply takes its time', automatic, a
   const response = await fetch(origin, { method: 'POST' })
   t.equal(response.status, 503)
   t.same(await response.json(), { failed: true })
+  await assertClean()
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a request that the hook of an error reply makes is answered by itself', automatic, async (t, { app, labels, assertClean }) => {
+  app.addHook('onSend', async request => {
+    if (request.url === '/inner') request.db.create(Item, { label: 'inner' })
+    else t.match(await app.inject({ method: 'POST', url: '/inner' }), { statusCode: 200, body: 'ok' })
+  })
+  app.post('/outer', async request => {
+    request.db.create(Item, { label: 'outer' })
+    throw new Error('it fails')
+  })
+  app.post('/inner', async () => 'ok')
+  t.equal((await app.inject({ method: 'POST', url: '/outer' })).statusCode, 500)
+  await assertClean()
+  t.same(await labels(), ['inner'])
+})
+
+onEachDatabase('an error reply is sent although its onSend hook has lost the context', automatic, async (t, { app, labels, assertClean }) => {
+  const outside = AsyncLocalStorage.snapshot()
+  app.addHook('onSend', (_request, _reply, _payload, done) => { outside(setImmediate, done) })
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'lost' })
+    throw new Error('it fails')
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'it fails' })
   await assertClean()
   t.same(await labels(), [])
 })

@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { Loans } from '../lib/transaction/loans.ts'
+import { Patience } from '../lib/transaction/patience.ts'
 import { openTransactions } from '../lib/transaction/session-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
 
@@ -52,11 +53,11 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
-  const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', acquireTimeout: 1, loans: new Loans() }, () => {})
+  const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', patience: new Patience(1), loans: new Loans() }, () => {})
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.spoil(new Error('spoilt'))
   t.equal(transactions.hasEnded({}), false)
-  for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(transactions[work]())
+  for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(async () => await transactions[work]())
   t.match(await transactions.prepareCommit(), { hasBegun: false })
   await transactions.settle('committed')
   t.doesNotThrow(() => transactions.assertOpen())

@@ -1,6 +1,6 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
 import { IsolationLostError, IsolationReleasedError } from '../errors.ts'
-import { Lender, type HeldConnection } from '../transaction/connection.ts'
+import { Lender, type HeldConnection } from '../transaction/lender.ts'
 import { Loans } from '../transaction/loans.ts'
 import type { PoolRules } from '../transaction/rules.ts'
 import { within } from '../within.ts'
@@ -35,13 +35,13 @@ export class OuterTransaction {
    * Takes a connection from the pool and begins.
    * @throws AcquireTimeoutError, and what the database says
    */
-  static async begin (client: Kysely<unknown>, { acquireTimeout }: PoolRules): Promise<OuterTransaction> {
-    const held = await new Lender(client, acquireTimeout, new Loans()).hold()
+  static async begin (client: Kysely<unknown>, { patience }: PoolRules): Promise<OuterTransaction> {
+    const held = await new Lender(client, patience, new Loans()).hold()
     try {
       const kysely = await held.kysely.startTransaction().execute()
       await kysely.savepoint(BASE).execute()
       const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-      return new OuterTransaction(held, kysely, connection, acquireTimeout)
+      return new OuterTransaction(held, kysely, connection, patience.milliseconds)
     } catch (error) {
       await held.discard()
       throw error

@@ -1,15 +1,16 @@
 import { EventType } from '@mikro-orm/core'
-import type { TransactionEventBroadcaster, TransactionEventType } from '@mikro-orm/core'
+import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { CommitUnknownError } from '../errors.ts'
 import type { BeginOptions } from './rules.ts'
 import { commitError } from './commit-error.ts'
-import type { HeldConnection, Lender, SqlConnection } from './connection.ts'
+import type { SqlConnection } from './connection.ts'
+import type { HeldConnection, Lender } from './lender.ts'
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
-  /** Tells MikroORM's subscribers. */
-  readonly events?: TransactionEventBroadcaster | undefined
+  /** Tells MikroORM's subscribers. Where there are none, there is nothing to wait for. */
+  readonly announce?: ((event: TransactionEventType, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
   readonly report: (error: unknown) => void
 }
@@ -33,9 +34,9 @@ export class BegunTransaction {
 
   /** Takes a connection and sends BEGIN. When that fails the connection is discarded, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
-    const { connection, isolationLevel, readOnly, events } = settings
+    const { connection, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
-    await events?.dispatchEvent(EventType.beforeTransactionStart)
+    await announce?.(EventType.beforeTransactionStart)
     const held = await lender.hold()
     try {
       let builder = held.kysely.startTransaction()
@@ -55,16 +56,15 @@ export class BegunTransaction {
    * Tells MikroORM's subscribers what is to come, as its own transactions do. A subscriber can stop a commit by throwing here,
    * but not a rollback.
    */
-  async announce (how: Finish): Promise<void> {
-    if (how === 'commit') await this.#tell(BEFORE[how])
-    else await this.#report(BEFORE[how])
+  announce (how: Finish): Promise<void> | undefined {
+    return how === 'commit' ? this.#tell(BEFORE[how]) : this.#report(BEFORE[how])
   }
 
   /** Writes to MikroORM's query log, and tells its subscribers, what has been done. Nothing can be taken back any more. */
-  async announceDone (how: Finish): Promise<void> {
+  announceDone (how: Finish): Promise<void> | undefined {
     const platform = this.#settings.connection.getPlatform()
     this.#log(how === 'commit' ? platform.getCommitTransactionSQL() : platform.getRollbackTransactionSQL())
-    await this.#report(AFTER[how])
+    return this.#report(AFTER[how])
   }
 
   /**
@@ -91,16 +91,12 @@ export class BegunTransaction {
     return this.kysely.getExecutor().adapter.supportsMultipleConnections === false
   }
 
-  async #report (event: TransactionEventType): Promise<void> {
-    try {
-      await this.#tell(event)
-    } catch (error) {
-      this.#settings.report(error)
-    }
+  #report (event: TransactionEventType): Promise<void> | undefined {
+    return this.#tell(event)?.catch(error => this.#settings.report(error))
   }
 
-  async #tell (event: TransactionEventType): Promise<void> {
-    await this.#settings.events?.dispatchEvent(event, this.kysely)
+  #tell (event: TransactionEventType): Promise<void> | undefined {
+    return this.#settings.announce?.(event, this.kysely)
   }
 
   #log (sql: string): void {

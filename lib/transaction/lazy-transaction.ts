@@ -5,9 +5,9 @@ import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors.ts'
 import type { PreparedCommit } from './prepared-commit.ts'
 import type { PoolRules } from './rules.ts'
 import { BegunTransaction, type BeginSettings, type Finish } from './begun-transaction.ts'
-import { Lender } from './connection.ts'
 import { createContext, type ContextTransaction } from './context.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
+import { Lender } from './lender.ts'
 import { OpenStreams, type Place } from './open-streams.ts'
 import { afterOutcome, closed, type Route } from './routes.ts'
 import { CONTROL, type Statement } from './statement.ts'
@@ -26,7 +26,7 @@ export interface LazyTransactionSettings extends BeginSettings, PoolRules {
 interface Entered {
   readonly place: Place
   readonly executor: QueryExecutor
-  leave (): Promise<void>
+  leave (): Promise<void> | void
 }
 
 /**
@@ -44,7 +44,8 @@ export class LazyTransaction implements ContextTransaction {
   readonly #turns = new Turns()
   readonly #streams = new OpenStreams()
   #route: Route
-  #begun: Promise<BegunTransaction> | undefined
+  /** A promise while it begins. */
+  #begun: BegunTransaction | Promise<BegunTransaction> | undefined
   #hasWritten = false
   /** Why only a rollback is left, if so. */
   #spoilt: unknown
@@ -53,7 +54,7 @@ export class LazyTransaction implements ContextTransaction {
     this.#settings = settings
     this.#route = settings.route
     const client = settings.connection.getClient()
-    this.#lender = new Lender(client, settings.acquireTimeout, settings.loans)
+    this.#lender = new Lender(client, settings.patience, settings.loans)
     this.context = createContext(client, this)
   }
 
@@ -90,11 +91,12 @@ export class LazyTransaction implements ContextTransaction {
   /** Runs one statement where its text says that it belongs: inside, or as if there were no transaction. */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside !== undefined) return await this.#attempt(() => run(inside.executor)).finally(inside.leave)
-    return await this.#attempt(() => this.#lender.lend(executor => {
-      this.#passOutside(statement)
-      return run(executor)
-    }))
+    if (inside === undefined) return await this.#executeOutside(statement, run)
+    try {
+      return await this.#attempt(() => run(inside.executor))
+    } finally {
+      await inside.leave()
+    }
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -142,7 +144,7 @@ export class LazyTransaction implements ContextTransaction {
         if (outcome !== undefined) this.#route = afterOutcome(outcome)
       },
       leave: end,
-      announceDone: async () => await begun?.announceDone('commit')
+      announceDone: () => begun?.announceDone('commit')
     }
   }
 
@@ -227,7 +229,7 @@ export class LazyTransaction implements ContextTransaction {
         const { kysely } = await this.#begin()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: async () => end() }
+        if (this.#where(statement) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: end }
       }
       end()
       return undefined
@@ -237,15 +239,22 @@ export class LazyTransaction implements ContextTransaction {
     }
   }
 
+  #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    return this.#attempt(() => this.#lender.lend(executor => {
+      this.#passOutside(statement)
+      return run(executor)
+    }))
+  }
+
   async #enterPool (statement: Statement): Promise<Entered> {
-    const { kysely, release } = await this.#lender.hold()
+    const held = await this.#lender.hold()
     try {
       this.#passOutside(statement)
     } catch (error) {
-      await release()
+      await held.release()
       throw error
     }
-    return { place: 'outside', executor: kysely.getExecutor(), leave: release }
+    return { place: 'outside', executor: held.kysely.getExecutor(), leave: () => held.release() }
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
@@ -258,12 +267,19 @@ export class LazyTransaction implements ContextTransaction {
     this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
   }
 
-  #begin (): Promise<BegunTransaction> {
-    this.#begun ??= BegunTransaction.begin(this.#settings, this.#lender).catch(error => {
+  #begin (): BegunTransaction | Promise<BegunTransaction> {
+    this.#begun ??= this.#beginNow()
+    return this.#begun
+  }
+
+  async #beginNow (): Promise<BegunTransaction> {
+    try {
+      this.#begun = await BegunTransaction.begin(this.#settings, this.#lender)
+      return this.#begun
+    } catch (error) {
       this.#end()
       throw error
-    })
-    return this.#begun
+    }
   }
 
   async #finish (how: Finish): Promise<void> {
@@ -287,8 +303,8 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */
-  async #current (): Promise<BegunTransaction | undefined> {
-    return await this.#begun?.catch(() => undefined)
+  #current (): BegunTransaction | Promise<BegunTransaction | undefined> | undefined {
+    return this.#begun instanceof Promise ? this.#begun.catch(() => undefined) : this.#begun
   }
 
   async #attempt<T> (run: () => Promise<T>): Promise<T> {

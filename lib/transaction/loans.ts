@@ -1,5 +1,7 @@
 /** A pooled connection that a scope has now. */
 export interface Loan {
+  /** Who has it. */
+  readonly borrower: object
   /** Asks the server to stop the statement that runs on this connection now, where the driver can. */
   cancel (): Promise<void>
   /**
@@ -10,11 +12,11 @@ export interface Loan {
   discard (): Promise<void>
 }
 
-/** The connections that are lent now, to one session or to all of a database. */
+/** The connections of a database that are lent now. */
 export class Loans extends Set<Loan> {
-  /** Asks the server to stop the statements that run now. */
-  async cancel (): Promise<void> {
-    await Promise.allSettled([...this].map(loan => loan.cancel()))
+  /** Asks the server to stop the statements that run now on what one borrower has. */
+  async cancel (borrower: object): Promise<void> {
+    await Promise.allSettled([...this].filter(loan => loan.borrower === borrower).map(loan => loan.cancel()))
   }
 
   /** Takes all of them back by force. */

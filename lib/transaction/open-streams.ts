@@ -38,7 +38,7 @@ export class OpenStreams {
    * @param leave gives the connection back; called once, whoever ends the stream
    * @param refusal makes the error for a reader whose stream was cut: the end of the rows would look like the end of the table
    */
-  async * read<T> (place: Place, rows: AsyncIterableIterator<T>, leave: () => Promise<void>, refusal: () => Error): AsyncIterableIterator<T> {
+  async * read<T> (place: Place, rows: AsyncIterableIterator<T>, leave: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
     let isCut = false
     const end = async () => {
       this.#open = this.#open.filter(other => other !== stream)

@@ -16,5 +16,5 @@ export interface PreparedCommit {
   /** Lets statements through again. */
   leave (): void
   /** Tells MikroORM's subscribers that it is committed. */
-  announceDone (): Promise<void>
+  announceDone (): Promise<void> | undefined
 }

@@ -1,5 +1,6 @@
 import type { IsolationLevel } from '@mikro-orm/core'
 import type { Loans } from './loans.ts'
+import type { Patience } from './patience.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's.
 
@@ -11,8 +12,8 @@ export interface BeginOptions {
 
 /** How connections are taken from the pool. */
 export interface PoolRules {
-  /** Milliseconds to wait for a pooled connection. */
-  readonly acquireTimeout: number
+  /** How long to wait for one. */
+  readonly patience: Patience
   /** What all scopes of the database have taken. */
   readonly loans: Loans
 }

@@ -1,6 +1,7 @@
-import type { Connection, EntityManager, Transaction } from '@mikro-orm/core'
+import type { Connection, EntityManager, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import { scopeIs } from '../errors.ts'
+import { isHeard } from '../subscribers.ts'
 import type { TransactionRules } from './rules.ts'
 import { isSqlConnection, type SqlConnection } from './connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
@@ -25,7 +26,7 @@ export interface SessionTransactions {
   /** Sends the BEGIN now. */
   begin (): Promise<void>
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
-  announceCommit (): Promise<void>
+  announceCommit (): Promise<void> | undefined
   /** Makes ready to commit what has begun. After it the next statement begins anew. */
   prepareCommit (): Promise<PreparedCommit>
   /** Rolls back what has begun; the next statement begins anew. */
@@ -73,7 +74,7 @@ class SqlTransactions implements SessionTransactions {
       report,
       isAutomatic: this.isAutomatic,
       route: routeFor(rules),
-      events: this.isAutomatic ? new TransactionEventBroadcaster(session) : undefined
+      announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
     this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
   }
@@ -94,20 +95,20 @@ class SqlTransactions implements SessionTransactions {
     if (this.#state === 'closed') throw scopeIs('closed')
   }
 
-  async begin (): Promise<void> {
-    await this.#main.begin()
+  begin (): Promise<void> {
+    return this.#main.begin()
   }
 
-  async announceCommit (): Promise<void> {
-    await this.#main.announceCommit()
+  announceCommit (): Promise<void> | undefined {
+    return this.#main.announceCommit()
   }
 
-  async prepareCommit (): Promise<PreparedCommit> {
-    return await this.#main.prepareCommit()
+  prepareCommit (): Promise<PreparedCommit> {
+    return this.#main.prepareCommit()
   }
 
-  async rollback (): Promise<void> {
-    await this.#main.rollback()
+  rollback (): Promise<void> {
+    return this.#main.rollback()
   }
 
   hasEnded (context: Transaction): boolean {
@@ -148,12 +149,12 @@ class SqlTransactions implements SessionTransactions {
       connection: this.#connection,
       report: this.#report,
       isAutomatic: true,
-      acquireTimeout: this.#rules.acquireTimeout,
+      patience: this.#rules.patience,
       loans: this.#rules.loans,
       isolationLevel,
       readOnly,
       route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
-      events: eventBroadcaster,
+      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event, trx),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
         this.#ended ??= new WeakSet()
@@ -183,7 +184,7 @@ const NOTHING_TO_COMMIT: PreparedCommit = {
   contended: new Promise(() => {}),
   async carryOut () {},
   leave () {},
-  async announceDone () {}
+  announceDone: () => undefined
 }
 
 /** Drivers without Kysely, MongoDB for one: writes go out with the flush, and there is nothing to roll back. */
@@ -204,7 +205,7 @@ class NoTransactions implements SessionTransactions {
   }
 
   async begin (): Promise<void> {}
-  async announceCommit (): Promise<void> {}
+  announceCommit (): undefined {}
 
   async prepareCommit (): Promise<PreparedCommit> {
     return NOTHING_TO_COMMIT
@@ -232,6 +233,10 @@ class NoTransactions implements SessionTransactions {
 function routeFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): Route {
   const route = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
   return isReadOnly === true ? readOnly(route) : route
+}
+
+function announce (session: EntityManager, event: TransactionEventType, trx?: Transaction): Promise<void> | undefined {
+  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event, trx) : undefined
 }
 
 /** Reads from replicas go to another connection, which only MikroORM can choose while it sees no transaction. */
