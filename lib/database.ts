@@ -2,13 +2,12 @@ import { EntityManager } from '@mikro-orm/core'
 import type { MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from './aftermath.ts'
 import { NoScopeError } from './errors.ts'
-import type { Log } from './log.ts'
 import { LookUps } from './look-ups/look-ups.ts'
 import type { OpenOptions, Rules, RunOptions, Settings } from './options.ts'
-import { inScope } from './propagation.ts'
 import { currentScope } from './registry.ts'
+import { runUnit, type UnitHost } from './run-unit.ts'
 import type { Scope } from './scope.ts'
-import type { ScopeHost, ScopeKind } from './scope-purpose.ts'
+import type { ScopeKind } from './scope-purpose.ts'
 import type { ScopeRules } from './scope-rules.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { Switchboard, type Listener, type Signals } from './signals.ts'
@@ -44,13 +43,11 @@ export interface OpenScope<Session extends EntityManager = DatabaseSession> exte
 }
 
 /** What a database asks of the application that it is registered with. */
-export interface DatabaseHost extends ScopeHost {
+export interface DatabaseHost extends UnitHost {
   readonly all: Database[]
   readonly openScopes: number
   use (name: string): Database
-  readonly log: Log
   rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules
-  openScope (kind: ScopeKind, rules: ScopeRules): Scope
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
@@ -145,7 +142,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    return await this.#attempt(fn, this.host.rulesOf('db.run', options), 1)
+    return await runUnit(this.host, this.host.rulesOf('db.run', options), scope => fn(scope.session(this) as Session))
   }
 
   /**
@@ -200,28 +197,6 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.host.isClosed
-  }
-
-  async #attempt<T> (fn: (session: Session) => T | Promise<T>, rules: ScopeRules, attempt: number): Promise<T> {
-    const { host } = this
-    const scope = host.openScope('db.run', rules)
-    try {
-      return await this.#runIn(scope, fn)
-    } catch (error) {
-      if (rules.retry === undefined || scope.hasCommitted || host.isClosed || !rules.retry.isWorthwhile(error)) throw error
-      await rules.retry.pause(error, attempt, host.log, host)
-    }
-    return await this.#attempt(fn, rules, attempt + 1)
-  }
-
-  async #runIn<T> (scope: Scope, fn: (session: Session) => T | Promise<T>): Promise<T> {
-    try {
-      const result = await inScope(scope, () => fn(scope.session(this) as Session))
-      await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
-      return result
-    } finally {
-      await scope.dispose()
-    }
   }
 
   /** @internal */

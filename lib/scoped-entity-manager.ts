@@ -1,35 +1,18 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import type { Aftermath } from './aftermath.ts'
+import { isAutocommit, isOwn, waitingFor, type Binding, type SessionOwner } from './binding.ts'
 import { flushInTurn } from './flushes.ts'
-import { currentNesting, runNested, type Nesting } from './nesting.ts'
+import { alone, inSavepoint } from './nested-work.ts'
+import { currentNesting, type Nesting } from './nesting.ts'
 import { firstPropagation } from './propagation.ts'
 import type { Outcome } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { Turns } from './transaction/turns.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
 
-/** Who finishes the transactions that all sessions of a scope share the fate of. */
-export interface SessionOwner {
-  /** What waits for their outcome. */
-  readonly aftermath: Aftermath
-  commit (): Promise<void>
-  rollback (): Promise<void>
-  /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `aftermath`. */
-  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void
-}
-
 /** What is outside the transaction that runs. All others but NESTED join it. */
 const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])
-
-/** What an EntityManager of a scope belongs to. */
-interface Binding {
-  readonly database: SessionDatabase
-  readonly owner: SessionOwner
-  readonly transactions: SessionTransactions
-  /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
-  nesting: Nesting | undefined
-}
 
 /** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
 const NESTED = new WeakMap<EntityManager, Turns>()
@@ -64,10 +47,6 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function aftermathOf (session: EntityManager): Aftermath {
   return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
-}
-
-function waitingFor (binding: Binding): Aftermath {
-  return currentNesting(binding)?.aftermath ?? binding.owner.aftermath
 }
 
 /** Remembers what the flushes of sessions have changed. It can be registered any number of times. */
@@ -215,47 +194,4 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
   }
   return ScopedEntityManager
-}
-
-/** Whether no transaction of MikroORM's own has been begun. */
-function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
-  return binding !== undefined && context !== undefined && context === binding.transactions.context
-}
-
-function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
-  return isOwn(binding, context) && !binding.transactions.isAutomatic
-}
-
-/** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
-async function alone<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
-  return await nesting(binding, run, (aftermath, outcome) => binding.owner.ended(binding.database, aftermath, outcome))
-}
-
-/** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
-async function inSavepoint<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
-  const outer = waitingFor(binding)
-  return await nesting(binding, run, (aftermath, outcome) => { if (outcome === 'commit') outer.absorb(aftermath) })
-}
-
-async function nesting<T> (binding: Binding, run: () => Promise<T>, ended: (aftermath: Aftermath, outcome: Outcome) => void): Promise<T> {
-  return await runNested(binding, async nesting => {
-    try {
-      const result = await forking(binding, nesting, run)
-      ended(nesting.aftermath, 'commit')
-      return result
-    } catch (error) {
-      ended(nesting.aftermath, 'rollback')
-      throw error
-    }
-  })
-}
-
-/** MikroORM forks before it first awaits. */
-function forking<T> (binding: Binding, nesting: Nesting, run: () => T): T {
-  binding.nesting = nesting
-  try {
-    return run()
-  } finally {
-    binding.nesting = undefined
-  }
 }

@@ -1,11 +1,13 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import type { Aftermath } from './aftermath.ts'
+import type { SessionOwner } from './binding.ts'
 import { isClean } from './clean.ts'
 import { isFlushing } from './flushes.ts'
-import { aftermathOf, bindToScope, changeRecorder, type SessionOwner } from './scoped-entity-manager.ts'
+import { aftermathOf, bindToScope, changeRecorder } from './scoped-entity-manager.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { TransactionRules } from './transaction/rules.ts'
-import { openTransactions, type SessionTransactions } from './transaction/session-transactions.ts'
+import { openTransactions } from './transaction/open-transactions.ts'
+import type { SessionTransactions } from './transaction/session-transactions.ts'
 import { countUnflushed } from './unflushed.ts'
 
 /** What a session needs to be made. */

@@ -1,0 +1,39 @@
+import type { Transaction } from '@mikro-orm/core'
+import type { Aftermath } from './aftermath.ts'
+import { currentNesting, type Nesting } from './nesting.ts'
+import type { Outcome } from './scope-state.ts'
+import type { SessionDatabase } from './session-database.ts'
+import type { SessionTransactions } from './transaction/session-transactions.ts'
+
+/** Who finishes the transactions that all sessions of a scope share the fate of. */
+export interface SessionOwner {
+  /** What waits for their outcome. */
+  readonly aftermath: Aftermath
+  commit (): Promise<void>
+  rollback (): Promise<void>
+  /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `aftermath`. */
+  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void
+}
+
+/** What an EntityManager of a scope belongs to. */
+export interface Binding {
+  readonly database: SessionDatabase
+  readonly owner: SessionOwner
+  readonly transactions: SessionTransactions
+  /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
+  nesting: Nesting | undefined
+}
+
+/** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
+export function waitingFor (binding: Binding): Aftermath {
+  return currentNesting(binding)?.aftermath ?? binding.owner.aftermath
+}
+
+/** Whether no transaction of MikroORM's own has been begun. */
+export function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
+  return binding !== undefined && context !== undefined && context === binding.transactions.context
+}
+
+export function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
+  return isOwn(binding, context) && !binding.transactions.isAutomatic
+}

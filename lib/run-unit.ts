@@ -1,0 +1,38 @@
+import type { Log } from './log.ts'
+import { inScope } from './propagation.ts'
+import type { Scope } from './scope.ts'
+import type { ScopeHost, ScopeKind } from './scope-purpose.ts'
+import type { ScopeRules } from './scope-rules.ts'
+
+/** What opens the scopes. */
+export interface UnitHost extends ScopeHost {
+  readonly log: Log
+  openScope (kind: ScopeKind, rules: ScopeRules): Scope
+}
+
+type Work<T> = (scope: Scope) => T | Promise<T>
+
+/**
+ * Runs `work` in a scope of its own, and again in a new one as often as its rules say so.
+ * @throws what `work` throws, or what stops the commit
+ */
+export async function runUnit<T> (host: UnitHost, rules: ScopeRules, work: Work<T>, attempt = 1): Promise<T> {
+  const scope = host.openScope('db.run', rules)
+  try {
+    return await runOnce(scope, work)
+  } catch (error) {
+    if (rules.retry === undefined || scope.hasCommitted || host.isClosed || !rules.retry.isWorthwhile(error)) throw error
+    await rules.retry.pause(error, attempt, host.log, host)
+  }
+  return await runUnit(host, rules, work, attempt + 1)
+}
+
+async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {
+  try {
+    const result = await inScope(scope, () => work(scope))
+    await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
+    return result
+  } finally {
+    await scope.dispose()
+  }
+}

@@ -1,0 +1,56 @@
+import type { Connection } from '@mikro-orm/core'
+import { scopeIs } from '../errors.ts'
+import type { PreparedCommit } from './prepared-commit.ts'
+import type { TransactionRules } from './rules.ts'
+import type { SessionTransactions } from './session-transactions.ts'
+
+const NOTHING_TO_COMMIT: PreparedCommit = {
+  hasBegun: false,
+  contended: new Promise(() => {}),
+  async carryOut () {},
+  leave () {},
+  announceDone: () => undefined
+}
+
+/** Drivers without Kysely, MongoDB for one: writes go out with the flush, and there is nothing to roll back. */
+export class NoTransactions implements SessionTransactions {
+  readonly context = undefined
+  readonly isAutomatic: boolean
+  readonly isBusy = false
+  readonly isAtRest = true
+  readonly hasWritten = false
+  #isClosed = false
+
+  constructor ({ mode }: TransactionRules) {
+    this.isAutomatic = mode === 'automatic'
+  }
+
+  assertOpen (): void {
+    if (this.#isClosed) throw scopeIs('closed')
+  }
+
+  async begin (): Promise<void> {}
+  announceCommit (): undefined {}
+
+  async prepareCommit (): Promise<PreparedCommit> {
+    return NOTHING_TO_COMMIT
+  }
+
+  async rollback (): Promise<void> {}
+
+  hasEnded (): boolean {
+    return false
+  }
+
+  spoil (): void {}
+  settle (): undefined {}
+  async cancel (): Promise<void> {}
+
+  close (): undefined {
+    this.#isClosed = true
+  }
+
+  guard (connection: Connection): Connection {
+    return connection
+  }
+}

@@ -1,0 +1,153 @@
+import { TransactionEventBroadcaster } from '@mikro-orm/core'
+import type { Connection, EntityManager, Transaction, TransactionEventType } from '@mikro-orm/core'
+import { scopeIs } from '../errors.ts'
+import { isHeard } from '../subscribers.ts'
+import type { SqlConnection } from './connection.ts'
+import { guard, type BesideOptions } from './guarded-connection.ts'
+import { LazyTransaction } from './lazy-transaction.ts'
+import type { PreparedCommit } from './prepared-commit.ts'
+import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type Route } from './routes.ts'
+import type { TransactionRules } from './rules.ts'
+import type { SessionTransactions } from './session-transactions.ts'
+
+/** One transaction for the whole session, and those that MikroORM begins beside it (`REQUIRES_NEW`, or all of them in manual mode). */
+export class SqlTransactions implements SessionTransactions {
+  readonly isAutomatic: boolean
+  readonly context: Transaction | undefined
+  readonly #connection: SqlConnection
+  readonly #rules: TransactionRules
+  readonly #report: (error: unknown) => void
+  readonly #main: LazyTransaction
+  #beside: readonly LazyTransaction[] = []
+  #ended: WeakSet<Transaction> | undefined
+  #state = 'open'
+
+  constructor (session: EntityManager, connection: SqlConnection, rules: TransactionRules, report: (error: unknown) => void) {
+    this.isAutomatic = rules.mode === 'automatic'
+    this.#connection = connection
+    this.#rules = rules
+    this.#report = report
+    this.#main = new LazyTransaction({
+      ...rules,
+      connection,
+      report,
+      isAutomatic: this.isAutomatic,
+      route: routeFor(rules),
+      announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
+    })
+    this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
+  }
+
+  get isBusy (): boolean {
+    return this.#all().some(transaction => transaction.isBusy)
+  }
+
+  get isAtRest (): boolean {
+    return this.#beside.length === 0 && this.#main.isAtRest
+  }
+
+  get hasWritten (): boolean {
+    return this.#main.hasWritten
+  }
+
+  assertOpen (): void {
+    if (this.#state === 'closed') throw scopeIs('closed')
+  }
+
+  begin (): Promise<void> {
+    return this.#main.begin()
+  }
+
+  announceCommit (): Promise<void> | undefined {
+    return this.#main.announceCommit()
+  }
+
+  prepareCommit (): Promise<PreparedCommit> {
+    return this.#main.prepareCommit()
+  }
+
+  rollback (): Promise<void> {
+    return this.#main.rollback()
+  }
+
+  hasEnded (context: Transaction): boolean {
+    return this.#ended?.has(context) === true
+  }
+
+  spoil (error: unknown): void {
+    this.#main.spoil(error)
+  }
+
+  settle (outcome: string): Promise<void> | undefined {
+    this.#state = outcome
+    return this.#onEach(transaction => transaction.settle(outcome))
+  }
+
+  async cancel (): Promise<void> {
+    await Promise.all(this.#all().map(transaction => transaction.cancel()))
+  }
+
+  close (): Promise<void> | undefined {
+    this.#state = 'closed'
+    return this.#onEach(transaction => transaction.close())
+  }
+
+  guard (connection: Connection): Connection {
+    if (connection !== this.#connection) return connection
+    const { context } = this
+    return guard(this.#connection, {
+      context,
+      autocommit: this.isAutomatic ? undefined : context,
+      begin: options => this.#beginBeside(options)
+    })
+  }
+
+  async #beginBeside ({ isolationLevel, readOnly = this.#rules.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+    if (this.#state !== 'open') throw scopeIs(this.#state)
+    const transaction = new LazyTransaction({
+      connection: this.#connection,
+      report: this.#report,
+      isAutomatic: true,
+      patience: this.#rules.patience,
+      loans: this.#rules.loans,
+      isolationLevel,
+      readOnly,
+      route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
+      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event, trx),
+      onEnd: () => {
+        this.#beside = this.#beside.filter(other => other !== transaction)
+        this.#ended ??= new WeakSet()
+        this.#ended.add(transaction.context)
+      }
+    })
+    this.#beside = [...this.#beside, transaction]
+    await transaction.begin()
+    return transaction.context
+  }
+
+  #onEach (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
+    return this.#beside.length === 0 ? end(this.#main) : this.#onAll(end)
+  }
+
+  async #onAll (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
+    await Promise.all(this.#all().map(async transaction => await end(transaction)))
+  }
+
+  #all (): LazyTransaction[] {
+    return [this.#main, ...this.#beside]
+  }
+}
+
+function routeFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): Route {
+  const route = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
+  return isReadOnly === true ? readOnly(route) : route
+}
+
+function announce (session: EntityManager, event: TransactionEventType, trx?: Transaction): Promise<void> | undefined {
+  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event, trx) : undefined
+}
+
+/** Reads from replicas go to another connection, which only MikroORM can choose while it sees no transaction. */
+function needsItsOwnRouting (session: EntityManager): boolean {
+  return (session.config.get('replicas')?.length ?? 0) > 0
+}
