@@ -4,8 +4,10 @@ import { contenderNames, type ContenderName } from './contenders/all.ts'
 export interface Size {
   readonly contenders: readonly ContenderName[]
   readonly connections: readonly number[]
-  /** How often everybody has a turn that counts, and how often before that one that does not. */
+  /** How often everybody has a turn that counts, and, before that, how many usual ones that do not. With very many connections a turn is longer, and fewer do. */
   readonly rounds: number
+  /** Over how many processes of each contender the rounds are spread: one process may be a sixth slower than the next, for its whole life. */
+  readonly generations: number
   readonly warmUps: number
   /** About how much of the server's time a round takes, in microseconds. Many short ones ride out more of what else the machine does than a few long ones. */
   readonly roundCpu: number
@@ -17,9 +19,9 @@ export interface Size {
 }
 
 export const sizes = {
-  full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 21, warmUps: 8, roundCpu: 150_000, leastPerConnection: 2, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
-  quick: { contenders: contenderNames, connections: [50], rounds: 2, warmUps: 1, roundCpu: 60_000, leastPerConnection: 2, openScopes: 100, heapAfter: [500, 3_000] },
-  smoke: { contenders: contenderNames, connections: [2], rounds: 1, warmUps: 1, roundCpu: 2_000, leastPerConnection: 2, openScopes: 10, heapAfter: [10, 20] }
+  full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 15, generations: 5, warmUps: 6, roundCpu: 150_000, leastPerConnection: 1, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
+  quick: { contenders: contenderNames, connections: [50], rounds: 2, generations: 1, warmUps: 1, roundCpu: 60_000, leastPerConnection: 2, openScopes: 100, heapAfter: [500, 3_000] },
+  smoke: { contenders: contenderNames, connections: [2], rounds: 1, generations: 1, warmUps: 1, roundCpu: 2_000, leastPerConnection: 2, openScopes: 10, heapAfter: [10, 20] }
 } as const satisfies Record<string, Size>
 
 export type SizeName = keyof typeof sizes

@@ -28,8 +28,22 @@ export interface Series {
   readonly rounds: Partial<Record<ContenderName, Round[]>>
 }
 
-/** The contenders take turns, A B C A B C, so that what the machine does meanwhile meets all of them. */
+/** In several generations of processes. The contenders take turns, A B C A B C, so that what the machine does meanwhile meets all of them. */
 export async function measureThroughput (kind: DatabaseKind, url: string | undefined, workloads: readonly Workload[], size: Size, progress: (text: string) => void): Promise<Series[]> {
+  let all: Series[] = []
+  for (let generation = 1; generation <= size.generations; generation++) {
+    const own = await measureGeneration(kind, url, workloads, size, text => progress(`${text}, ${generation} of ${size.generations}`))
+    all = generation === 1 ? own : all.map((series, n) => joined(series, own[n] as Series))
+  }
+  return all
+}
+
+function joined (before: Series, after: Series): Series {
+  const rounds = Object.entries(after.rounds).map(([name, rounds]) => [name, [...before.rounds[name as ContenderName] ?? [], ...rounds]])
+  return { ...before, rounds: Object.fromEntries(rounds) as Series['rounds'] }
+}
+
+async function measureGeneration (kind: DatabaseKind, url: string | undefined, workloads: readonly Workload[], size: Size, progress: (text: string) => void): Promise<Series[]> {
   const servers: ServerProcess[] = []
   const all: Series[] = []
   try {
@@ -48,12 +62,13 @@ export async function measureThroughput (kind: DatabaseKind, url: string | undef
 }
 
 async function measure (servers: readonly ServerProcess[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
-  const requests = Math.max(Math.round(size.roundCpu / workload.expectedCost), connections * size.leastPerConnection)
+  const usual = Math.round(size.roundCpu / workload.expectedCost)
+  const requests = Math.max(usual, connections * size.leastPerConnection)
   const rounds: Series['rounds'] = {}
-  for (let round = 0; round < size.warmUps; round++) {
+  for (let fired = 0; fired < size.warmUps * usual; fired += requests) {
     for (const server of servers) await measureRound(server, workload, connections, requests)
   }
-  for (let round = 0; round < size.rounds; round++) {
+  for (let round = 0; round < size.rounds / size.generations; round++) {
     for (const server of servers) (rounds[server.name] ??= []).push(await measureRound(server, workload, connections, requests))
   }
   return { workload: workload.name, database, connections, requests, rounds }
