@@ -10,10 +10,13 @@ export class AfterWorks {
     return this.#running.size
   }
 
-  /** Starts all of it, in its order, once the reply has had its chance. Nothing of it stops or delays anything else. */
-  start (works: readonly AfterWork[], log: Log): void {
+  /**
+   * Starts all of it, in its order, once the reply has had its chance. Nothing of it stops or delays anything else.
+   * @param since what it is to come after, and never rejects
+   */
+  start (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
     for (const work of works) {
-      const done = later(work).catch((err: unknown) => {
+      const done = later(work, since).catch((err: unknown) => {
         log.error({ err }, 'work after the outcome of a database scope failed')
       }).finally(() => this.#running.delete(done))
       this.#running.add(done)
@@ -27,7 +30,8 @@ export class AfterWorks {
 }
 
 /** The scope is over: what needs a database opens one of its own, with `db.run()`. */
-async function later (work: AfterWork): Promise<void> {
+async function later (work: AfterWork, since: Promise<unknown> | undefined): Promise<void> {
+  await since
   await new Promise(setImmediate)
   await inScope(undefined, work)
 }

@@ -95,8 +95,8 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
     this.#scopes.delete(scope)
   }
 
-  after (works: readonly AfterWork[], log: Log): void {
-    this.#afterWorks.start(works, log)
+  after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
+    this.#afterWorks.start(works, log, since)
   }
 
   /** The application begins to close: from now on its scopes have a time limit, the longest of those that were given. */

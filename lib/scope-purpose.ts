@@ -21,8 +21,11 @@ export interface ScopeHost {
   /** The scope has something to clean up from now on. May be called more than once. */
   opened (scope: HostedScope): void
   closed (scope: HostedScope): void
-  /** Starts work that nobody waits for but the end of the application. */
-  after (works: readonly AfterWork[], log: Log): void
+  /**
+   * Starts work that nobody waits for but the end of the application.
+   * @param since what it is to come after, and never rejects
+   */
+  after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void
 }
 
 /** What scopes are made for. */

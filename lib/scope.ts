@@ -267,7 +267,7 @@ export class Scope implements SessionOwner, ScopeSource {
   }
 
   #settle (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#aftermath !== undefined) this.host.after(this.#aftermath.settle(outcome, this.#about, isMeant), this.#purpose.log)
+    if (this.#aftermath !== undefined) this.host.after(this.#aftermath.settle(outcome, this.#about, isMeant), this.#purpose.log, this.#sessions?.rolledBack)
   }
 
   #drop (err: unknown): void {

@@ -11,6 +11,7 @@ export class Sessions {
   readonly #about: ScopeAbout
   readonly #log: () => Log
   #all: readonly Session[] = []
+  #rolledBack: Promise<unknown> | undefined
 
   /**
    * @param about what the scope is for
@@ -99,11 +100,14 @@ export class Sessions {
 
   /** The same. What is running may take long; nobody has to wait for it, since it cannot be committed any more. */
   async abandon (): Promise<void> {
-    await this.#onEach(async ({ transactions }) => {
-      const { isBusy } = transactions
-      const settled = this.#reported(transactions.settle('rolled back'))
-      if (!isBusy) await settled
-    })
+    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, settled: this.#reported(transactions.settle('rolled back')) }))
+    this.#rolledBack = Promise.all(rollbacks.map(({ settled }) => settled))
+    await Promise.all(rollbacks.filter(({ isBusy }) => !isBusy).map(({ settled }) => settled))
+  }
+
+  /** When those that were abandoned are rolled back, if they were. Never rejects. */
+  get rolledBack (): Promise<unknown> | undefined {
+    return this.#rolledBack
   }
 
   /** Asks the servers to stop what runs now. */

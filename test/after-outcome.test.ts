@@ -1,6 +1,7 @@
 /** Work after the commit or the rollback: once, outside the transaction, and nobody waits for it but the end of the application. */
 import Fastify from 'fastify'
 import { TransactionPropagation } from '@mikro-orm/core'
+import { setTimeout as sleep } from 'node:timers/promises'
 import scopedDb, { db, type Database } from '../plugin.ts'
 import { rawClient } from './support/clients.ts'
 import { createDatabase } from './support/databases.ts'
@@ -261,6 +262,22 @@ onEachDatabase('work after the rollback comes after it, however slow that is', a
   }), { message: 'thrown' })
   while (order.length < 2) await new Promise(setImmediate)
   t.same(order, ['rolled back', 'work'])
+})
+
+onEachDatabase('work after the rollback comes after it, although an error is answered while a statement still runs', { ...automatic, kinds: ['mysql'] }, async (t, { app, orm }) => {
+  const order: string[] = []
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionRollback () { order.push('rolled back') } })
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'never', amount: 0 })
+    db.afterRollback(() => { order.push('work') })
+    void request.db.execute('select sleep(0.3)')
+    await sleep(50)
+    throw new Error('at once')
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  order.push('answered')
+  await app.close()
+  t.same(order, ['answered', 'rolled back', 'work'])
 })
 
 onEachDatabase('other ways to end', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, stage) => {

@@ -49,6 +49,8 @@ export class LazyTransaction implements ContextTransaction {
   #hasWritten = false
   /** Why only a rollback is left, if so. */
   #spoilt: unknown
+  /** The one at its end. */
+  #lastRollback: Promise<void> | undefined
 
   constructor (settings: LazyTransactionSettings) {
     this.#settings = settings
@@ -199,10 +201,11 @@ export class LazyTransaction implements ContextTransaction {
     if (this.#streams.has('inside')) throw new OpenStreamError()
   }
 
-  /** Whoever waits for the turn now finds the new route. */
+  /** Whoever waits for the turn now finds the new route. It is rolled back once, and whoever came first is told if that fails. */
   async #shut (cut = this.#streams.cut('inside')): Promise<void> {
     await cut
-    await this.rollback()
+    if (this.#lastRollback === undefined) await (this.#lastRollback = this.rollback())
+    else await Promise.allSettled([this.#lastRollback])
   }
 
   #where (statement: Statement): Place {
