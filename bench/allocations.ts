@@ -6,8 +6,7 @@ import { createHook } from 'node:async_hooks'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { request } from 'node:http'
 import { once } from 'node:events'
-import { load, type ContenderName } from './contenders/all.ts'
-import { idleHooks } from './contenders/idle-hooks.ts'
+import { load, type SubjectName } from './contenders/all.ts'
 import { optionsFor } from './database.ts'
 
 // What V8 optimizes away depends on when it does.
@@ -17,8 +16,8 @@ setFlagsFromString('--no-maglev')
 const WARM_UPS = 300
 const REQUESTS = 1000
 
-const [name] = process.argv.slice(2) as [ContenderName | 'idle-hooks']
-const start = name === 'idle-hooks' ? idleHooks : await load(name)
+const [name] = process.argv.slice(2) as [SubjectName]
+const start = await load(name)
 const contender = await start(optionsFor('sqlite', name, undefined))
 const url = await contender.listen()
 

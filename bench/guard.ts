@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startServer } from '../test/support/mariadb.ts'
-import type { ContenderName } from './contenders/all.ts'
+import { FLOOR, type ContenderName, type SubjectName } from './contenders/all.ts'
 import { countStatements } from './measure/statements.ts'
 import { workloads } from './workloads.ts'
 
@@ -39,7 +39,7 @@ async function checkStatements (): Promise<string[]> {
 
 async function checkAllocations (): Promise<string[]> {
   const bare = await allocationsOf('bare')
-  const idle = await allocationsOf('idle-hooks')
+  const idle = await allocationsOf(FLOOR)
   console.log(`hooks that do nothing: ${idle.bytes - bare.bytes} bytes more than bare Fastify`)
   const failures: string[] = []
   for (const name of GUARDED) {
@@ -56,7 +56,7 @@ const PROGRAM = fileURLToPath(new URL('allocations.ts', import.meta.url))
 /** So much room that nothing is collected while it is counted. */
 const FLAGS = ['--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=128']
 
-async function allocationsOf (name: ContenderName | 'idle-hooks'): Promise<Allocations> {
+async function allocationsOf (name: SubjectName): Promise<Allocations> {
   const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, PROGRAM, name])
   return JSON.parse(stdout) as Allocations
 }

@@ -2,6 +2,7 @@
 import { startServer, type Server } from '../test/support/mariadb.ts'
 import { UsageError } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
+import { FLOOR } from './contenders/all.ts'
 import { describeMachine } from './machine.ts'
 import { hasFlask, measureFlask } from './measure/flask.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'
@@ -56,7 +57,7 @@ async function measureAll ({ size, sections, workloads }: Arguments, url: string
   }
   if (sections.includes('memory')) {
     const memory: Memory[] = []
-    for (const contender of size.contenders) {
+    for (const contender of [...size.contenders, FLOOR]) {
       progress(`memory: ${contender}`)
       memory.push(await measureMemory(contender, size))
     }

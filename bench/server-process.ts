@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { ContenderName } from './contenders/all.ts'
+import type { SubjectName } from './contenders/all.ts'
 import type { DatabaseKind } from './database.ts'
 
 /** What a server process can be asked. */
@@ -27,13 +27,13 @@ interface Reply {
 const PROGRAM = fileURLToPath(new URL('server.ts', import.meta.url))
 
 /** The process of one contender. */
-export class ServerProcess {
-  readonly name: ContenderName
+export class ServerProcess<Name extends SubjectName = SubjectName> {
+  readonly name: Name
   readonly #child: ChildProcess
   readonly #waiting = new Map<number, (answer: unknown) => void>()
   #questions = 0
 
-  private constructor (name: ContenderName, child: ChildProcess) {
+  private constructor (name: Name, child: ChildProcess) {
     this.name = name
     this.#child = child
     child.on('message', ({ id, answer }: Reply) => {
@@ -46,7 +46,7 @@ export class ServerProcess {
    * Starts a contender with a database of its own, and waits until it listens.
    * @throws Error when it ends instead
    */
-  static async start (name: ContenderName, kind: DatabaseKind, url: string | undefined, execArgv: string[] = []): Promise<ServerProcess> {
+  static async start<Name extends SubjectName> (name: Name, kind: DatabaseKind, url: string | undefined, execArgv: string[] = []): Promise<ServerProcess<Name>> {
     const args = url === undefined ? [name, kind] : [name, kind, url]
     const child = fork(PROGRAM, args, { execArgv: ['--expose-gc', ...execArgv], env: { ...process.env, NODE_ENV: 'production' } })
     const ended = once(child, 'exit').then(([code]) => { throw new Error(`the server "${name}" ended with ${String(code)}`) })

@@ -1,10 +1,10 @@
 /** One contender in a process of its own: `node --expose-gc bench/server.ts NAME DATABASE [URL]`, asked over IPC. */
-import { load, type ContenderName } from './contenders/all.ts'
+import { load, type SubjectName } from './contenders/all.ts'
 import { optionsFor, seed, type DatabaseKind } from './database.ts'
 import { held } from './held.ts'
 import type { Answers, Question } from './server-process.ts'
 
-const [name, kind, url] = process.argv.slice(2) as [ContenderName, DatabaseKind, string | undefined]
+const [name, kind, url] = process.argv.slice(2) as [SubjectName, DatabaseKind, string | undefined]
 
 const start = await load(name)
 const contender = await start(optionsFor(kind, name, url))

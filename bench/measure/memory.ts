@@ -1,4 +1,4 @@
-import type { ContenderName } from '../contenders/all.ts'
+import { FLOOR, type SubjectName } from '../contenders/all.ts'
 import { fire } from '../load/fire.ts'
 import { hold } from '../load/holder.ts'
 import { leave } from '../load/leave.ts'
@@ -8,15 +8,15 @@ import { workloads } from '../workloads.ts'
 
 /** What one contender keeps in the JavaScript heap, in bytes. */
 export interface Memory {
-  readonly contender: ContenderName
+  readonly contender: SubjectName
   /** For each request that is kept open, with its socket, request and reply. */
   readonly perOpenRequest: number
-  /** The same with a session that was used; the bare one has none. */
+  /** The same with a session that was used, where there is a database. */
   readonly perOpenSession: number | undefined
   /** After few and after many requests that use no database. */
   readonly afterFew: number
   readonly afterMany: number
-  /** After few and after many inserts, half of all clients going away; the bare one has no database. */
+  /** After few and after many inserts, half of all clients going away, where there is a database. */
   readonly afterFewLeaving: number | undefined
   readonly afterManyLeaving: number | undefined
 }
@@ -25,15 +25,15 @@ export interface Memory {
 const PORTION = 50_000
 
 /** Each on SQLite in memory, in a process of its own. */
-export async function measureMemory (contender: ContenderName, { openScopes, heapAfter: [few, many] }: Size): Promise<Memory> {
-  const isBare = contender === 'bare'
+export async function measureMemory (contender: SubjectName, { openScopes, heapAfter: [few, many] }: Size): Promise<Memory> {
+  const hasDatabase = contender !== 'bare' && contender !== FLOOR
   const server = await ServerProcess.start(contender, 'sqlite', undefined)
   try {
     const perOpenRequest = await heldBytes(server, '/held', openScopes)
-    const perOpenSession = isBare ? undefined : await heldBytes(server, '/held-with-session', openScopes)
+    const perOpenSession = hasDatabase ? await heldBytes(server, '/held-with-session', openScopes) : undefined
     const [afterFew, afterMany] = await heapAfter(server, 'static', few, many)
     // A connection for each: the machine has no more ports for longer.
-    const [afterFewLeaving, afterManyLeaving] = isBare ? [] : await heapAfter(server, 'leaving', Math.ceil(few / 10), Math.ceil(many / 10))
+    const [afterFewLeaving, afterManyLeaving] = hasDatabase ? await heapAfter(server, 'leaving', Math.ceil(few / 10), Math.ceil(many / 10)) : []
     return { contender, perOpenRequest, perOpenSession, afterFew, afterMany, afterFewLeaving, afterManyLeaving }
   } finally {
     await server.stop()

@@ -44,7 +44,7 @@ function joined (before: Series, after: Series): Series {
 }
 
 async function measureGeneration (kind: DatabaseKind, url: string | undefined, workloads: readonly Workload[], size: Size, progress: (text: string) => void): Promise<Series[]> {
-  const servers: ServerProcess[] = []
+  const servers: ServerProcess<ContenderName>[] = []
   const all: Series[] = []
   try {
     for (const name of size.contenders) servers.push(await ServerProcess.start(name, kind, url))
@@ -61,7 +61,7 @@ async function measureGeneration (kind: DatabaseKind, url: string | undefined, w
   return all
 }
 
-async function measure (servers: readonly ServerProcess[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
+async function measure (servers: readonly ServerProcess<ContenderName>[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
   const usual = Math.round(size.roundCpu / workload.expectedCost)
   const requests = Math.max(usual, connections * size.leastPerConnection)
   const rounds: Series['rounds'] = {}

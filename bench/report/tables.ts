@@ -1,4 +1,4 @@
-import { contenderNames, TITLES, type ContenderName } from '../contenders/all.ts'
+import { contenderNames, FLOOR, TITLES, type ContenderName } from '../contenders/all.ts'
 import type { Flask } from '../measure/flask.ts'
 import type { Memory } from '../measure/memory.ts'
 import type { OpenScopes } from '../measure/open-scopes.ts'
@@ -65,7 +65,7 @@ function memoryTable (all: readonly Memory[]): string {
   const over = (value: number | undefined) => value === undefined || bare === undefined ? '' : String(Math.round(value - bare.perOpenRequest))
   const growth = (few: number | undefined, many: number | undefined) => few === undefined || many === undefined ? '' : `${mebibytes(few)} → ${mebibytes(many)}`
   const rows = all.map(({ contender, perOpenRequest, perOpenSession, afterFew, afterMany, afterFewLeaving, afterManyLeaving }) =>
-    [TITLES[contender], over(perOpenRequest), over(perOpenSession), growth(afterFew, afterMany), growth(afterFewLeaving, afterManyLeaving)])
+    [contender === FLOOR ? 'hooks that do nothing' : TITLES[contender], over(perOpenRequest), over(perOpenSession), growth(afterFew, afterMany), growth(afterFewLeaving, afterManyLeaving)])
   return table(['', 'bytes for an open request that uses no database', 'bytes for one with a session', 'heap, MiB', 'heap with clients leaving, MiB'], rows)
 }
 
