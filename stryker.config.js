@@ -17,7 +17,7 @@ process.env.NODE_COMPILE_CACHE = resolve('node_modules/.cache/mutation')
 // `docs` is the very first, since it loads errors.ts within a test: a file that cannot be loaded counts as an error, not as a kill.
 // Not here are the tests of the demo, of the examples and of the torture, which start processes of their own.
 const tests = [
-  'docs', 'scope-state', 'clean', 'open-streams', 'lender', 'patience', 'raw-reply', 'scalar-value', 'commit', 'options', 'nesting', 'statements', 'run', 'context', 'kysely', 'private-errors',
+  'docs', 'scope-state', 'clean', 'open-streams', 'turns', 'lender', 'patience', 'raw-reply', 'scalar-value', 'commit', 'options', 'nesting', 'statements', 'run', 'context', 'kysely', 'private-errors',
   'private-raw-errors', 'original-errors', 'without-transactions', 'databases', 'after-outcome', 'signals', 'error-kind', 'retry',
   'map-errors', 'route-rules', 'scope-parent', 'look-ups', 'pagination', 'pagination-schemas', 'isolate', 'isolation-lost',
   'commit-unknown', 'interleavings', 'failing-rollback', 'limits', 'overlaps', 'options-fuzz', 'endings', 'closing'

@@ -64,6 +64,27 @@ onEachDatabase('scopes that stay open when the application closes are rolled bac
   t.same(await labels(), [])
 })
 
+onEachDatabase('when closeTimeout is over there is no new session, although scopes still roll back', {}, async (t, { database }) => {
+  const { app } = await closable(database.options, 50)
+  await app.ready()
+  const rolling = new Gate()
+  const go = new Gate()
+  app.db.orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionRollback () {
+      rolling.open()
+      await go.opened
+    }
+  })
+  const scope = app.db.open({ commitOnTeardown: true })
+  await scope.session.insert(Item, { label: 'open', amount: 0 })
+  const closing = app.close()
+  await rolling.opened
+  t.equal(app.db.isClosed, true)
+  await t.rejects(app.db.run(async () => t.fail('it is closed')), { ...CLOSED, message: /application is closed/ })
+  go.open()
+  await closing
+})
+
 onEachDatabase('requests and jobs that end before closeTimeout complete as usual', {}, async (t, { database, labels }) => {
   const { app, logs } = await closable(database.options, 60_000)
   const arrived = new Gate()

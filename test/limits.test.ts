@@ -206,6 +206,28 @@ onEachDatabase('cancelOnAbort where no statement runs', { plugin: { commitOnTear
   t.same(await labels(), [])
 })
 
+onEachDatabase('cancelOnAbort leaves a commit alone that is under way', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, orm, labels, listen, assertClean }) => {
+  const arrived = new Gate()
+  const gone = new Gate()
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionCommit () {
+      arrived.open()
+      await gone.opened
+    }
+  })
+  app.post('/', async (request, reply) => {
+    // Listeners are called in their order, and the plugin's is there with the session.
+    await request.db.insert(Item, { label: 'committed', amount: 0 })
+    reply.raw.once('close', () => { gone.open() })
+    return 'ok'
+  })
+  const { port } = await listen()
+  await postAndLeave(port, '/', arrived.opened)
+  await gone.opened
+  await assertClean()
+  t.same(await labels(), ['committed'])
+})
+
 onEachDatabase('cancelOnAbort where the session was removed', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, labels, listen, assertClean }) => {
   const arrived = new Gate()
   const refused = new Gate<unknown>()
