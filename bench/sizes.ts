@@ -19,7 +19,7 @@ export interface Size {
 }
 
 export const sizes = {
-  full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 15, generations: 5, warmUps: 6, roundCpu: 150_000, leastPerConnection: 1, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
+  full: { contenders: contenderNames, connections: [1, 50, 1000], rounds: 15, generations: 3, warmUps: 6, roundCpu: 150_000, leastPerConnection: 1, openScopes: 10_000, heapAfter: [10_000, 1_000_000] },
   quick: { contenders: contenderNames, connections: [50], rounds: 2, generations: 1, warmUps: 1, roundCpu: 60_000, leastPerConnection: 2, openScopes: 100, heapAfter: [500, 3_000] },
   smoke: { contenders: contenderNames, connections: [2], rounds: 1, generations: 1, warmUps: 1, roundCpu: 2_000, leastPerConnection: 2, openScopes: 10, heapAfter: [10, 20] }
 } as const satisfies Record<string, Size>

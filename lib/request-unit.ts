@@ -57,7 +57,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
   #error: Error | undefined
   #failures = 0
   #onError: ((error: Error) => void) | undefined
-  /** What the handler returned, once it has. */
+  /** What the handler returned, from then on until the reply is sent: a request that is garbage but old would keep what it has loaded from being collected with the young. */
   #handled: unknown
 
   constructor (databases: AppDatabases, rules: ScopeRules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
@@ -200,6 +200,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     if (!this.#reply.raw.writableEnded) return
     this.#replyState = 'sent'
     this.#unmadeState = 'completed'
+    this.#handled = undefined
     if (this.#scope?.state === 'open') void this.#carryOut()
   }
 

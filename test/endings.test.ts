@@ -4,6 +4,8 @@ import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import scopedDb, { db } from '../plugin.ts'
 import { post, postAndLeave, rawClient } from './support/clients.ts'
 import { ItemSchema as Item } from './support/entities.ts'
@@ -375,6 +377,27 @@ onEachDatabase('while the body streams the session reads, and refuses to write',
   t.match(await refused.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
   await assertClean()
   t.same(await labels(), ['a', 'b', 'c'])
+})
+
+onEachDatabase('of what a handler returned nothing is kept once it is sent', automatic, async (t, { app, assertClean }) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const requests: unknown[] = []
+  let returned: WeakRef<object> | undefined
+  app.post('/', async request => {
+    requests.push(request)
+    const item = request.db.create(Item, { label: 'returned' })
+    returned = new WeakRef(item)
+    return item
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await assertClean()
+  for (let turn = 0; turn < 3; turn++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  t.equal(requests.length, 1, 'the request is still there')
+  t.equal(returned?.deref(), undefined)
 })
 
 onEachDatabase('a stream of rows that breaks off', automatic, async (t, { app, database, listen, assertClean }) => {
