@@ -12,7 +12,7 @@ export class AfterWorks {
 
   /**
    * Starts all of it, in its order, once the reply has had its chance. Nothing of it stops or delays anything else.
-   * @param since what it is to come after, and never rejects
+   * @param since a promise that it waits for, which never rejects
    */
   start (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
     for (const work of works) {

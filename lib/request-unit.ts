@@ -4,13 +4,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
 import { Attempts, type Repeatable } from './attempts.ts'
 import { mapError } from './http-errors.ts'
-import { failuresBefore, sendLate } from './late-reply.ts'
 import type { Log } from './log.ts'
 import type { Rules } from './options.ts'
 import { decideOutcome } from './outcome.ts'
 import { inScope } from './propagation.ts'
 import { currentSource, type ScopeSource } from './registry.ts'
 import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
+import { failuresBefore, sendKnowing } from './reply-failures.ts'
 import type { Retry } from './retry.ts'
 import { Scope } from './scope.ts'
 import type { ScopeHost, ScopePurpose } from './scope-purpose.ts'
@@ -147,7 +147,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.#failures > 0) sendLate(this, this.#failures, () => this.enter(next))
+    if (this.#scope?.isUsed === true || this.#failures > 0) sendKnowing(this, this.#failures, () => this.enter(next))
     else this.enter(next)
   }
 
@@ -273,9 +273,9 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     return this.#replyState === 'flushing' && this.#error === undefined
   }
 
-  /** Whether nothing has failed since the reply that is being sent was begun. Where a hook has lost its context nobody knows, and it is taken for the last. */
+  /** Whether nothing has failed since the reply that is being sent was begun. One of which nobody knows is taken for the last. */
   get #isLast (): boolean {
-    return this.#failures === 0 || currentSource() !== this || failuresBefore(this) === this.#failures
+    return (failuresBefore(this) ?? this.#failures) === this.#failures
   }
 
   /** An error reply after a commit would say that nothing is in the database. */

@@ -23,7 +23,7 @@ export interface ScopeHost {
   closed (scope: HostedScope): void
   /**
    * Starts work that nobody waits for but the end of the application.
-   * @param since what it is to come after, and never rejects
+   * @param since a promise that it waits for, which never rejects
    */
   after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void
 }

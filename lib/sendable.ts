@@ -29,7 +29,7 @@ export function discard (payload: unknown): void {
 /**
  * Waits until a stream has something to send, or nothing more, or nobody to send it to. Fastify answers with an error when a stream fails before its
  * first byte (a file that is not there), so that much must be known before the commit. An event stream may be silent for
- * long and is not waited for; nor can a web stream be looked into without taking it.
+ * long and is not waited for.
  * @throws what the stream fails with
  */
 export async function firstByte (payload: Readable, reply: FastifyReply): Promise<void> {

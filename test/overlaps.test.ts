@@ -73,17 +73,20 @@ onEachDatabase('a request that the hook of an error reply makes is answered by i
   t.same(await labels(), ['inner'])
 })
 
-onEachDatabase('an error reply is sent although its onSend hook has lost the context', automatic, async (t, { app, labels, assertClean }) => {
-  const outside = AsyncLocalStorage.snapshot()
-  app.addHook('onSend', (_request, _reply, _payload, done) => { outside(setImmediate, done) })
-  app.post('/', async request => {
-    request.db.create(Item, { label: 'lost' })
-    throw new Error('it fails')
+for (const context of ['none at all', 'that of its request'] as const) {
+  onEachDatabase(`an error reply is sent although its onSend hook goes on in another context: ${context}`, automatic, async (t, { app, labels, assertClean }) => {
+    let elsewhere = AsyncLocalStorage.snapshot()
+    if (context === 'that of its request') app.addHook('preHandler', async () => { elsewhere = AsyncLocalStorage.snapshot() })
+    app.addHook('onSend', (_request, _reply, _payload, done) => { elsewhere(setImmediate, done) })
+    app.post('/', async request => {
+      request.db.create(Item, { label: 'lost' })
+      throw new Error('it fails')
+    })
+    t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'it fails' })
+    await assertClean()
+    t.same(await labels(), [])
   })
-  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'it fails' })
-  await assertClean()
-  t.same(await labels(), [])
-})
+}
 
 for (const commitOnTeardown of [true, false]) {
   onEachDatabase(`flushes that wait for one that fails, commitOnTeardown: ${commitOnTeardown}`, { plugin: { commitOnTeardown } }, async (t, { app, labels }) => {

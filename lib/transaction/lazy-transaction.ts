@@ -49,7 +49,7 @@ export class LazyTransaction implements ContextTransaction {
   #hasWritten = false
   /** Why only a rollback is left, if so. */
   #spoilt: unknown
-  /** The one at its end. */
+  /** That of `settle()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
   constructor (settings: LazyTransactionSettings) {

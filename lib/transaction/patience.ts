@@ -1,6 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { AcquireTimeoutError } from '../errors.ts'
 
+/** As they are from the start: a timer that a user's test has faked would serve nobody after that test. */
+const { setTimeout } = globalThis
+const now = performance.now.bind(performance)
+
 /** Somebody who waits for a pooled connection. */
 interface Wait {
   /** When it has lasted long enough, on the clock of `performance.now()`. */
@@ -27,7 +31,7 @@ export class Patience {
 
   /** @param refuse is called with an AcquireTimeoutError when it lasts too long */
   start (refuse: (error: Error) => void): Wait {
-    const wait = { deadline: performance.now() + this.milliseconds, refuse }
+    const wait = { deadline: now() + this.milliseconds, refuse }
     this.#waiting.add(wait)
     if (this.#timer === undefined) this.#arm(this.milliseconds)
     else if (this.#waiting.size === 1) this.#timer.ref()
@@ -51,7 +55,7 @@ export class Patience {
   #giveUp (): void {
     this.#timer = undefined
     for (const wait of this.#waiting) {
-      const left = wait.deadline - performance.now()
+      const left = wait.deadline - now()
       if (left > 0) {
         this.#arm(left)
         return

@@ -12,7 +12,7 @@ export interface BeginOptions {
 
 /** How connections are taken from the pool. */
 export interface PoolRules {
-  /** How long to wait for one. */
+  /** How long to wait for a pooled connection. */
   readonly patience: Patience
   /** What all scopes of the database have taken. */
   readonly loans: Loans
