@@ -18,15 +18,15 @@ function describe (all: readonly Series[]): TopLevelSpec {
     reference: referenceOf(series),
     ...ratiosOf(series, name, referenceOf(series))
   })))
-  const y = { field: 'contender', type: 'nominal' as const, title: null, sort: contenderNames.map(name => TITLES[name].replaceAll('`', '')) }
-  const x = { type: 'quantitative' as const, title: 'CPU per request: median and quartiles of each round’s ratio', scale: { zero: false } }
+  const y = { field: 'contender', type: 'nominal' as const, title: null, axis: { labelLimit: 300 }, sort: contenderNames.map(name => TITLES[name].replaceAll('`', '')) }
+  const x = { type: 'quantitative' as const, title: 'CPU per request, as a ratio: median and quartiles', scale: { zero: false } }
   return {
     config: { view: { stroke: '#ddd' }, font: 'sans-serif' },
     background: 'white',
     data: { values },
     facet: { field: 'workload', type: 'nominal', title: null, sort: workloads.map(({ title }) => title), header: { labelLimit: 400 } },
     columns: 2,
-    resolve: { scale: { x: 'independent' } },
+    resolve: { scale: { x: 'independent' }, axis: { y: 'independent' } },
     spec: {
       width: 300,
       height: { step: 16 },
