@@ -245,6 +245,22 @@ onEachDatabase('cancelOnAbort where the session was removed', { plugin: { commit
   t.same(await labels(), [])
 })
 
+onEachDatabase('a scope that ends while its transaction waits for a connection that never comes', { plugin: { commitOnTeardown: true, acquireTimeout: 300 }, orm: { pool: { max: 1 } } }, async (t, { app, labels, assertClean }) => {
+  await app.ready()
+  const holder = app.db.open({ commitOnTeardown: true })
+  await holder.session.insert(Item, { label: 'held', amount: 0 })
+  const waiting = app.db.open({ commitOnTeardown: true })
+  const refused = t.rejects(waiting.session.insert(Item, { label: 'never', amount: 0 }))
+  // Until it waits.
+  await new Promise(setImmediate)
+  await waiting[Symbol.asyncDispose]()
+  await refused
+  await holder.commit()
+  await holder[Symbol.asyncDispose]()
+  await assertClean()
+  t.same(await labels(), ['held'])
+})
+
 onEachDatabase('after a deadlock nothing more goes through, and the request cannot commit', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database }) => {
   const em = database.witness.em.fork()
   for (const label of ['a', 'b']) em.create(Item, { label })
