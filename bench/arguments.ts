@@ -24,7 +24,7 @@ export const HELP = `npm run bench -- [options]
   --contenders LIST   of ${contenderNames.join(',')} (all)
   --workloads LIST    of ${workloads.map(({ name }) => name).join(',')} (all)
   --connections LIST  how many at a time (1,50,1000)
-  --rounds N          how often everybody has a turn (15)
+  --rounds N          how often everybody has a turn, at least (15)
   --publish           write tables and plots into docs/performance.md, and what they are made of into bench/results.json
   --report            only that, from the bench/results.json that is there`
 

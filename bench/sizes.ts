@@ -4,10 +4,11 @@ import { contenderNames, type ContenderName } from './contenders/all.ts'
 export interface Size {
   readonly contenders: readonly ContenderName[]
   readonly connections: readonly number[]
-  /** How often everybody has a turn that counts, and, before that, how many usual ones that do not. With very many connections a turn is longer, and fewer do. */
+  /** How often everybody has a turn that counts, shared out evenly among the generations. */
   readonly rounds: number
   /** Over how many processes of each contender the rounds are spread: one process may be a sixth slower than the next, for its whole life. */
   readonly generations: number
+  /** How many turns of the usual length come before those. With very many connections a turn is longer, and fewer do. */
   readonly warmUps: number
   /** About how much of the server's time a round takes, in microseconds. Many short ones ride out more of what else the machine does than a few long ones. */
   readonly roundCpu: number

@@ -289,7 +289,7 @@ export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
     return 'drop'
   }
 
-  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
+  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. A web stream cannot be looked into without taking it. */
   async #ready (payload: Readable): Promise<void> {
     const failed = new Promise<never>((_resolve, reject) => { this.#onError = reject })
     await Promise.race([firstByte(payload, this.#reply), failed])

@@ -250,7 +250,7 @@ onEachDatabase('a scope that ends while its transaction waits for a connection t
   const holder = app.db.open({ commitOnTeardown: true })
   await holder.session.insert(Item, { label: 'held', amount: 0 })
   const waiting = app.db.open({ commitOnTeardown: true })
-  const refused = t.rejects(waiting.session.insert(Item, { label: 'never', amount: 0 }))
+  const refused = t.rejects(waiting.session.insert(Item, { label: 'never', amount: 0 }), { code: 'FST_SCOPED_DB_ACQUIRE_TIMEOUT' })
   // Until it waits.
   await new Promise(setImmediate)
   await waiting[Symbol.asyncDispose]()

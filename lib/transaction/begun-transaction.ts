@@ -9,7 +9,7 @@ import type { HeldConnection, Lender } from './lender.ts'
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
-  /** Tells MikroORM's subscribers. Where nothing is given there is nothing to wait for. */
+  /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEventType, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
   readonly report: (error: unknown) => void
