@@ -111,6 +111,8 @@ onEachDatabase('it counts only where that tells something', watched, async (t, s
   t.equal(await statements({ perPage: 6 }), 1)
   t.equal(await statements({ perPage: 2, count: false }), 1)
   t.equal(await statements({ perPage: 2, page: 9, lenient: true }), 2)
+  const ofNothing = await statementsOf(async () => await db.run(async () => await db.paginate(Item, { label: 'x' })))
+  t.match(ofNothing, { length: 1 }, 'a first page without items is the last one, too')
 })
 
 onEachDatabase('without a count it still knows whether there is more', watched, async (t, stage) => {
@@ -254,6 +256,7 @@ onEachDatabase('db.paginateByCursor() gives what a page has', listed, async (t, 
     const counted = await db.paginateByCursor(Book, { isNew: true }, { first: 2, after: String(first.endCursor), count: true })
     t.same([idsOf(counted.items), counted.total, counted.hasNext, counted.hasPrev], [[7, 9], 6, true, true])
     t.same(idsOf((await db.paginateByCursor(Book, {}, { before: String(first.endCursor) })).items), [1, 2, 3, 4])
+    t.same(idsOf((await db.paginateByCursor(Book, {}, { before: String(first.endCursor), maxPerPage: 2 })).items), [3, 4], 'the way back')
     t.same(idsOf((await db.paginateByCursor(Book, {}, { first: 2, before: String(first.endCursor) })).items), [1, 2])
     t.same(idsOf((await db.paginateByCursor(Book, {}, { after: Cursor.encode([2]), before: Cursor.encode([5]) })).items), [3, 4])
     t.same(await db.paginateByCursor(Book, { title: 'x' }), { items: [], total: null, hasNext: false, hasPrev: false, startCursor: null, endCursor: null })
