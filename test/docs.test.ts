@@ -43,6 +43,8 @@ void t.test('every error has the message and the status that docs/errors.md says
     t.ok(section.includes(`| message | ${made.message} |\n`), made.message)
     t.ok(section.includes(`| status | ${made.statusCode}`), `${made.code}: ${made.statusCode}`)
     t.equal(section.includes('`TypeError`'), made instanceof TypeError, made.code)
+    const headers = made.statusCode === 503 ? { 'retry-after': '1' } : undefined
+    t.same((made as { headers?: object }).headers, headers, `${made.code}: a 503 says when to come back`)
   }
 })
 

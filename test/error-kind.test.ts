@@ -35,13 +35,14 @@ const CASES: [kind: Kind, errors: Error[]][] = [
   ['connection', [
     ...[1040, 1203, 1053, 1047, 1927, 4031, 2002, 2003, 2005, 2006, 2013].map(errno => mysql(errno)), mysql(1159, '08S01'), mysql(1927, '70100'),
     ...['53300', '57P01', '57P02', '57P03', '57P05', '25P03', '08000', '08003', '08006', '08P01'].map(code => pg(code, 'FATAL')),
-    ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'PROTOCOL_CONNECTION_LOST'].map(code => lost(code)),
+    ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ESOCKET', 'PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'].map(code => lost(code)),
     ...["Can't add new command when connection is in closed state", "Can't write in closed state", 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable', 'Connection terminated', 'Connection terminated unexpectedly', 'Connection terminated due to connection timeout', 'timeout exceeded when trying to connect'].map(message => lost(undefined, message))
   ]],
   ['access', [mysql(1044), mysql(1045, '28000'), mysql(1049), mysql(1698), pg('28000', 'FATAL'), pg('28P01', 'FATAL'), pg('3D000', 'FATAL'), sqlite('SQLITE_CANTOPEN')]],
   ['privilege', [mysql(1095), mysql(1142), mysql(1143), mysql(1227), mysql(1370), pg('42501')]],
   [undefined, [
     mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1317, '70100'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
+    mysql(9999, '08S010'), mysql(9999, '108S01'),
     sqlite('SQLITE_ERROR'), sqlite('SQLITE_CONSTRAINT_TRIGGER', 'database is locked'), lost(undefined, 'Pool is closed.')
   ]]
 ]

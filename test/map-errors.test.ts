@@ -3,6 +3,7 @@ import {
   CheckConstraintViolationException, DriverException, LockMode, NotFoundError, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { answerTo } from '../lib/http-errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'
@@ -46,6 +47,7 @@ async function addFailingRoutes ({ app, database, orm, kind }: Stage): Promise<R
   app.post('/not-null', async request => await request.db.getConnection().execute(`insert into item (label) values (null) -- ${SECRET}`))
   app.post('/check', async request => await request.db.getConnection().execute('insert into checked values (-4711)'))
   app.post('/not-found', async request => await request.db.findOneOrFail(Item, { label: SECRET }))
+  app.post('/not-found-in-other-words', async request => await request.db.findOneOrFail(Item, { label: SECRET }, { failHandler: () => new NotFoundError('Your Secret not found') }))
   app.post('/not-found-otherwise', async request => await request.db.findOneOrFail(Item, { label: SECRET }, { failHandler: () => new NotFoundError(`no ${SECRET}`) }))
   app.post('/stale', async () => { throw OptimisticLockError.lockFailed('Item') })
   app.post('/lost-transaction', async request => {
@@ -64,6 +66,7 @@ async function addFailingRoutes ({ app, database, orm, kind }: Stage): Promise<R
     '/not-null': INVALID,
     '/check': INVALID,
     '/not-found': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'Item not found' },
+    '/not-found-in-other-words': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'This was not found' },
     '/not-found-otherwise': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'This was not found' },
     '/stale': { status: 409, code: 'FST_SCOPED_DB_STALE', message: 'Somebody else has changed this meanwhile' },
     '/lost-transaction': CONFLICT,
@@ -134,15 +137,20 @@ onEachDatabase('what is not mapped', mapped, async (t, stage) => {
   const { app } = stage
   app.post('/own-status', async () => { throw Object.assign(new DriverException(new Error(SECRET)), { statusCode: 418 }) })
   app.post('/syntax', async request => await request.db.getConnection().execute(`selekt '${SECRET}'`))
+  app.post('/privilege', async () => { throw Object.assign(new Error(SECRET), { errno: 1142, sqlState: '42000' }) })
+  app.post('/of-the-application', async () => { throw new Error('own', { cause: NotFoundError.findOneFailed('Item', { label: SECRET }) }) })
   app.post('/no-error-of-a-database', async () => { throw new Error('the application\'s') })
   // eslint-disable-next-line no-throw-literal, @typescript-eslint/only-throw-error -- whatever applications throw
   app.post('/no-error', async () => { throw { message: 'an object' } })
   app.post('/route', { config: { db: { mapErrors: false } } }, async request => await request.db.findOneOrFail(Item, { label: 'nobody' }))
   t.match(await answerOf(stage, '/own-status'), { answer: { status: 418, message: 'A database error occurred' } })
   t.match(await answerOf(stage, '/syntax'), { answer: { status: 500, message: 'A database error occurred' } })
+  t.match(await answerOf(stage, '/privilege'), { answer: { status: 500, message: 'A database error occurred' } })
+  t.match(await answerOf(stage, '/of-the-application'), { answer: { status: 500, message: 'own' } })
   t.match(await answerOf(stage, '/no-error-of-a-database'), { answer: { status: 500, message: 'the application\'s' } })
   t.match((await answerOf(stage, '/no-error')).answer, { status: 500 })
   t.match((await answerOf(stage, '/route')).answer, { status: 500 })
+  for (const thrown of ['a text', undefined, null]) t.equal(answerTo(thrown), undefined)
 })
 
 onEachDatabase('one route maps its errors', { plugin: { commitOnTeardown: true } }, async (t, stage) => {

@@ -1,7 +1,7 @@
 import { ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, InvalidFieldNameException, LockWaitTimeoutException, NotNullConstraintViolationException, SyntaxErrorException, TableNotFoundException, UniqueConstraintViolationException } from '@mikro-orm/core'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
+import { databaseError, isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 
@@ -9,6 +9,12 @@ const automatic = { plugin: { commitOnTeardown: true } }
 const SECRET = /secret|item|label|part\b|insert|select|10\.0\.0\.1|constraint fail/i
 
 const shaped = (name: string, message: string, more: object) => Object.assign(new Error(message), { name, ...more })
+
+/** What drivers add to their errors, and a response schema could ask for. */
+const PROPERTIES = [
+  'sql', 'sqlMessage', 'query', 'parameters', 'detail', 'hint', 'where', 'internalQuery', 'schema', 'table', 'column', 'constraint',
+  'dataType', 'errmsg', 'keyValue', 'address', 'hostname', 'serverName', 'procName', 'cause', 'errors'
+]
 
 /** What drivers throw, in the shape of their own classes, where there is no server to make them. */
 const RAW: Record<string, Error> = {
@@ -26,11 +32,13 @@ const RAW: Record<string, Error> = {
   'mysql2-lost': shaped('Error', 'Connection lost: the server at 10.0.0.1 closed the connection.', { code: 'PROTOCOL_CONNECTION_LOST', fatal: true }),
   'mysql2-full': shaped('Error', "Too many connections of 'secret'", { code: undefined, errno: 1040, fatal: true }),
   'mysql2-tls': shaped('Error', "Host: secret. is not in the cert's altnames", { code: 'ERR_TLS_CERT_ALTNAME_INVALID', fatal: true }),
-  mongo: shaped('MongoServerError', 'E11000 duplicate key error collection: secret', { code: 11000, keyValue: { secret: 1 } })
+  mongo: shaped('MongoServerError', 'E11000 duplicate key error collection: secret', { code: 11000, keyValue: { secret: 1 } }),
+  all: shaped('SqliteError', 'secret', Object.fromEntries(PROPERTIES.map(name => [name, 'secret'])))
 }
 
 onEachDatabase('errors that drivers throw by themselves', { plugin: {} }, async (t, { app }) => {
-  const schema = { response: { 500: { type: 'object', additionalProperties: true, properties: { message: { type: 'string' }, detail: { type: 'string' }, cause: { type: 'object', additionalProperties: true } } } } }
+  const properties = Object.fromEntries(['message', ...PROPERTIES].map(name => [name, {}]))
+  const schema = { response: { 500: { type: 'object', additionalProperties: true, properties } } }
   for (const [name, error] of Object.entries(RAW)) {
     app.get(`/${name}`, { config: { db: false } }, async () => { throw error })
     app.get(`/${name}/schema`, { schema }, async () => { throw error })
@@ -107,6 +115,32 @@ onEachDatabase('an error reply with a header that cannot be sent, whose onSend h
   t.notOk('x-wrong' in response.headers)
 })
 
+onEachDatabase('the headers of a body that is not sent, and one that cannot be sent, go with it', automatic, async (t, { app, orm }) => {
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('content-length', 3).header('content-encoding', 'gzip').header('transfer-encoding', 'gzip, chunked')
+    await orm.em.fork().execute('select secret from secret_table')
+  })
+  app.get('/', async () => { throw new Error('first') })
+  app.get('/wrong', async (_request, reply) => {
+    reply.header('x-wrong', 'two\nlines')
+    throw new Error('first')
+  })
+  for (const url of ['/', '/wrong']) {
+    const response = await app.inject(url)
+    t.match(response.json(), { statusCode: 500, message: 'A database error occurred' }, url)
+    t.match(response.headers, { 'content-type': /^application\/json/ }, url)
+    t.notMatch(response.headers, { 'content-length': '3' }, url)
+    t.notMatch(response.headers, { 'transfer-encoding': /gzip/ }, url)
+    t.notOk('content-encoding' in response.headers, url)
+  }
+})
+
+onEachDatabase('an error reply whose onSend hook fails for a reason of its own', automatic, async (t, { app }) => {
+  app.addHook('onSend', async (_request, reply) => { if (reply.statusCode >= 400) throw new Error('second') })
+  app.get('/', async () => { throw new Error('first') })
+  t.match((await app.inject('/')).json(), { statusCode: 500, message: 'second' })
+})
+
 onEachDatabase('an error reply whose head was sent by hand before its onSend hook fails', automatic, async (t, { app, orm }) => {
   app.addHook('onSend', async (_request, reply) => {
     reply.raw.writeHead(500)
@@ -116,6 +150,13 @@ onEachDatabase('an error reply whose head was sent by hand before its onSend hoo
   app.get('/', async () => { throw new Error('first') })
   const body = await app.inject('/').then(response => response.body, () => '')
   t.notMatch(body, SECRET)
+})
+
+void t.test('what is thrown and is no error stays what it is', async t => {
+  for (const thrown of ['a text', undefined, null]) {
+    t.equal(databaseError(thrown), thrown)
+    t.notOk(tellsOfDatabase(thrown))
+  }
 })
 
 void t.test('messages that repeat those of their causes', async t => {
@@ -134,6 +175,7 @@ void t.test('messages that repeat those of their causes', async t => {
   t.notOk(tellsOfDatabase(new Error('it failed: ', { cause: silent })))
   t.ok(tellsOfDatabase(new Error('stop', { cause: short })))
   t.ok(tellsOfDatabase(new Error('it failed: stop', { cause: short })))
+  t.ok(tellsOfDatabase(new Error('"10 letters"!', { cause: shaped('SqliteError', '10 letters', {}) })))
   t.ok(tellsOfDatabase(new Error('"not so fast"!', { cause: shaped('SqliteError', 'not so fast', {}) })))
   t.ok(tellsOfDatabase(new Error(`deep: ${pg?.message}`, { cause: new Error('between', { cause: new AggregateError([circular, pg]) }) })))
 })
