@@ -1,4 +1,4 @@
-import { defineEntity, p, type Collection, type EntityManager, type Ref } from '@mikro-orm/core'
+import { defineEntity, p, Type, type Collection, type EntityManager, type Ref } from '@mikro-orm/core'
 import { MikroORM } from '@mikro-orm/sqlite'
 import fc from 'fast-check'
 import t from 'tap'
@@ -221,6 +221,40 @@ void t.test('a relation inside an embedded object is left to MikroORM', async t 
   const em = orm.em.fork()
   await em.find(SignSchema, {})
   t.equal(isClean(em), false)
+})
+
+/** What it is in the database is what another value is in the application. */
+class OppositeType extends Type<string, string> {
+  override convertToDatabaseValue (value: string): string {
+    return value === 'left' ? 'right' : 'left'
+  }
+
+  override convertToJSValue (value: string): string {
+    return this.convertToDatabaseValue(value)
+  }
+
+  override getColumnType (): string {
+    return 'text'
+  }
+
+  override get runtimeType (): string {
+    return 'string'
+  }
+}
+
+void t.test('a value that is now what the database had for another one has changed', async t => {
+  const Turn = defineEntity({ name: 'Turn', properties: { id: p.integer().primary(), side: p.type(OppositeType) } })
+  const orm = await MikroORM.init({ dbName: ':memory:', entities: [Turn] })
+  t.teardown(() => orm.close())
+  await orm.schema.create()
+  await orm.em.fork().insert(Turn, { id: 1, side: 'left' })
+  const em = orm.em.fork()
+  const turn = await em.findOneOrFail(Turn, 1)
+  t.equal(turn.side, 'left')
+  t.equal(isClean(em), true)
+  turn.side = 'right'
+  t.equal(isClean(em), false)
+  t.equal(hasChanges(em), true, 'as MikroORM sees it')
 })
 
 void t.test('an empty session is clean', async t => {

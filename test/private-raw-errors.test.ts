@@ -99,6 +99,7 @@ onEachDatabase('an error reply whose onSend hook fails in the database', automat
   t.notMatch(response.body, SECRET)
   t.match(response.json(), { message: 'A database error occurred' })
   t.match(JSON.stringify(logs), /secret/, 'the log has it')
+  t.match(JSON.stringify(logs), /an error reply failed/)
 })
 
 onEachDatabase('an error reply with a header that cannot be sent, whose onSend hook fails in the database', automatic, async (t, { app, orm }) => {
@@ -133,6 +134,21 @@ onEachDatabase('the headers of a body that is not sent, and one that cannot be s
     t.notMatch(response.headers, { 'transfer-encoding': /gzip/ }, url)
     t.notOk('content-encoding' in response.headers, url)
   }
+})
+
+onEachDatabase('an error handler can change the message of what another one has passed on', automatic, async (t, { app }) => {
+  const seen: string[] = []
+  app.setErrorHandler((error: Error, _request, reply) => {
+    seen.push(error.message)
+    error.message = 'another'
+    return reply.send(error)
+  })
+  await app.register(async child => {
+    child.setErrorHandler((error, _request, reply) => reply.send(error))
+    child.get('/', async request => await request.db.execute('select secret from secret_table'))
+  })
+  t.match((await app.inject('/')).json(), { statusCode: 500, message: 'A database error occurred' })
+  t.same(seen, ['A database error occurred'])
 })
 
 onEachDatabase('an error reply whose onSend hook fails for a reason of its own', automatic, async (t, { app }) => {
