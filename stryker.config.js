@@ -13,15 +13,11 @@ process.env.TAP_TIMEOUT = '240'
 // Every mutant starts processes, which load the same modules.
 process.env.NODE_COMPILE_CACHE = resolve('node_modules/.cache/mutation')
 
-// Those that end soon and kill much come first: the first failure is the end. Stryker leaves out those that do not reach a mutant.
-// `docs` is the very first, since it loads errors.ts within a test: a file that cannot be loaded counts as an error, not as a kill.
-// Not here are the tests of the demo, of the examples and of the torture, which start processes of their own.
-const tests = [
-  'docs', 'scope-state', 'clean', 'open-streams', 'turns', 'lender', 'patience', 'raw-reply', 'scalar-value', 'commit', 'options', 'nesting', 'statements', 'run', 'context', 'kysely', 'private-errors',
-  'private-raw-errors', 'original-errors', 'without-transactions', 'databases', 'after-outcome', 'signals', 'error-kind', 'retry',
-  'map-errors', 'route-rules', 'scope-parent', 'look-ups', 'pagination', 'pagination-schemas', 'isolate', 'isolation-lost',
-  'commit-unknown', 'interleavings', 'failing-rollback', 'limits', 'overlaps', 'options-fuzz', 'endings', 'closing'
-]
+// Groups of tests that share a process, since starting one takes longer than most tests: the first failure is the end. Stryker leaves
+// out the groups that do not reach a mutant. `docs` stands alone and comes first, since it loads errors.ts within a test: a file that
+// cannot be loaded counts as an error, not as a kill. MUTATION_GROUPS leaves only some, for a first look.
+const ALL_GROUPS = ['errors', 'transactions', 'sessions', 'requests', 'outcomes', 'options', 'look-ups', 'testing']
+const groups = process.env.MUTATION_GROUPS?.split(',') ?? ALL_GROUPS
 
 // Stryker's report of a process goes to the folder where it ends. A test that fails elsewhere would count as an error, not as a kill.
 const endAtHome = "const home = process.cwd(); process.prependListener('exit', () => process.chdir(home))"
@@ -32,7 +28,7 @@ export default {
   testRunner: 'tap',
   mutate: ['plugin.ts', 'lib/**/*.ts'],
   tap: {
-    testFiles: tests.map(name => `test/${name}.test.ts`),
+    testFiles: ['test/docs.test.ts', ...groups.map(name => `test/mutation/${name}.ts`)],
     nodeArgs: ['-r', '{{hookFile}}', `--import=data:text/javascript,${encodeURIComponent(endAtHome)}`, '--import=tap', '{{testFile}}'],
     forceBail: true
   },

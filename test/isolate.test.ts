@@ -138,6 +138,29 @@ whileIsolated('what was opened inside of a request ends after it', automatic, as
   t.same(await inside(orm), ['200', 'job of 200', 'nested in job of 200'])
 })
 
+whileIsolated('a statement waits for what was opened inside, and is not rolled back with it', automatic, async (t, { orm, labels }) => {
+  const [written, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const order: string[] = []
+  await db.run(async session => {
+    await session.insert(Item, insert('first'))
+    const job = db.run(async session => {
+      await session.insert(Item, insert('inside'))
+      written.resolve()
+      await go.promise
+      order.push('inside')
+      throw new Error('no')
+    })
+    await written.promise
+    const second = session.insert(Item, insert('second')).then(() => order.push('second'))
+    await labels()
+    go.resolve()
+    await t.rejects(job, { message: 'no' })
+    await second
+  })
+  t.same(order, ['inside', 'second'])
+  t.same(await inside(orm), ['first', 'second'])
+})
+
 whileIsolated('what is inside of a request that has rolled back can do nothing more', automatic, async (t, { app, orm }) => {
   const go = Promise.withResolvers<void>()
   const job = Promise.withResolvers<void>()

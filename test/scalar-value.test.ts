@@ -86,7 +86,7 @@ const VALUES: Record<string, { takes: [unknown, unknown][], refuses: unknown[] }
       ['2024-01-01', NEW_YEAR], [NEW_YEAR, NEW_YEAR], ['2024-01-01T00:00Z', NEW_YEAR], ['2024-01-01T00:00:00.000000000Z', NEW_YEAR], ['2024-01-01T02:00:00+02:00', NEW_YEAR],
       ['1000-01-01', new Date('1000-01-01')], ['9999-12-31', new Date('9999-12-31')]
     ],
-    refuses: ['0999-12-31', new Date('0999-12-31'), new Date('+010000-01-01'), new Date(NaN), '2024-06-31', 'x2024-01-01', '2024-01-01x', '2024-01-01T00:00:00.0000000000Z', '2024-01-01T00:00:00.Z', '1', 5]
+    refuses: ['0999-12-31', new Date('0999-12-31'), new Date('+010000-01-01'), new Date(NaN), '2024-06-31', 'x2024-01-01', '2024-01-01x', '2024-01-01(x)', '2024-01-01T00:00:00.0000000000Z', '2024-01-01T00:00:00.Z', '1', 5]
   },
   bytes: { takes: [], refuses: ['ab', { type: 'Buffer', data: [1] }, 5] },
   text: { takes: [['', ''], ['any', 'any']], refuses: ['\0', 5, NEW_YEAR, null] },

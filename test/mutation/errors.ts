@@ -1,0 +1,10 @@
+// What an error says, and to whom
+import '../lender.test.ts'
+import '../commit-unknown.test.ts'
+import '../statements.test.ts'
+import '../private-raw-errors.test.ts'
+import '../raw-reply.test.ts'
+import '../private-errors.test.ts'
+import '../map-errors.test.ts'
+import '../error-kind.test.ts'
+import '../original-errors.test.ts'

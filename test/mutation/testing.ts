@@ -1,0 +1,3 @@
+// Test isolation
+import '../isolate.test.ts'
+import '../isolation-lost.test.ts'
