@@ -62,6 +62,11 @@ onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { ap
   t.same(await labels(), ['autocommit', 'em.transactional', 'transaction'])
 })
 
+onEachDatabase('a Kysely that is kept beyond its scope begins nothing', manual, async (t, { app }) => {
+  const kysely = await app.db.run(async session => session.getKysely<Tables>())
+  for (const late of [() => kysely.transaction(), () => kysely.startTransaction()]) t.throws(late, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+})
+
 onEachDatabase('executors of plugins and connections that Kysely derives', automatic, async (t, { app, orm }) => {
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'a', amount: 1 })
