@@ -1,3 +1,4 @@
+import type { RouteShorthandOptions } from 'fastify'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { db } from '../plugin.ts'
@@ -456,7 +457,6 @@ onEachDatabase('what is rolled back anyway is not written before', automatic, as
     for (const name of ['one', 'two']) em.create(Item, { label: 'same', amount: name.length })
     return { fine: true }
   }
-  app.setErrorHandler(async (_error, request) => twice(request.db))
   app.post('/status', async (request, reply) => {
     reply.code(400)
     return twice(request.db)
@@ -465,7 +465,8 @@ onEachDatabase('what is rolled back anyway is not written before', automatic, as
     db.setRollbackOnly()
     return twice(request.db)
   })
-  app.post('/thrown', async (_request, reply) => {
+  const errorHandler = (async (_error, request) => twice(request.db)) as Required<RouteShorthandOptions>['errorHandler']
+  app.post('/thrown', { errorHandler }, async (_request, reply) => {
     reply.code(200)
     throw new Error('thrown')
   })
