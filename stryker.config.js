@@ -18,6 +18,7 @@ process.env.NODE_COMPILE_CACHE = resolve('node_modules/.cache/mutation')
 // cannot be loaded counts as an error, not as a kill. MUTATION_GROUPS leaves only some, for a first look.
 const ALL_GROUPS = ['errors', 'transactions', 'sessions', 'requests', 'outcomes', 'options', 'look-ups', 'testing']
 const groups = process.env.MUTATION_GROUPS?.split(',') ?? ALL_GROUPS
+for (const group of groups) if (!ALL_GROUPS.includes(group)) throw new Error(`There is no group "${group}", only ${ALL_GROUPS.join(', ')}`)
 
 // Stryker's report of a process goes to the folder where it ends. A test that fails elsewhere would count as an error, not as a kill.
 const endAtHome = "const home = process.cwd(); process.prependListener('exit', () => process.chdir(home))"

@@ -152,6 +152,7 @@ whileIsolated('a statement waits for what was opened inside, and is not rolled b
     })
     await written.promise
     const second = session.insert(Item, insert('second')).then(() => order.push('second'))
+    // Asks on another connection: a statement that did not wait would be through by then.
     await labels()
     go.resolve()
     await t.rejects(job, { message: 'no' })
