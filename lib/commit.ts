@@ -42,9 +42,10 @@ export async function commitTogether (sessions: readonly Session[], ready?: Read
   for (const { commit } of parts) await commit.announceDone()
 }
 
-async function whenReady (parts: Part[], ready: Ready | undefined): Promise<void> {
+function whenReady (parts: Part[], ready: Ready | undefined): Promise<unknown> | undefined {
+  if (ready === undefined) return undefined
   const begun = parts.filter(hasBegun)
-  if (ready !== undefined && begun.length > 0) await Promise.race([ready(), ...begun.map(({ commit }) => commit.contended)])
+  return begun.length === 0 ? undefined : Promise.race([ready(), ...begun.map(({ commit }) => commit.contended())])
 }
 
 async function carryOut (parts: Part[], outcome: string | undefined): Promise<void> {

@@ -114,27 +114,29 @@ whileIsolated('db.run() and transactions of their own inside of a request', auto
 })
 
 whileIsolated('what was opened inside of a request ends after it', automatic, async (t, { app, orm }) => {
-  const go = Promise.withResolvers<void>()
-  const jobs: Promise<void>[] = []
+  let go = Promise.withResolvers<void>()
+  let job: Promise<void> | undefined
   app.post('/:status', async (request, reply) => {
     const { status } = request.params as { status: string }
     await request.db.insert(Item, insert(status))
     const written = Promise.withResolvers<void>()
-    jobs.push(app.db.run(async session => {
+    job = app.db.run(async session => {
       await session.insert(Item, insert(`job of ${status}`))
       await session.transactional(async em => { await em.insert(Item, insert(`nested in job of ${status}`)) })
       written.resolve()
       await go.promise
-    }))
+    })
     await written.promise
     return await reply.code(Number(status)).send({})
   })
   t.equal((await app.inject({ method: 'POST', url: '/200' })).statusCode, 200)
   go.resolve()
-  await jobs.shift()
+  await job
   t.same(await inside(orm), ['200', 'job of 200', 'nested in job of 200'])
+  go = Promise.withResolvers()
   t.equal((await app.inject({ method: 'POST', url: '/409' })).statusCode, 409)
-  await t.rejects(jobs.shift() ?? Promise.resolve(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+  go.resolve()
+  await t.rejects(job ?? Promise.resolve(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
   t.same(await inside(orm), ['200', 'job of 200', 'nested in job of 200'])
 })
 

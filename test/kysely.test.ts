@@ -1,4 +1,5 @@
-import type { Kysely, KyselyPlugin } from 'kysely'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql, type Kysely, type KyselyPlugin } from 'kysely'
 import type { FastifyRequest } from 'fastify'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
@@ -65,6 +66,39 @@ onEachDatabase('em.getKysely() without commitOnTeardown', manual, async (t, { ap
 onEachDatabase('a Kysely that is kept beyond its scope begins nothing', manual, async (t, { app }) => {
   const kysely = await app.db.run(async session => session.getKysely<Tables>())
   for (const late of [() => kysely.transaction(), () => kysely.startTransaction()]) t.throws(late, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+})
+
+onEachDatabase('a read that is aborted is cancelled on the server, and fails with the reason', { ...automatic, kinds: ['mysql'] }, async (t, { app, database }) => {
+  const running = async () => (await database.witness.driver.execute<unknown[]>('select 1 from information_schema.processlist where info = ?', ['select sleep(62)'])).length
+  const client = new AbortController()
+  app.get('/', async request => {
+    const kysely = kyselyOf(request)
+    await kysely.executeQuery(sql`select sleep(62)`.compile(kysely), { signal: client.signal, inflightQueryAbortStrategy: 'cancel query' })
+  })
+  const answer = app.inject('/')
+  while (await running() === 0) await sleep(10)
+  client.abort(new Error('not wanted any more'))
+  t.match((await answer).json(), { statusCode: 500, message: 'not wanted any more' })
+  while (await running() > 0) await sleep(10)
+  t.pass('long before it would have ended')
+})
+
+onEachDatabase('what fails on a connection without the database having a part in it is told as it is', manual, async (t, { app }) => {
+  app.get('/', async request => await request.db.getKysely().connection().execute(async () => { throw new Error('mine') }))
+  t.match((await app.inject('/')).json(), { statusCode: 500, message: 'mine' })
+})
+
+onEachDatabase('what is aborted inside the transaction fails with the reason', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const kysely = kyselyOf(request)
+    await kysely.insertInto('item').values({ label: 'a', amount: 1 } as never).execute()
+    const client = new AbortController()
+    const aborted = kysely.selectFrom('item').selectAll().execute({ signal: client.signal })
+    client.abort(new Error('not wanted any more'))
+    await aborted
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'not wanted any more' })
+  t.same(await labels(), [])
 })
 
 onEachDatabase('executors of plugins and connections that Kysely derives', automatic, async (t, { app, orm }) => {

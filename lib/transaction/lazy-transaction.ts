@@ -91,14 +91,9 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** Runs one statement where its text says that it belongs: inside, or as if there were no transaction. */
-  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#executeOutside(statement, run)
-    try {
-      return await this.#attempt(() => run(inside.executor))
-    } finally {
-      await inside.leave()
-    }
+  execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const entered = this.#enterTransaction(statement)
+    return entered === undefined ? this.#executeOutside(statement, run) : this.#execute(entered, statement, run)
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -119,8 +114,9 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
-  async announceCommit (): Promise<void> {
-    await (await this.#current())?.announce('commit')
+  announceCommit (): Promise<void> | undefined {
+    const begun = this.#current()
+    return begun instanceof Promise ? begun.then(begun => begun?.announce('commit')) : begun?.announce('commit')
   }
 
   /**
@@ -139,7 +135,7 @@ export class LazyTransaction implements ContextTransaction {
     const begun = await this.#current()
     return {
       hasBegun: begun !== undefined,
-      contended: this.#turns.contended,
+      contended: () => this.#turns.contended,
       carryOut: async outcome => {
         await this.#finish('commit')
         // Before anybody else has the turn: what waits must not begin anew.
@@ -242,11 +238,20 @@ export class LazyTransaction implements ContextTransaction {
     }
   }
 
+  async #execute<T> (entered: Promise<Entered | undefined>, statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const inside = await entered
+    if (inside === undefined) return await this.#executeOutside(statement, run)
+    try {
+      return await run(inside.executor)
+    } catch (error) {
+      throw await this.#failed(error)
+    } finally {
+      await inside.leave()
+    }
+  }
+
   #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    return this.#attempt(() => this.#lender.lend(executor => {
-      this.#passOutside(statement)
-      return run(executor)
-    }))
+    return run(this.#lender.executor(() => { this.#passOutside(statement) }))
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
@@ -319,8 +324,7 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
-  async #failed (reason: unknown): Promise<unknown> {
-    const error = databaseError(reason)
+  async #failed (error: unknown): Promise<unknown> {
     if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.spoil(error)
     return error
   }

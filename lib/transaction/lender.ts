@@ -30,33 +30,45 @@ export class Lender {
   }
 
   /**
-   * Takes a connection for as long as `use` takes.
-   * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
-   * @throws what `use` throws
+   * An executor that takes a connection for each statement, for as long as that runs. A statement fails with an AcquireTimeoutError
+   * when no connection became free in time; one that comes later goes back to the pool.
+   * @param admit is asked when the connection is there, and throws what is to be thrown instead
    */
-  lend<T> (use: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const executor = this.#client.getExecutor()
-    return this.#patiently(wanted => executor.provideConnection(async connection => {
-      wanted()
-      const loan = new ConnectionLoan(this, this.#loans, connection)
-      try {
-        return await use(executor.withConnectionProvider({ provideConnection: async consumer => await consumer(connection) }))
-      } finally {
-        loan.forget()
-      }
-    }))
+  executor (admit: () => void): QueryExecutor {
+    const pool = this.#client.getExecutor()
+    return pool.withConnectionProvider({
+      provideConnection: consumer => this.#patiently(wanted => pool.provideConnection(async connection => {
+        wanted()
+        admit()
+        const loan = new ConnectionLoan(this, this.#loans, connection)
+        try {
+          return await consumer(connection)
+        } finally {
+          loan.forget()
+        }
+      }))
+    })
   }
 
   /**
    * Takes a connection and keeps it.
    * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
    */
-  async hold (): Promise<HeldConnection> {
-    try {
-      return await this.#take()
-    } catch (error) {
-      throw databaseError(error)
-    }
+  hold (): Promise<HeldConnection> {
+    return new Promise((resolve, reject) => {
+      const returned = this.#patiently(wanted => this.#client.connection().execute(async kysely => {
+        wanted()
+        const connection = await kysely.getExecutor().provideConnection(async connection => connection)
+        const released = Promise.withResolvers<void>()
+        const loan = new HeldLoan(this, this.#loans, connection, kysely, () => {
+          released.resolve()
+          return returned
+        })
+        resolve(loan)
+        await released.promise
+      }))
+      returned.catch(reject)
+    })
   }
 
   /** Asks the server to stop the statements that run now on what was lent. */
@@ -72,23 +84,6 @@ export class Lender {
     }))
   }
 
-  #take (): Promise<HeldConnection> {
-    return new Promise((resolve, reject) => {
-      const returned = this.#patiently(wanted => this.#client.connection().execute(async kysely => {
-        wanted()
-        const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-        const released = Promise.withResolvers<void>()
-        const loan = new HeldLoan(this, this.#loans, connection, kysely, async () => {
-          released.resolve()
-          await returned
-        })
-        resolve(loan)
-        await released.promise
-      }))
-      returned.catch(reject)
-    })
-  }
-
   /**
    * Waits for a connection no longer than the patience lasts. Kysely could stop waiting by itself, but prints to the console when what
    * comes too late is an error.
@@ -99,8 +94,7 @@ export class Lender {
     return new Promise((resolve, reject) => {
       const wait = patience.start(reject)
       borrow(() => patience.end(wait)).then(resolve, (error: Error) => {
-        patience.stop(wait)
-        reject(error)
+        reject(patience.stop(wait) ? databaseError(error) : error)
       })
     })
   }
@@ -153,9 +147,9 @@ class HeldLoan extends ConnectionLoan implements HeldConnection {
     this.#giveBack = giveBack
   }
 
-  async release (): Promise<void> {
+  release (): Promise<void> {
     this.forget()
-    await this.#giveBack()
+    return this.#giveBack()
   }
 
   override async discard (): Promise<void> {

@@ -6,7 +6,7 @@ import type { SessionTransactions } from './session-transactions.ts'
 
 const NOTHING_TO_COMMIT: PreparedCommit = {
   hasBegun: false,
-  contended: new Promise(() => {}),
+  contended: () => new Promise(() => {}),
   async carryOut () {},
   leave () {},
   announceDone: () => undefined

@@ -44,8 +44,11 @@ export class Patience {
     if (wait.error !== undefined) throw wait.error
   }
 
-  stop (wait: Wait): void {
-    if (this.#waiting.delete(wait) && this.#waiting.size === 0) this.#timer?.unref()
+  /** @returns whether it was still waited for */
+  stop (wait: Wait): boolean {
+    if (!this.#waiting.delete(wait)) return false
+    if (this.#waiting.size === 0) this.#timer?.unref()
+    return true
   }
 
   #arm (delay: number): void {

@@ -6,7 +6,7 @@ export interface PreparedCommit {
   /** Whether there is a transaction. Otherwise carrying it out sends nothing. */
   readonly hasBegun: boolean
   /** Resolves when a statement waits for the turn. */
-  readonly contended: Promise<void>
+  contended (): Promise<void>
   /**
    * Sends COMMIT.
    * @param outcome given, it is the last: from here on the transaction is settled, and only plain reads come after it

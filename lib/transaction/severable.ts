@@ -1,4 +1,5 @@
 import type { DatabaseConnection } from 'kysely'
+import { databaseError } from '../database-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
 export type Sever = (error: Error) => void
@@ -7,7 +8,8 @@ const SEVERABLE = new WeakMap<DatabaseConnection, Sever>()
 
 /**
  * Makes a connection severable. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
- * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements.
+ * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What a
+ * statement fails with here comes from the database, and nothing else does.
  */
 export function severable (connection: DatabaseConnection): Sever {
   const known = SEVERABLE.get(connection)
@@ -17,7 +19,7 @@ export function severable (connection: DatabaseConnection): Sever {
     waiting.add(reject)
     answer.then(
       value => { waiting.delete(reject); resolve(value) },
-      (error: Error) => { waiting.delete(reject); reject(error) })
+      (error: Error) => { waiting.delete(reject); reject(databaseError(error)) })
   })
   const { executeQuery, streamQuery } = connection
   connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)
