@@ -3,7 +3,7 @@ import { contenderNames, type ContenderName } from './contenders/all.ts'
 import { sizes, type Size, type SizeName } from './sizes.ts'
 import { workloads, type Workload } from './workloads.ts'
 
-export const SECTIONS = ['throughput', 'statements', 'memory', 'open-scopes', 'flask'] as const
+export const SECTIONS = ['throughput', 'statements', 'allocations', 'memory', 'open-scopes', 'flask'] as const
 export type Section = typeof SECTIONS[number]
 
 /** What a run is told on the command line. */

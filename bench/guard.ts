@@ -2,13 +2,11 @@
  * Fails when a request costs more than it did: statements and round trips of each workload, counted on the wire, and what a request
  * that uses no database allocates. Nothing is timed. `npm run check:bench` runs it.
  */
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { startServer } from '../test/support/mariadb.ts'
-import { FLOOR, type ContenderName, type SubjectName } from './contenders/all.ts'
+import { FLOOR, type ContenderName } from './contenders/all.ts'
+import { allocationsOf } from './measure/allocations.ts'
 import { countStatements } from './measure/statements.ts'
-import { workloads } from './workloads.ts'
+import { STATIC, workloads } from './workloads.ts'
 
 const GUARDED = ['scoped-db off', 'scoped-db on'] as const satisfies ContenderName[]
 
@@ -17,11 +15,6 @@ const ROUND_TRIPS: Record<string, number> = { static: 0, read: 1, list: 1, inser
 
 /** What a unit of work without a scope may take over hooks that do nothing, in bytes, without V8's optimizations. */
 const MOST_BYTES = 700
-
-interface Allocations {
-  readonly promises: number
-  readonly bytes: number
-}
 
 async function checkStatements (): Promise<string[]> {
   const own = process.env['MYSQL_URL'] === undefined ? await startServer() : undefined
@@ -38,27 +31,17 @@ async function checkStatements (): Promise<string[]> {
 }
 
 async function checkAllocations (): Promise<string[]> {
-  const bare = await allocationsOf('bare')
-  const idle = await allocationsOf(FLOOR)
+  const bare = await allocationsOf('bare', STATIC)
+  const idle = await allocationsOf(FLOOR, STATIC)
   console.log(`hooks that do nothing: ${idle.bytes - bare.bytes} bytes more than bare Fastify`)
   const failures: string[] = []
   for (const name of GUARDED) {
-    const { promises, bytes } = await allocationsOf(name)
+    const { promises, bytes } = await allocationsOf(name, STATIC)
     console.log(`${name}: ${(promises - bare.promises).toFixed(2)} promises and ${bytes - bare.bytes} bytes more than bare Fastify for a request that uses no database`)
     if (promises > bare.promises) failures.push(`${name}: a request that uses no database makes promises`)
     if (bytes - idle.bytes > MOST_BYTES) failures.push(`${name}: a request that uses no database should take at most ${MOST_BYTES} bytes more than hooks that do nothing`)
   }
   return failures
-}
-
-const PROGRAM = fileURLToPath(new URL('allocations.ts', import.meta.url))
-
-/** So much room that nothing is collected while it is counted. */
-const FLAGS = ['--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=128']
-
-async function allocationsOf (name: SubjectName): Promise<Allocations> {
-  const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, PROGRAM, name])
-  return JSON.parse(stdout) as Allocations
 }
 
 const failures = [...await checkStatements(), ...await checkAllocations()]

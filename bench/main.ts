@@ -5,6 +5,7 @@ import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { FLOOR } from './contenders/all.ts'
 import { describeMachine } from './machine.ts'
 import { hasFlask, measureFlask } from './measure/flask.ts'
+import { countAllocations } from './measure/allocations.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'
 import { measureOpenScopes } from './measure/open-scopes.ts'
 import { countStatements } from './measure/statements.ts'
@@ -23,37 +24,48 @@ async function main (args: string[]): Promise<void> {
     await publish(await loadResults())
     return
   }
-  const results = await measured(given)
-  console.log(Object.values(tables(results)).join('\n\n'))
-  if (!given.isPublished) return
-  const all = merged(await loadResults(), results)
+  let all: Results = { machine: {} }
+  for await (const part of measured(given)) {
+    all = merged(all, part)
+    if (given.isPublished) await published(part)
+  }
+  console.log(Object.values(tables(all)).join('\n\n'))
+}
+
+/** At once: what comes later can fail. */
+async function published (part: Results): Promise<void> {
+  const all = merged(await loadResults(), part)
   await saveResults(all)
   await publish(all)
 }
 
-/** On a MariaDB of its own, unless MYSQL_URL names one; without either, on SQLite alone. */
-async function measured (given: Arguments): Promise<Results> {
+/** Part by part, on a MariaDB of its own, unless MYSQL_URL names one; without either, on SQLite alone. */
+async function * measured (given: Arguments): AsyncGenerator<Results> {
   const own: Server | undefined = process.env['MYSQL_URL'] === undefined ? await startServer(['--max-connections=500']) : undefined
   const url = own?.url ?? process.env['MYSQL_URL']
   if (url === undefined) console.error('no MariaDB server: only SQLite is measured')
   try {
-    return await measureAll(given, url)
+    const machine = await describeMachine(url)
+    for await (const part of measureAll(given, url)) yield { machine, ...part }
   } finally {
     await own?.stop()
   }
 }
 
-async function measureAll ({ size, sections, workloads }: Arguments, url: string | undefined): Promise<Results> {
+async function * measureAll ({ size, sections, workloads }: Arguments, url: string | undefined): AsyncGenerator<Omit<Results, 'machine'>> {
   const progress = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
-  const results: { -readonly [Key in keyof Results]: Results[Key] } = { machine: await describeMachine(url) }
   if (sections.includes('statements') && url !== undefined) {
     progress('statements')
-    results.statements = await countStatements(url, workloads, size.contenders)
+    yield { statements: await countStatements(url, workloads, size.contenders) }
+  }
+  if (sections.includes('allocations') && size.countsAllocations) {
+    progress('allocations')
+    yield { allocations: await countAllocations(workloads, size.contenders) }
   }
   if (sections.includes('throughput')) {
-    const onSqlite = await measureThroughput('sqlite', undefined, workloads, size, progress)
+    yield { throughput: await measureThroughput('sqlite', undefined, workloads, size, progress) }
     const rest = workloads.filter(({ usesDatabase }) => usesDatabase)
-    results.throughput = [...onSqlite, ...url === undefined ? [] : await measureThroughput('mariadb', url, rest, size, progress)]
+    if (url !== undefined) yield { throughput: await measureThroughput('mariadb', url, rest, size, progress) }
   }
   if (sections.includes('memory')) {
     const memory: Memory[] = []
@@ -61,18 +73,17 @@ async function measureAll ({ size, sections, workloads }: Arguments, url: string
       progress(`memory: ${contender}`)
       memory.push(await measureMemory(contender, size))
     }
-    results.memory = memory
+    yield { memory }
   }
   if (sections.includes('open-scopes')) {
     progress('open scopes')
-    results.openScopes = await measureOpenScopes(size)
+    yield { openScopes: await measureOpenScopes(size) }
   }
   if (sections.includes('flask') && url !== undefined) {
     progress('Flask-SQLAlchemy')
-    if (hasFlask()) results.flask = await measureFlask(url, size)
+    if (hasFlask()) yield { flask: await measureFlask(url, size) }
     else progress('left out: apt-get install python3-flask-sqlalchemy python3-mysqldb gunicorn')
   }
-  return results
 }
 
 try {

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import type { Allocations } from './measure/allocations.ts'
 import type { Flask } from './measure/flask.ts'
 import type { Memory } from './measure/memory.ts'
 import type { Statements } from './measure/statements.ts'
@@ -11,6 +12,7 @@ export interface Results {
   readonly machine: Readonly<Record<string, string>>
   readonly throughput?: readonly Series[]
   readonly statements?: readonly Statements[]
+  readonly allocations?: readonly Allocations[]
   readonly memory?: readonly Memory[]
   readonly openScopes?: readonly OpenScopes[]
   readonly flask?: readonly Flask[]

@@ -23,16 +23,19 @@ export interface Workload {
 const idOf = (n: number) => 1 + n % AUTHORS
 const insert = (n: number): WorkloadRequest => ({ method: 'POST', path: '/authors', body: JSON.stringify({ name: `new ${n}` }) })
 
+/** The one that uses no database. */
+export const STATIC: Workload = {
+  name: 'static',
+  title: 'a route that uses no database',
+  usesDatabase: false,
+  leaves: false,
+  expectedCost: 40,
+  request: () => ({ method: 'GET', path: '/static' })
+}
+
 /** What every contender has routes for. */
 export const workloads: readonly Workload[] = [
-  {
-    name: 'static',
-    title: 'a route that uses no database',
-    usesDatabase: false,
-    leaves: false,
-    expectedCost: 40,
-    request: () => ({ method: 'GET', path: '/static' })
-  },
+  STATIC,
   {
     name: 'read',
     title: 'read by id',

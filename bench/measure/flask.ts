@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../test/support/mariadb.ts'
-import { fire } from '../load/fire.ts'
+import { send, warmUp } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
 import { median } from '../statistics.ts'
@@ -38,10 +38,11 @@ export async function measureFlask (url: string, size: Size): Promise<Flask[]> {
     for (const workload of workloads.filter(({ name }) => WORKLOADS.includes(name))) {
       const requests = Math.max(CONNECTIONS, Math.round(size.roundCpu / workload.expectedCost / 2))
       const perSecond = { flask: [] as number[], plugin: [] as number[] }
-      for (let round = -size.warmUps; round < size.rounds; round++) {
+      for (const url of Object.values(urls)) await warmUp(url, workload, size)
+      for (let round = 0; round < size.rounds; round++) {
         for (const name of ['flask', 'plugin'] as const) {
-          const fired = await fire(urls[name], { workload, connections: CONNECTIONS, requests })
-          if (round >= 0) perSecond[name].push(fired.requests / fired.seconds)
+          const fired = await send(urls[name], { workload, connections: CONNECTIONS, requests })
+          perSecond[name].push(fired.requests / fired.seconds)
         }
       }
       all.push({ workload: workload.name, flask: median(perSecond.flask), plugin: median(perSecond.plugin) })

@@ -1,7 +1,6 @@
 import { FLOOR, type SubjectName } from '../contenders/all.ts'
-import { fire } from '../load/fire.ts'
 import { hold } from '../load/holder.ts'
-import { leave } from '../load/leave.ts'
+import { send } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
 import { workloads } from '../workloads.ts'
@@ -54,7 +53,6 @@ async function heapAfter (server: ServerProcess, name: string, few: number, many
   const workload = workloads.find(workload => workload.name === name)
   if (workload === undefined) throw new Error(`there is no workload "${name}"`)
   const url = await server.ask('address')
-  const send = workload.leaves ? leave : fire
   const sendSome = async (requests: number) => await send(url, { workload, connections: Math.min(50, requests), requests })
   await sendSome(few)
   const afterFew = await server.ask('heap')

@@ -1,9 +1,10 @@
 import type { ContenderName } from '../contenders/all.ts'
 import { hold } from '../load/holder.ts'
+import { warmUp } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
 import { ratios, type Spread } from '../statistics.ts'
-import { workloads, type Workload } from '../workloads.ts'
+import { STATIC } from '../workloads.ts'
 import { measureRound } from './throughput.ts'
 
 /** What a request costs while others are kept open, beside what it costs while one is. */
@@ -28,8 +29,7 @@ const CONNECTIONS = 50
 
 /** Bare Fastify keeps as many requests open, without sessions: what is left is the sessions' own. On SQLite, which they do not ask for anything. */
 export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
-  const workload = workloads.find(({ usesDatabase }) => !usesDatabase) as Workload
-  const requests = Math.max(CONNECTIONS, Math.round(size.roundCpu / workload.expectedCost))
+  const requests = Math.max(CONNECTIONS, Math.round(size.roundCpu / STATIC.expectedCost))
   const crowds: Crowd[] = []
   try {
     for (const contender of CONTENDERS) {
@@ -40,11 +40,9 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
         crowds.push({ contender, open, server, cpu: [], release })
       }
     }
-    for (let round = -size.warmUps; round < size.rounds; round++) {
-      for (const { server, cpu } of crowds) {
-        const measured = await measureRound(server, workload, CONNECTIONS, requests)
-        if (round >= 0) cpu.push(measured.cpu)
-      }
+    for (const { server } of crowds) await warmUp(await server.ask('address'), STATIC, size)
+    for (let round = 0; round < size.rounds; round++) {
+      for (const { server, cpu } of crowds) cpu.push((await measureRound(server, STATIC, CONNECTIONS, requests)).cpu)
     }
     return crowds.map(({ contender, open, cpu }) => {
       const alone = crowds.find(crowd => crowd.contender === contender)

@@ -1,7 +1,6 @@
 import type { ContenderName } from '../contenders/all.ts'
 import type { DatabaseKind } from '../database.ts'
-import { fire } from '../load/fire.ts'
-import { leave } from '../load/leave.ts'
+import { send, warmUp } from '../load/send.ts'
 import type { Size } from '../sizes.ts'
 import { ServerProcess } from '../server-process.ts'
 import { quantile } from '../statistics.ts'
@@ -49,9 +48,11 @@ async function measureGeneration (kind: DatabaseKind, url: string | undefined, w
   try {
     for (const name of size.contenders) servers.push(await ServerProcess.start(name, kind, url))
     for (const workload of workloads) {
+      const able = servers.filter(({ name }) => name !== 'bare' || !workload.usesDatabase)
+      progress(`${kind}: ${workload.title}, warming up`)
+      for (const server of able) await warmUp(await server.ask('address'), workload, size)
       for (const connections of size.connections) {
         progress(`${kind}: ${workload.title}, ${connections} connections`)
-        const able = servers.filter(({ name }) => name !== 'bare' || !workload.usesDatabase)
         all.push(await measure(able, kind, workload, connections, size))
       }
     }
@@ -62,12 +63,8 @@ async function measureGeneration (kind: DatabaseKind, url: string | undefined, w
 }
 
 async function measure (servers: readonly ServerProcess<ContenderName>[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
-  const usual = Math.round(size.roundCpu / workload.expectedCost)
-  const requests = Math.max(usual, connections * size.leastPerConnection)
+  const requests = Math.max(Math.round(size.roundCpu / workload.expectedCost), connections * size.leastPerConnection)
   const rounds: Series['rounds'] = {}
-  for (let fired = 0; fired < size.warmUps * usual; fired += requests) {
-    for (const server of servers) await measureRound(server, workload, connections, requests)
-  }
   for (let round = 0; round < size.rounds / size.generations; round++) {
     for (const server of servers) (rounds[server.name] ??= []).push(await measureRound(server, workload, connections, requests))
   }
@@ -78,7 +75,7 @@ async function measure (servers: readonly ServerProcess<ContenderName>[], databa
 export async function measureRound (server: ServerProcess, workload: Workload, connections: number, requests: number): Promise<Round> {
   const url = await server.ask('address')
   const before = await server.ask('cpu')
-  const fired = await (workload.leaves ? leave : fire)(url, { workload, connections, requests })
+  const fired = await send(url, { workload, connections, requests })
   // What those who have left have begun belongs to them.
   if (workload.leaves) await sleep(100)
   const cpu = await server.ask('cpu') - before

@@ -1,4 +1,5 @@
-import { contenderNames, FLOOR, TITLES, type ContenderName } from '../contenders/all.ts'
+import { contenderNames, FLOOR, TITLES, type ContenderName, type SubjectName } from '../contenders/all.ts'
+import type { Allocations } from '../measure/allocations.ts'
 import type { Flask } from '../measure/flask.ts'
 import type { Memory } from '../measure/memory.ts'
 import type { OpenScopes } from '../measure/open-scopes.ts'
@@ -10,11 +11,12 @@ import { workloads } from '../workloads.ts'
 
 /** The tables in Markdown, each under the name of its place in docs/performance.md. */
 export function tables (results: Results): Record<string, string> {
-  const { machine, statements, throughput, memory, openScopes, flask } = results
+  const { machine, statements, allocations, throughput, memory, openScopes, flask } = results
   return {
     machine: table(['what', 'which'], Object.entries(machine)),
     ...throughput === undefined ? {} : { throughput: throughput.map(throughputTable).join('\n\n') },
     ...statements === undefined ? {} : { statements: statementsTable(statements) },
+    ...allocations === undefined ? {} : { allocations: allocationsTable(allocations) },
     ...memory === undefined ? {} : { memory: memoryTable(memory) },
     ...flask === undefined ? {} : { flask: flaskTable(flask) },
     ...openScopes === undefined ? {} : { 'open scopes': openScopesTable(openScopes) }
@@ -52,12 +54,21 @@ function describe ({ median, lower, upper }: Spread): string {
 }
 
 function statementsTable (all: readonly Statements[]): string {
+  return countsTable('statements / round trips', all, ({ statements, roundTrips }) => `${statements} / ${roundTrips}`)
+}
+
+function allocationsTable (all: readonly Allocations[]): string {
+  return countsTable('promises / KiB', all, ({ promises, bytes }) => `${promises.toFixed(0)} / ${(bytes / 1024).toFixed(1)}`)
+}
+
+/** A row for each contender, a column for each workload. */
+function countsTable<Count extends { contender: SubjectName, workload: string }> (title: string, all: readonly Count[], describe: (count: Count) => string): string {
   const names = [...new Set(all.map(({ workload }) => workload))]
   const rows = contenderNames.filter(name => all.some(({ contender }) => contender === name)).map(name => [TITLES[name], ...names.map(workload => {
     const found = all.find(one => one.contender === name && one.workload === workload)
-    return found === undefined ? '' : `${found.statements} / ${found.roundTrips}`
+    return found === undefined ? '' : describe(found)
   })])
-  return table(['statements / round trips', ...names], rows)
+  return table([title, ...names], rows)
 }
 
 function memoryTable (all: readonly Memory[]): string {
