@@ -1,6 +1,6 @@
 import { DriverException } from '@mikro-orm/core'
 
-/** Raw driver errors, from COMMIT or from `em.getKysely()`: MikroORM does not turn these into its exceptions. */
+/** Errors of drivers as they come from connections and their pool: MikroORM does not turn those from COMMIT or `em.getKysely()` into its exceptions. */
 const raw = new WeakSet<object>()
 
 /** Remembers that an error came from the database, and gives it back. */

@@ -68,24 +68,43 @@ onEachDatabase('a Kysely that is kept beyond its scope begins nothing', manual, 
   for (const late of [() => kysely.transaction(), () => kysely.startTransaction()]) t.throws(late, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
 })
 
-onEachDatabase('a read that is aborted is cancelled on the server, and fails with the reason', { ...automatic, kinds: ['mysql'] }, async (t, { app, database }) => {
+onEachDatabase('a read that is aborted is stopped on the server, and fails with the reason', { ...automatic, kinds: ['mysql'] }, async (t, { app, database }) => {
   const running = async () => (await database.witness.driver.execute<unknown[]>('select 1 from information_schema.processlist where info = ?', ['select sleep(62)'])).length
-  const client = new AbortController()
-  app.get('/', async request => {
+  let client = new AbortController()
+  app.get<{ Querystring: { how: 'cancel query' | 'kill session' } }>('/', async request => {
     const kysely = kyselyOf(request)
-    await kysely.executeQuery(sql`select sleep(62)`.compile(kysely), { signal: client.signal, inflightQueryAbortStrategy: 'cancel query' })
+    await kysely.executeQuery(sql`select sleep(62)`.compile(kysely), { signal: client.signal, inflightQueryAbortStrategy: request.query.how })
   })
-  const answer = app.inject('/')
-  while (await running() === 0) await sleep(10)
-  client.abort(new Error('not wanted any more'))
-  t.match((await answer).json(), { statusCode: 500, message: 'not wanted any more' })
-  while (await running() > 0) await sleep(10)
-  t.pass('long before it would have ended')
+  for (const how of ['cancel query', 'kill session'] as const) {
+    client = new AbortController()
+    const answer = app.inject({ url: '/', query: { how } })
+    while (await running() === 0) await sleep(10)
+    client.abort(new Error('not wanted any more'))
+    t.match((await answer).json(), { statusCode: 500, message: 'not wanted any more' })
+    while (await running() > 0 || app.db.pool.loans.size > 0) await sleep(10)
+    t.pass('long before it would have ended')
+  }
 })
 
 onEachDatabase('what fails on a connection without the database having a part in it is told as it is', manual, async (t, { app }) => {
   app.get('/', async request => await request.db.getKysely().connection().execute(async () => { throw new Error('mine') }))
   t.match((await app.inject('/')).json(), { statusCode: 500, message: 'mine' })
+})
+
+onEachDatabase('a stream outside that fails while the transaction begins does it no harm', { ...automatic, kinds: ['sqlite'] }, async (t, { app, labels }) => {
+  app.post('/', { config: { db: { begin: 'write' } } }, async request => {
+    const tooMuch = sql<number>`case label when 'b' then abs(-9223372036854775808) else 1 end`
+    const rows = kyselyOf(request).selectFrom('item').select(tooMuch.as('n')).orderBy('label').stream()
+    t.same(await rows.next(), { done: false, value: { n: 1 } })
+    const written = request.db.insert(Item, { label: 'c', amount: 1 })
+    await t.rejects(rows.next(), { message: 'integer overflow' })
+    await written
+    return 'ok'
+  })
+  await app.ready()
+  await app.db.run(async session => { for (const label of ['a', 'b']) await session.insert(Item, { label, amount: 1 }) })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['a', 'b', 'c'])
 })
 
 onEachDatabase('what is aborted inside the transaction fails with the reason', automatic, async (t, { app, labels }) => {

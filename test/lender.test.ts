@@ -16,7 +16,10 @@ function lending (connection: Partial<DatabaseConnection>) {
     return await use().finally(() => pool.back++)
   }
   const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => await counted(() => use(kysely))
-  const pooled: ConnectionProvider = { provideConnection: async consumer => await counted(() => provider.provideConnection(consumer)) }
+  const pooled = {
+    provideConnection: async <T>(consumer: (connection: DatabaseConnection) => Promise<T>) => await counted(() => provider.provideConnection(consumer)),
+    withConnectionProvider: (other: ConnectionProvider) => other
+  }
   const loans = new Loans()
   const client = { connection: () => ({ execute }), getExecutor: () => pooled } as unknown as Kysely<unknown>
   return { pool, loans, lender: new Lender(client, new Patience(1000), loans) }
@@ -34,6 +37,27 @@ void t.test('a driver that cancels through the pool is lent a connection for it'
   await held.discard()
   await lender.cancel()
   t.same(calls, ['cancelled'], 'what was given back is left alone')
+})
+
+void t.test('a statement is admitted once, and whoever stops it gets a connection without that', async t => {
+  const { lender, loans, pool } = lending({})
+  let admitted = 0
+  const executor = lender.executor(() => { admitted++ })
+  await executor.provideConnection(async () => {
+    await executor.provideConnection(async () => { t.equal(loans.size, 2) })
+    t.equal(loans.size, 1)
+  })
+  t.equal(admitted, 1)
+  t.equal(loans.size, 0)
+  t.equal(pool.back, 2)
+})
+
+void t.test('a statement that is not admitted gives its connection back', async t => {
+  const { lender, loans, pool } = lending({})
+  const executor = lender.executor(() => { throw new Error('too late') })
+  await t.rejects(executor.provideConnection(async () => { t.fail('it has a connection') }), { message: 'too late' })
+  t.equal(loans.size, 0)
+  t.equal(pool.back, 1)
 })
 
 for (const [how, killSession] of Object.entries({

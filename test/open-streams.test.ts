@@ -22,6 +22,22 @@ void t.test('a stream gives its connection back once, whoever ends it', async t 
   t.equal(streams.has('inside'), false)
 })
 
+void t.test('a stream that cannot be ended gives its connection back, too', async t => {
+  const streams = new OpenStreams()
+  let left = 0
+  const rows: AsyncIterableIterator<number> = {
+    next: async () => ({ value: 1 }),
+    return: async () => { throw new Error('lost') },
+    [Symbol.asyncIterator] () { return this }
+  }
+  const read = () => streams.read('inside', rows, () => { left++ }, () => new Error('cut'))
+  await t.rejects((async () => { for await (const row of read()) if (row === 1) break })(), { message: 'lost' })
+  t.equal(left, 1)
+  await read().next()
+  await streams.cut()
+  t.equal(left, 2)
+})
+
 void t.test('a reader is idle from the row that it has until it asks for the next', async t => {
   const streams = new OpenStreams()
   const row = Promise.withResolvers<void>()

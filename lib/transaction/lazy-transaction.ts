@@ -90,10 +90,18 @@ export class LazyTransaction implements ContextTransaction {
     await this.savepoint(async () => {})
   }
 
-  /** Runs one statement where its text says that it belongs: inside, or as if there were no transaction. */
-  execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const entered = this.#enterTransaction(statement)
-    return entered === undefined ? this.#executeOutside(statement, run) : this.#execute(entered, statement, run)
+  /**
+   * Runs one statement where its text says that it belongs: inside, or as if there were no transaction.
+   * @throws ScopeClosedError or ReadOnlyError when it has no place
+   */
+  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const inside = await this.#enterTransaction(statement)
+    if (inside === undefined) return await this.#executeOutside(statement, run)
+    try {
+      return await this.#attempt(() => run(inside.executor))
+    } finally {
+      await inside.leave()
+    }
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -102,7 +110,7 @@ export class LazyTransaction implements ContextTransaction {
     try {
       yield * this.#streams.read(place, run(executor), leave, () => scopeIs('closed'))
     } catch (error) {
-      throw await this.#failed(error)
+      throw place === 'inside' ? await this.#failed(error) : error
     }
   }
 
@@ -110,13 +118,18 @@ export class LazyTransaction implements ContextTransaction {
   async savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
     const { leave } = await this.#enter(CONTROL)
     const { kysely } = await this.#begin()
-    await this.#attempt(() => run(kysely)).finally(leave)
+    try {
+      await run(kysely)
+    } catch (error) {
+      throw await this.#failed(databaseError(error))
+    } finally {
+      await leave()
+    }
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
-  announceCommit (): Promise<void> | undefined {
-    const begun = this.#current()
-    return begun instanceof Promise ? begun.then(begun => begun?.announce('commit')) : begun?.announce('commit')
+  async announceCommit (): Promise<void> {
+    await (await this.#current())?.announce('commit')
   }
 
   /**
@@ -234,19 +247,7 @@ export class LazyTransaction implements ContextTransaction {
       return undefined
     } catch (error) {
       end()
-      throw await this.#failed(error)
-    }
-  }
-
-  async #execute<T> (entered: Promise<Entered | undefined>, statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const inside = await entered
-    if (inside === undefined) return await this.#executeOutside(statement, run)
-    try {
-      return await run(inside.executor)
-    } catch (error) {
-      throw await this.#failed(error)
-    } finally {
-      await inside.leave()
+      throw await this.#failed(databaseError(error))
     }
   }
 

@@ -30,16 +30,18 @@ export class Lender {
   }
 
   /**
-   * An executor that takes a connection for each statement, for as long as that runs. A statement fails with an AcquireTimeoutError
-   * when no connection became free in time; one that comes later goes back to the pool.
-   * @param admit is asked when the connection is there, and throws what is to be thrown instead
+   * An executor for one statement, which takes a connection for as long as that runs, and a second one where Kysely has to stop it
+   * from there. It fails with an AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool.
+   * @param admit is called when the first connection has come; what it throws is thrown instead of running the statement
    */
   executor (admit: () => void): QueryExecutor {
     const pool = this.#client.getExecutor()
+    let isAdmitted = false
     return pool.withConnectionProvider({
       provideConnection: consumer => this.#patiently(wanted => pool.provideConnection(async connection => {
         wanted()
-        admit()
+        if (!isAdmitted) admit()
+        isAdmitted = true
         const loan = new ConnectionLoan(this, this.#loans, connection)
         try {
           return await consumer(connection)
@@ -86,7 +88,7 @@ export class Lender {
 
   /**
    * Waits for a connection no longer than the patience lasts. Kysely could stop waiting by itself, but prints to the console when what
-   * comes too late is an error.
+   * comes too late is an error. What the pool says instead of giving one is remembered as the database's error.
    * @param borrow is to call `wanted` first when it has a connection, which throws when it comes too late
    */
   #patiently<T> (borrow: (wanted: () => void) => Promise<T>): Promise<T> {
@@ -122,8 +124,8 @@ class ConnectionLoan implements Loan {
 
   async discard (): Promise<void> {
     if (!this.#loans.has(this)) return
-    kill(this.#connection, this.#control)
     this.#sever(scopeIs('closed'))
+    kill(this.#connection, this.#control)
   }
 
   forget (): void {

@@ -42,8 +42,11 @@ export class OpenStreams {
     let isCut = false
     const end = async () => {
       this.#open = this.#open.filter(other => other !== stream)
-      await rows.return?.()
-      await leave()
+      try {
+        await rows.return?.()
+      } finally {
+        await leave()
+      }
     }
     const stream: OpenStream = {
       place,

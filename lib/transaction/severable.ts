@@ -8,8 +8,8 @@ const SEVERABLE = new WeakMap<DatabaseConnection, Sever>()
 
 /**
  * Makes a connection severable. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
- * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What a
- * statement fails with here comes from the database, and nothing else does.
+ * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What its
+ * statements fail with is remembered as the database's error.
  */
 export function severable (connection: DatabaseConnection): Sever {
   const known = SEVERABLE.get(connection)
@@ -21,17 +21,25 @@ export function severable (connection: DatabaseConnection): Sever {
       value => { waiting.delete(reject); resolve(value) },
       (error: Error) => { waiting.delete(reject); reject(databaseError(error)) })
   })
-  const { executeQuery, streamQuery } = connection
+  const { executeQuery, streamQuery, killSession } = connection
   connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)
   connection.streamQuery = (...args) => {
     const rows = streamQuery.apply(connection, args) as AsyncGenerator<never>
     return {
       next: () => answered(rows.next()),
-      return: () => rows.return(undefined),
+      return: () => rows.return(undefined).catch((error: unknown) => { throw databaseError(error) }),
       [Symbol.asyncIterator] () { return this }
     }
   }
   const sever: Sever = error => { for (const refuse of waiting) refuse(error) }
+  // Asked for by Kysely, for the abort signal of a statement.
+  if (killSession !== undefined) {
+    connection.killSession = control => {
+      const killed = killSession.call(connection, control)
+      sever(new Error('the connection was closed'))
+      return killed
+    }
+  }
   SEVERABLE.set(connection, sever)
   return sever
 }

@@ -1,5 +1,6 @@
 // What an error says, and to whom
 import '../lender.test.ts'
+import '../severable.test.ts'
 import '../commit-unknown.test.ts'
 import '../statements.test.ts'
 import '../private-raw-errors.test.ts'
