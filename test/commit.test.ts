@@ -490,6 +490,21 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   t.same(await labels(), [])
 })
 
+onEachDatabase('a stream is not waited for where there turns out to be nothing to commit', { plugin: { commitOnTeardown: true } }, async (t, { app, orm }) => {
+  // Whether it has something to flush is not known before.
+  orm.em.getEventManager().registerSubscriber({ async beforeFlush () {} })
+  app.get('/', async (request, reply) => {
+    await request.db.count(Item)
+    const body = new Readable({ read () {} })
+    app.db.afterCommit(() => {
+      body.push('the end')
+      body.push(null)
+    })
+    return await reply.send(body)
+  })
+  t.equal((await app.inject('/')).body, 'the end')
+})
+
 for (const commitOnTeardown of [false, true]) {
   onEachDatabase(`a reply that cannot be sent leaves the session to the error handler (commitOnTeardown: ${String(commitOnTeardown)})`, { plugin: { commitOnTeardown } }, async (t, { app, labels, assertClean }) => {
     app.setErrorHandler(async (_error, request, reply) => {

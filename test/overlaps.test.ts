@@ -247,3 +247,40 @@ onEachDatabase('an error is answered without waiting for a statement that still 
   t.same(events, ['statement'])
   t.same(await labels(), [])
 })
+
+onEachDatabase('a read that waits while its scope is rolled back is answered outside', { plugin: { commitOnTeardown: true }, kinds: ['sqlite'] }, async (t, { app, labels }) => {
+  const reads: Promise<number>[] = []
+  app.post('/', async (request, reply) => {
+    void request.db.insert(Item, { label: 'a', amount: 1 }).catch(() => undefined)
+    const read = request.db.count(Item)
+    reads.push(read)
+    const body = new Readable({ read () {} })
+    void read.finally(() => body.push(null))
+    return await reply.code(409).send(body)
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 409)
+  t.same(await Promise.all(reads), [0])
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a transaction that cannot begin while its scope commits leaves nothing to commit', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  const failures: Promise<unknown>[] = []
+  const begins = new Gate()
+  const go = new Gate()
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionStart () {
+      begins.open()
+      await go.opened
+      throw new Error('not now')
+    }
+  })
+  app.post('/', async request => {
+    failures.push(t.rejects(request.db.insert(Item, { label: 'a', amount: 1 }), { message: 'not now' }))
+    await begins.opened
+    setImmediate(() => { go.open() })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await Promise.all(failures)
+  t.same(await labels(), [])
+})

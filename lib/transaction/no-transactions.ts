@@ -4,10 +4,12 @@ import type { PreparedCommit } from './prepared-commit.ts'
 import type { TransactionRules } from './rules.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
+const nothing = async () => {}
+
 const NOTHING_TO_COMMIT: PreparedCommit = {
   hasBegun: false,
-  contended: () => new Promise(() => {}),
-  async carryOut () {},
+  contended: nothing,
+  carryOut: nothing,
   leave () {},
   announceDone: () => undefined
 }
