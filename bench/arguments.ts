@@ -6,6 +6,9 @@ import { workloads, type Workload } from './workloads.ts'
 export const SECTIONS = ['throughput', 'statements', 'allocations', 'memory', 'open-scopes', 'flask'] as const
 export type Section = typeof SECTIONS[number]
 
+/** What a request makes is the same in every run, and takes a minute and a half to count. */
+const QUICK_SECTIONS = SECTIONS.filter(section => section !== 'allocations')
+
 /** What a run is told on the command line. */
 export interface Arguments {
   readonly size: Size
@@ -20,7 +23,7 @@ export interface Arguments {
 export const HELP = `npm run bench -- [options]
   --quick             about two minutes, which shows that it works rather than anything else
   --smoke             a few requests of each kind: whether it works at all
-  --sections LIST     of ${SECTIONS.join(',')} (all)
+  --sections LIST     of ${SECTIONS.join(',')} (all; all but allocations with --quick and --smoke)
   --contenders LIST   of ${contenderNames.join(',')} (all)
   --workloads LIST    of ${workloads.map(({ name }) => name).join(',')} (all)
   --connections LIST  how many at a time (1,50,1000)
@@ -52,7 +55,7 @@ export function readArguments (args: string[]): Arguments {
       connections: values.connections === undefined ? size.connections : values.connections.split(',').map(text => wholeNumber('connections', text)),
       rounds: values.rounds === undefined ? size.rounds : wholeNumber('rounds', values.rounds)
     },
-    sections: listOf<Section>('sections', values.sections, SECTIONS),
+    sections: values.sections === undefined && name !== 'full' ? QUICK_SECTIONS : listOf<Section>('sections', values.sections, SECTIONS),
     workloads: listOf('workloads', values.workloads, workloads.map(({ name }) => name)).map(name => workloads.find(workload => workload.name === name) as Workload),
     isPublished: values.publish,
     isReport: values.report

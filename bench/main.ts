@@ -4,8 +4,8 @@ import { UsageError } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { FLOOR } from './contenders/all.ts'
 import { describeMachine } from './machine.ts'
-import { hasFlask, measureFlask } from './measure/flask.ts'
 import { countAllocations } from './measure/allocations.ts'
+import { hasFlask, measureFlask } from './measure/flask.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'
 import { measureOpenScopes } from './measure/open-scopes.ts'
 import { countStatements } from './measure/statements.ts'
@@ -58,7 +58,7 @@ async function * measureAll ({ size, sections, workloads }: Arguments, url: stri
     progress('statements')
     yield { statements: await countStatements(url, workloads, size.contenders) }
   }
-  if (sections.includes('allocations') && size.countsAllocations) {
+  if (sections.includes('allocations')) {
     progress('allocations')
     yield { allocations: await countAllocations(workloads, size.contenders) }
   }

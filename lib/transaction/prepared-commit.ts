@@ -5,7 +5,7 @@ export type Ready = () => Promise<unknown>
 export interface PreparedCommit {
   /** Whether there is a transaction. Otherwise carrying it out sends nothing. */
   readonly hasBegun: boolean
-  /** Resolves when a statement waits for the turn. */
+  /** Resolves when a statement waits for the turn. Asked only if there is a transaction. */
   contended (): Promise<void>
   /**
    * Sends COMMIT.
