@@ -44,7 +44,7 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
     throw new Error('thrown')
   }), { message: 'thrown' })
   await db.run(session => { session.create(Note, { text: 'job' }) })
-  t.same(MemoryDriver.rows.map(row => row['text']), ['flushed', 'flushed with a string', 'early', 'job'])
+  t.same((orm.driver as MemoryDriver).rows.map(row => row['text']), ['flushed', 'flushed with a string', 'early', 'job'])
   t.equal(app.db.openScopes, 0)
   t.throws(() => kept?.create(Note, { text: 'late' }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
   await app.close()

@@ -30,7 +30,7 @@ class MemoryConnection extends Connection {
 
 /** A driver without SQL and without transactions, as MongoDB's is on a single server: what is flushed is there. */
 export class MemoryDriver extends DatabaseDriver<MemoryConnection> {
-  static readonly rows: Dictionary[] = []
+  readonly rows: Dictionary[] = []
   protected override readonly connection: MemoryConnection
   protected override readonly platform = new MemoryPlatform()
 
@@ -44,7 +44,7 @@ export class MemoryDriver extends DatabaseDriver<MemoryConnection> {
   }
 
   override async find (): Promise<never[]> {
-    return MemoryDriver.rows as never[]
+    return this.rows as never[]
   }
 
   override async findOne (): Promise<null> {
@@ -52,13 +52,13 @@ export class MemoryDriver extends DatabaseDriver<MemoryConnection> {
   }
 
   override async nativeInsert (_name: EntityName, data: Dictionary) {
-    MemoryDriver.rows.push(data)
-    return { affectedRows: 1, insertId: MemoryDriver.rows.length, rows: [], row: {} } as never
+    this.rows.push(data)
+    return { affectedRows: 1, insertId: this.rows.length, rows: [], row: {} } as never
   }
 
   override async nativeInsertMany (_name: EntityName, data: Dictionary[]) {
-    MemoryDriver.rows.push(...data)
-    return { affectedRows: data.length, insertId: MemoryDriver.rows.length, rows: data.map((_, n) => ({ id: n + 1 })), insertedIds: data.map((_, n) => n + 1) } as never
+    this.rows.push(...data)
+    return { affectedRows: data.length, insertId: this.rows.length, rows: data.map((_, n) => ({ id: n + 1 })), insertedIds: data.map((_, n) => n + 1) } as never
   }
 
   override async nativeUpdate () {
@@ -74,7 +74,7 @@ export class MemoryDriver extends DatabaseDriver<MemoryConnection> {
   }
 
   override async count (): Promise<number> {
-    return MemoryDriver.rows.length
+    return this.rows.length
   }
 
   override async * stream (): AsyncIterableIterator<never> {}

@@ -1,3 +1,0 @@
-// Test isolation
-import '../isolate.test.ts'
-import '../isolation-lost.test.ts'
