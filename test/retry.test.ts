@@ -82,6 +82,7 @@ for (const [name, handler] of Object.entries(HANDLERS)) {
     const sessions = new Set<unknown>()
     const errors: unknown[] = []
     app.addHook('onError', async (_request, _reply, error) => { errors.push(error) })
+    app.addHook('preHandler', async (_request, reply) => { reply.header('x-hook', 'kept') })
     app.post('/', retry, (request, reply) => {
       t.equal(reply.statusCode, 200)
       t.equal(reply.getHeader('x-attempt'), undefined)
@@ -91,7 +92,7 @@ for (const [name, handler] of Object.entries(HANDLERS)) {
       return handler(request, reply, attempts.fail)
     })
     const response = await post(stage)
-    t.match({ status: response.statusCode, attempt: response.headers['x-attempt'], body: response.json() }, { status: 202, attempt: '2', body: { sent: true } })
+    t.match({ status: response.statusCode, headers: response.headers, body: response.json() }, { status: 202, headers: { 'x-attempt': '2', 'x-hook': 'kept' }, body: { sent: true } })
     t.same([attempts.asked, sessions.size], [3, 3])
     t.same(errors, [], 'nobody is told of an error that is mended')
     t.same(await labels(), ['a'], 'once')
@@ -184,6 +185,7 @@ onEachDatabase('an attempt after a failed commit throws what is no error', autom
   const { app, orm, labels } = stage
   const attempts = failing(1)
   orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { attempts.fail() } })
+  app.addHook('onError', async (_request, _reply, error) => { t.equal(error.cause, 'no error') })
   app.post('/', retry, async request => {
     request.db.create(Item, { label: 'never' })
     // eslint-disable-next-line no-throw-literal, @typescript-eslint/only-throw-error -- whatever applications throw
@@ -194,8 +196,45 @@ onEachDatabase('an attempt after a failed commit throws what is no error', autom
   t.same(await labels(), [])
 })
 
+/** How a handler can answer, each as Fastify takes it from a handler that is run once. */
+const ANSWERS: Record<string, (reply: FastifyReply) => unknown> = {
+  value: () => 'text',
+  promise: async () => 'text',
+  send: reply => { void reply.send('text') },
+  later: reply => { setImmediate(() => reply.send('text')) },
+  async send_and_nothing_more (reply) { void reply.send('text') },
+  async raw (reply) {
+    reply.raw.writeHead(200)
+    setImmediate(() => reply.raw.end('text'))
+  },
+  async hijacked (reply) {
+    reply.hijack()
+    setImmediate(() => reply.raw.end('text'))
+  }
+}
+
+onEachDatabase('an attempt after a failed commit answers in any way', automatic, async (t, stage) => {
+  const { app, orm, labels, logs } = stage
+  let attempts = failing(0)
+  orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { attempts.fail() } })
+  for (const [name, answer] of Object.entries(ANSWERS)) {
+    const handler: Handler = (request, reply) => {
+      if (attempts.asked > 0) return answer(reply)
+      request.db.create(Item, { label: 'never' })
+      return Promise.resolve('never')
+    }
+    app.post(`/${name}`, retry, (request, reply) => handler(request, reply, attempts.fail))
+  }
+  for (const name of Object.keys(ANSWERS)) {
+    attempts = failing(1)
+    t.match(await post(stage, `/${name}`), { statusCode: 200, body: 'text' }, name)
+  }
+  t.same(logs.filter(({ level, msg }) => level >= 40 && msg !== AGAIN), [], 'nothing is sent twice')
+  t.same(await labels(), [])
+})
+
 onEachDatabase('what is never done again', automatic, async (t, stage) => {
-  const { app, labels, kind } = stage
+  const { app, labels, kind, logs } = stage
   await stage.addDatabase('plain')
   const counts: Record<string, number> = {}
   const urls: string[] = []
@@ -210,6 +249,9 @@ onEachDatabase('what is never done again', automatic, async (t, stage) => {
   add('unique', async request => {
     await request.db.insert(Item, { label: 'twice', amount: 0 })
     await request.db.insert(Item, { label: 'twice', amount: 0 })
+  })
+  add('unique-in-the-flush', async request => {
+    for (const label of ['twice', 'twice']) request.db.create(Item, { label })
   })
   add('committed-by-hand', async request => {
     request.db.create(Item, { label: 'by hand' })
@@ -251,6 +293,7 @@ onEachDatabase('what is never done again', automatic, async (t, stage) => {
   const once = Object.fromEntries(urls.map(url => [url, 1]))
   for (const url of urls) await post(stage, `/${url}`)
   t.same(counts, once)
+  t.same(logs.filter(({ msg }) => msg === AGAIN || msg === LAST), [])
   t.same(await labels(), kind === 'mysql' ? ['alone', 'by hand'] : ['by hand'])
 })
 
@@ -319,6 +362,26 @@ onEachDatabase('a predicate widens and narrows', automatic, async (t, stage) => 
   t.same(asked, [false, true])
   t.equal((await post(stage, '/no-boolean')).statusCode, 500)
   t.match((await post(stage, '/throws')).json(), { statusCode: 500, message: 'of the predicate' })
+})
+
+onEachDatabase('a predicate is asked once about each attempt', automatic, async (t, stage) => {
+  const { app, logs } = stage
+  const asked: unknown[] = []
+  const when = (error: unknown) => asked.push(error) > 0
+  const fails: Record<string, Handler> = {
+    async thrown () { throw deadlock() },
+    sent (_request, reply) { void reply.send(deadlock()) }
+  }
+  for (const [name, handler] of Object.entries(fails)) {
+    app.post(`/${name}`, { config: { db: { retry: { attempts: 2, backoff: 1, when } } } }, (request, reply) => handler(request, reply, () => {}))
+  }
+  for (const name of Object.keys(fails)) {
+    asked.length = logs.length = 0
+    t.match((await post(stage, `/${name}`)).json(), { statusCode: 503, code: 'FST_SCOPED_DB_RETRIES_EXHAUSTED' }, name)
+    t.match(asked, [{ code: 'ER_LOCK_DEADLOCK' }, { code: 'ER_LOCK_DEADLOCK' }], name)
+    t.equal(asked.length, 2)
+    t.equal(logs.filter(({ msg }) => msg === LAST).length, 1)
+  }
 })
 
 const slow = { config: { db: { retry: { attempts: 3, backoff: 30_000 } } } }

@@ -118,6 +118,24 @@ onEachDatabase('each database tells of its own changes', automatic, async (t, st
   t.same(await signals.taken(), ['default db.run committed: insert here', 'analytics db.run committed: insert there'])
 })
 
+onEachDatabase('a session that ends by itself tells of its own changes alone', automatic, async (t, stage) => {
+  const { app } = stage
+  await stage.addDatabase('second', automatic.plugin)
+  const signals = listen(stage)
+  app.db.use('second').on('committed', signals.keep('committed'))
+  app.post('/', async () => {
+    for (const [database, label] of [['default', 'dropped'], ['second', 'kept']] as const) {
+      db.use(database as 'default').session.create(Item, { label })
+      await db.use(database as 'default').session.flush()
+    }
+    await db.remove()
+    t.same(await signals.taken(), ['default request rolled back: insert dropped'])
+    return 'text'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await signals.taken(), ['second request committed: insert kept'])
+})
+
 onEachDatabase('opened and closed', automatic, async (t, stage) => {
   const { app, logs } = stage
   const told: [name: string, signal: Signals['opened']][] = []
