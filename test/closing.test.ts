@@ -85,6 +85,24 @@ onEachDatabase('when closeTimeout is over there is no new session, although scop
   await closing
 })
 
+onEachDatabase('the longest closeTimeout counts', {}, async (t, { database, orm, labels }) => {
+  const { app, logs } = await closable(database.options, 1)
+  await app.register(scopedDb, { orm, name: 'patient', closeTimeout: 60_000 })
+  const go = new Gate()
+  app.addHook('preClose', async () => {
+    setTimeout(() => { go.open() }, 50)
+  })
+  await app.ready()
+  const job = app.db.use('closable').run(async session => {
+    await go.opened
+    session.create(Item, { label: 'job' })
+  })
+  await app.close()
+  await job
+  t.same(await labels(), ['job'])
+  t.notOk(logs.some(line => line.msg === STILL_OPEN))
+})
+
 onEachDatabase('requests and jobs that end before closeTimeout complete as usual', {}, async (t, { database, labels }) => {
   const { app, logs } = await closable(database.options, 60_000)
   const arrived = new Gate()

@@ -201,15 +201,15 @@ const ANSWERS: Record<string, (reply: FastifyReply) => unknown> = {
   value: () => 'text',
   promise: async () => 'text',
   send: reply => { void reply.send('text') },
-  later: reply => { setImmediate(() => reply.send('text')) },
-  async send_and_nothing_more (reply) { void reply.send('text') },
+  later: reply => { setImmediate(() => { void reply.send('text') }) },
+  async promise_of_nothing (reply) { void reply.send('text') },
   async raw (reply) {
     reply.raw.writeHead(200)
-    setImmediate(() => reply.raw.end('text'))
+    setImmediate(() => { reply.raw.end('text') })
   },
   async hijacked (reply) {
     reply.hijack()
-    setImmediate(() => reply.raw.end('text'))
+    setImmediate(() => { reply.raw.end('text') })
   }
 }
 
