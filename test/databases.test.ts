@@ -263,6 +263,22 @@ onEachDatabase('all databases must say commit', { plugin: { commitOnTeardown: ()
   t.same(await labels(), ['200'])
 })
 
+const shared = { asked: 0, rule: () => ++shared.asked > 0 }
+
+onEachDatabase('a rule that databases share is asked once', { plugin: { commitOnTeardown: shared.rule } }, async (t, stage) => {
+  const { app, labels } = stage
+  const second = await addSecond(stage, { commitOnTeardown: shared.rule })
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'first' })
+    session.create(Item, { label: 'second' })
+    return 'text'
+  })
+  shared.asked = 0
+  await app.inject({ method: 'POST', url: '/' })
+  t.equal(shared.asked, 1)
+  t.same([await labels(), await second.labels()], [['first'], ['second']])
+})
+
 onEachDatabase('cancelOnAbort of one database ends the scope', { plugin: {} }, async (t, stage) => {
   const second = await addSecond(stage, { commitOnTeardown: true, cancelOnAbort: true })
   const closed = Promise.withResolvers<unknown>()

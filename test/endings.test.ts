@@ -59,21 +59,23 @@ onEachDatabase('client gone before the session is made', automatic, async (t, { 
   t.same(await labels(), ['late'])
 })
 
-onEachDatabase('client gone before the handler is called, which returns nothing', automatic, async (t, { app, labels, listen, assertClean }) => {
-  const arrived = new Gate()
-  app.addHook('preHandler', async request => {
-    await request.db.insert(Item, { label: 'preHandler', amount: 0 })
-    arrived.open()
-    await once(request.raw.socket, 'close')
-    await sleep(10)
+for (const [how, config] of Object.entries({ once: {}, 'up to twice': { db: { retry: 2 } } })) {
+  onEachDatabase(`client gone before the handler is called, which returns nothing and is run ${how}`, automatic, async (t, { app, labels, listen, assertClean }) => {
+    const arrived = new Gate()
+    app.addHook('preHandler', async request => {
+      await request.db.insert(Item, { label: 'preHandler', amount: 0 })
+      arrived.open()
+      await once(request.raw.socket, 'close')
+      await sleep(10)
+    })
+    app.post('/', { config }, async () => {})
+    const { port } = await listen()
+    await postAndLeave(port, '/', arrived.opened)
+    await assertClean()
+    for (let attempt = 0; attempt < 100 && (await labels()).length === 0; attempt++) await sleep(10)
+    t.same(await labels(), ['preHandler'], 'the handler had ended well')
   })
-  app.post('/', async () => {})
-  const { port } = await listen()
-  await postAndLeave(port, '/', arrived.opened)
-  await assertClean()
-  for (let attempt = 0; attempt < 100 && (await labels()).length === 0; attempt++) await sleep(10)
-  t.same(await labels(), ['preHandler'], 'the handler had ended well')
-})
+}
 
 onEachDatabase('client gone, and an error handler that returns nothing', automatic, async (t, { app, labels, listen, assertClean }) => {
   const arrived = new Gate()
@@ -377,6 +379,20 @@ onEachDatabase('while the body streams the session reads, and refuses to write',
   t.match(await refused.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
   await assertClean()
   t.same(await labels(), ['a', 'b', 'c'])
+})
+
+onEachDatabase('a session that is first asked for while the body streams reads, and refuses to write', automatic, async (t, { app, labels, listen, assertClean }) => {
+  app.post('/', async (request, reply) => reply.type('text/plain').send(Readable.from((async function * () {
+    yield 'begun;'
+    yield `${await request.db.count(Item)};`
+    await t.rejects(request.db.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+    yield 'end'
+  })())))
+  const { origin } = await listen()
+  const response = await fetch(origin, { method: 'POST' })
+  t.equal(await response.text(), 'begun;0;end')
+  await assertClean()
+  t.same(await labels(), [])
 })
 
 onEachDatabase('of what a handler returned nothing is kept once it is sent', automatic, async (t, { app, assertClean }) => {

@@ -162,6 +162,13 @@ onEachDatabase('one route maps its errors', { plugin: { commitOnTeardown: true }
   t.match((await answerOf(stage, '/not')).answer, { status: 500, message: /secret/ }, 'as MikroORM says it')
 })
 
+onEachDatabase('one database has its errors mapped, which maps those of all', { plugin: { commitOnTeardown: true } }, async (t, stage) => {
+  const { app } = stage
+  await stage.addDatabase('second', mapped.plugin)
+  app.post('/', async request => await request.db.findOneOrFail(Item, { label: SECRET }))
+  t.match((await answerOf(stage, '/')).answer, { status: 404 })
+})
+
 onEachDatabase('a lock that is not free, and a connection that is lost', { ...mapped, kinds: ['mysql'] }, async (t, stage) => {
   const { app, database } = stage
   await database.witness.em.fork().insert(Item, { label: 'locked', amount: 0 })

@@ -112,6 +112,20 @@ for (const [name, handler] of Object.entries(HANDLERS)) {
   })
 }
 
+onEachDatabase('its client is watched once, however often a handler is run', automatic, async (t, stage) => {
+  const attempts = failing(2)
+  const listeners: number[] = []
+  stage.app.post('/', retry, async (request, reply) => {
+    await request.db.count(Item)
+    listeners.push(reply.raw.listenerCount('close'))
+    attempts.fail()
+    return 'text'
+  })
+  t.equal((await post(stage)).statusCode, 200)
+  t.equal(listeners.length, 3)
+  t.equal(new Set(listeners).size, 1)
+})
+
 onEachDatabase('the flush or the commit fails: the reply under way is dropped', automatic, async (t, stage) => {
   const { app, orm, labels } = stage
   let attempts = failing(0)
@@ -266,7 +280,8 @@ onEachDatabase('what is never done again', automatic, async (t, stage) => {
     await request.db.count(Item)
     reply.hijack()
     reply.raw.statusCode = 500
-    reply.raw.end('by hand')
+    // After the next attempt would have begun.
+    setTimeout(() => { reply.raw.end('by hand') }, 50)
     throw deadlock()
   })
   add('begun', async (request, reply) => {
