@@ -245,6 +245,21 @@ onEachDatabase('a scope without a session has an outcome, too', automatic, async
   t.same(await works.taken(), ['400 rolled back'])
   await db.run(async () => works.await('run'))
   t.same(await works.taken(), ['run committed'])
+  await db.run(async () => {
+    works.await('by hand')
+    await db.commit()
+    t.same(await works.taken(), ['by hand committed'])
+  })
+})
+
+onEachDatabase('a scope without a session and without commitOnTeardown commits nothing by itself', manual, async (t, stage) => {
+  const works = recorder()
+  stage.app.post('/', async () => {
+    works.await('request')
+    return 'text'
+  })
+  await post(stage)
+  t.same(await works.taken(), ['request rolled back'])
 })
 
 onEachDatabase('work after the rollback comes after it, however slow that is', automatic, async (t, stage) => {

@@ -144,9 +144,10 @@ onEachDatabase('an event stream is committed at once, however long it is silent'
   await assertClean()
 })
 
-onEachDatabase('an object as the reply needs no session', automatic, async (t, { app }) => {
+onEachDatabase('an object as the reply needs no session', automatic, async (t, { app, logs }) => {
   app.get('/', async () => ({ without: 'a session' }))
   t.same((await app.inject('/')).json(), { without: 'a session' })
+  t.same(logs.filter(({ level }) => level > 30), [])
 })
 
 onEachDatabase('a reply that fails after the commit is broken off, not answered with an error', automatic, async (t, { app, labels, listen, logs, assertClean }) => {
@@ -164,13 +165,22 @@ onEachDatabase('a reply that fails after the commit is broken off, not answered 
     return reply.send(failing())
   })
   app.post('/nothing', async (_request, reply) => reply.send(failing()))
+  app.post('/400', { errorHandler: (error, _request, reply) => { void reply.code(400).send(error) } }, async (request, reply) => {
+    request.db.create(Item, { label: 'committed, 400' })
+    return reply.send(failing())
+  })
+  app.post('/handled', { errorHandler: (_error, _request, reply) => { void reply.code(200).send('in the end') } }, async (request, reply) => {
+    request.db.create(Item, { label: 'committed, handled' })
+    return reply.send(failing())
+  })
   const { origin } = await listen()
-  await t.rejects(fetch(origin, { method: 'POST' }))
+  for (const path of ['/', '/400']) await t.rejects(fetch(`${origin}${path}`, { method: 'POST' }), path)
+  t.equal(await (await fetch(`${origin}/handled`, { method: 'POST' })).text(), 'in the end', 'an answer of 200 is the truth')
   t.equal((await fetch(origin)).status, 500, 'where nothing was written an error is the truth')
   for (const path of ['/read', '/nothing']) t.match(await (await fetch(`${origin}${path}`, { method: 'POST' })).json(), { statusCode: 500, message: 'too late' }, path)
   await assertClean()
-  t.ok(logs.some(line => line.msg.startsWith('a reply failed after its commit')))
-  t.same(await labels(), ['committed'])
+  t.match(logs.filter(line => line.msg.startsWith('a reply failed after its commit')), [{ err: { message: 'too late' } }, { err: { message: 'too late' } }])
+  t.same(await labels(), ['committed', 'committed, 400', 'committed, handled'])
 })
 
 onEachDatabase('answered 4xx or 5xx: it is not', automatic, async (t, { app, labels, logs }) => {

@@ -230,7 +230,7 @@ onEachDatabase('hijacked replies are completed by the same rule at their end', a
     await assertClean()
   }
   t.same(await labels(), ['early', 'ok'])
-  t.ok(logs.some(line => line.msg === 'the commit of a request failed after its reply had begun'))
+  t.match(logs.filter(line => line.msg === 'the commit of a request failed after its reply had begun'), [{ err: { message: /./ } }])
 })
 
 for (const [mode, options] of Object.entries({ automatic, manual })) {
@@ -703,13 +703,28 @@ for (const [mode, options] of Object.entries({ automatic, manual })) {
       await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
       checked.open()
     })
-    app.post('/without-session', async (_request, reply) => await reply.code(409).send('no'))
+    app.setErrorHandler<Error>(async (error, _request, reply) => { await reply.code(error.message === 'answered 200' ? 200 : 400).send('no') })
+    app.post('/without-session', async (_request, reply) => await reply.code(400).send('no'))
+    app.post('/thrown', async () => { throw new Error('answered 200') })
     app.post('/with-session', async (request, reply) => {
       await request.db.count(Item)
-      return await reply.code(409).send('no')
+      return await reply.code(400).send('no')
     })
-    for (const url of ['/without-session', '/with-session']) t.equal((await app.inject({ method: 'POST', url })).statusCode, 409)
+    for (const url of ['/without-session', '/with-session', '/thrown']) t.equal((await app.inject({ method: 'POST', url })).statusCode, url === '/thrown' ? 200 : 400, url)
     await checked.opened
     t.same(await labels(), [])
   })
 }
+
+onEachDatabase('what a hook asks for after a commit only reads', automatic, async (t, { app, labels }) => {
+  const checked = new Gate()
+  app.addHook('onResponse', async request => {
+    await t.rejects(request.db.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is committed\./ })
+    t.equal(await request.db.count(Item), 0)
+    checked.open()
+  })
+  app.post('/', async () => 'text')
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await checked.opened
+  t.same(await labels(), [])
+})

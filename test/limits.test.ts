@@ -190,7 +190,7 @@ async function firstError (attempt: () => unknown): Promise<unknown> {
   }
 }
 
-onEachDatabase('cancelOnAbort where no statement runs', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, labels, listen, assertClean }) => {
+onEachDatabase('cancelOnAbort where no statement runs', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, labels, listen, assertClean, logs }) => {
   const arrived = new Gate()
   const refused = new Gate<unknown>()
   app.post('/', async request => {
@@ -198,12 +198,14 @@ onEachDatabase('cancelOnAbort where no statement runs', { plugin: { commitOnTear
     await session.insert(Item, { label: 'inside', amount: 0 })
     arrived.open()
     refused.open(await firstError(() => session.flush()))
+    return 'nobody listens'
   })
   const { port } = await listen()
   await postAndLeave(port, '/', arrived.opened)
   t.match(await refused.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
   await assertClean()
   t.same(await labels(), [])
+  t.same(logs.filter(({ level }) => level > 30), [], 'nobody is told, since nobody is there')
 })
 
 onEachDatabase('cancelOnAbort leaves a commit alone that is under way', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, orm, labels, listen, assertClean }) => {

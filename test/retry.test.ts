@@ -351,6 +351,16 @@ onEachDatabase('a transaction that joins does not stop the next attempt', automa
   t.same(await labels(), ['joined', 'nested'])
 })
 
+onEachDatabase('a commit of nothing does not stop the next attempt', automatic, async (t, stage) => {
+  const attempts = failing(1)
+  stage.app.post('/', retry, async () => {
+    await db.commit()
+    attempts.fail()
+    return 'text'
+  })
+  t.equal((await post(stage)).statusCode, 200)
+})
+
 onEachDatabase('a predicate widens and narrows', automatic, async (t, stage) => {
   const { app } = stage
   const asked: boolean[] = []
