@@ -276,9 +276,10 @@ onEachDatabase('a failed commit is a failed request', automatic, async (t, { app
     await orm.driver.execute('create table child (id integer primary key, item_id integer references item (id) deferrable initially deferred)')
   }
   const seen: unknown[] = []
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     seen.push(error)
-    return reply.send({ handled: (error as Error).name })
+    await t.rejects(request.db.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is rolled back\./ })
+    return await reply.send({ handled: (error as Error).name })
   })
   app.post('/', async (request, reply) => {
     request.db.create(Item, { label: 'first' })

@@ -130,6 +130,8 @@ onEachDatabase('a session that ends by itself tells of its own changes alone', a
     }
     await db.remove()
     t.same(await signals.taken(), ['default request rolled back: insert dropped'])
+    await db.remove()
+    t.same(await signals.taken(), [], 'it has none any more')
     return 'text'
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
