@@ -2,13 +2,14 @@
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TransactionPropagation } from '@mikro-orm/core'
 import t, { type Test } from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { Attempts } from '../lib/attempts.ts'
 import { RetriesExhaustedError } from '../lib/errors.ts'
 import { Retry } from '../lib/retry.ts'
-import { rawClient } from './support/clients.ts'
+import { postAndLeave, rawClient } from './support/clients.ts'
 import { createDatabase } from './support/databases.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
@@ -290,6 +291,19 @@ onEachDatabase('what is never done again', automatic, async (t, stage) => {
     reply.raw.end()
     throw deadlock()
   })
+  app.addHook('preSerialization', async (_request, _reply, payload) => {
+    if (Object(payload) instanceof Map) throw new Error('not for JSON')
+    return payload
+  })
+  app.setErrorHandler(async (_error, _request, reply) => {
+    await sleep(50)
+    return await reply.code(500).send('failed')
+  })
+  add('failed-otherwise', async (_request, reply) => {
+    void reply.send(new Map())
+    await sleep(10)
+    throw deadlock()
+  })
   if (kind === 'mysql') {
     add('alone', async request => {
       await request.db.transactional(async em => await em.insert(Item, { label: 'alone', amount: 0 }), { propagation: TransactionPropagation.REQUIRES_NEW })
@@ -310,6 +324,23 @@ onEachDatabase('what is never done again', automatic, async (t, stage) => {
   t.same(counts, once)
   t.same(logs.filter(({ msg }) => msg === AGAIN || msg === LAST), [])
   t.same(await labels(), kind === 'mysql' ? ['alone', 'by hand'] : ['by hand'])
+})
+
+onEachDatabase('a handler whose client has left is not run again', automatic, async (t, { app, listen, assertClean }) => {
+  const arrived = new Gate()
+  let runs = 0
+  app.post('/', retry, async request => {
+    runs++
+    await request.db.count(Item)
+    arrived.open()
+    await once(request.raw.socket, 'close')
+    await sleep(10)
+    throw deadlock()
+  })
+  const { port } = await listen()
+  await postAndLeave(port, '/', arrived.opened)
+  await assertClean()
+  t.equal(runs, 1)
 })
 
 onEachDatabase('a commit in part is never done again, whatever the handler makes of it', { ...automatic, kinds: ['sqlite'] }, async (t, stage) => {
