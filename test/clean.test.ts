@@ -257,6 +257,66 @@ void t.test('a value that is now what the database had for another one has chang
   t.equal(hasChanges(em), true, 'as MikroORM sees it')
 })
 
+class Target {
+  declare id: number
+}
+
+class Dated {
+  declare day: string
+}
+
+class Pair {
+  declare left: number
+  declare right: number
+}
+
+const TargetSchema = defineEntity({ class: Target, properties: { id: p.integer().primary() } })
+const DatedSchema = defineEntity({ class: Dated, properties: { day: p.type(OppositeType).primary() } })
+const PairSchema = defineEntity({ class: Pair, properties: { left: p.integer().primary(), right: p.integer().primary() } })
+
+/** What an entity can hold, with a value of it, and whether a look at it is enough. */
+const HOLDINGS: Record<string, { property: () => unknown, value: (em: EntityManager) => unknown, isQuick: boolean }> = {
+  'a number': { property: () => p.integer(), value: () => 1, isQuick: true },
+  'a text': { property: () => p.string(), value: () => 'a', isQuick: true },
+  'a reference': { property: () => p.manyToOne(TargetSchema), value: em => em.create(TargetSchema, {}), isQuick: true },
+  'a wrapped reference': { property: () => p.manyToOne(TargetSchema).ref(), value: em => em.create(TargetSchema, {}), isQuick: true },
+  'a reference to one': { property: () => p.oneToOne(TargetSchema).owner(), value: em => em.create(TargetSchema, {}), isQuick: true },
+  'a date': { property: () => p.datetime(), value: () => new Date(0), isQuick: false },
+  'a boolean': { property: () => p.boolean(), value: () => true, isQuick: false },
+  'an object': { property: () => p.json(), value: () => ({ a: 1 }), isQuick: false },
+  'a list': { property: () => p.array(), value: () => ['a'], isQuick: false },
+  'a type of the application': { property: () => p.type(OppositeType), value: () => 'left', isQuick: false },
+  'an embedded object': { property: () => p.embedded(CoverSchema), value: () => ({ colour: 'red' }), isQuick: false },
+  'a key': { property: () => p.manyToOne(TargetSchema).mapToPk(), value: () => 1, isQuick: false },
+  'a reference by a key of the application': { property: () => p.manyToOne(DatedSchema), value: em => em.create(DatedSchema, { day: 'left' }), isQuick: false },
+  'a reference by two keys': { property: () => p.manyToOne(PairSchema), value: em => em.create(PairSchema, { left: 1, right: 2 }), isQuick: false }
+}
+
+for (const [name, { property, value, isQuick }] of Object.entries(HOLDINGS)) {
+  void t.test(`${name} is compared ${isQuick ? 'by a look at it' : 'as MikroORM does'}`, async t => {
+    const Holder = defineEntity({ name: 'Holder', properties: { id: p.integer().primary(), held: property as never } })
+    const orm = await MikroORM.init({ dbName: ':memory:', entities: [Holder, TargetSchema, DatedSchema, PairSchema, CoverSchema] })
+    t.teardown(() => orm.close())
+    await orm.schema.create()
+    const filling = orm.em.fork()
+    if (name === 'a key') filling.create(TargetSchema, {})
+    await filling.flush()
+    filling.create(Holder, { held: value(filling) } as never)
+    await filling.flush()
+    const em = orm.em.fork()
+    t.ok(await em.findOneOrFail(Holder as never, 1, { populate: ['*'] as never }))
+    const compared: string[] = []
+    const comparator = em.getComparator()
+    const { prepareEntity } = comparator
+    comparator.prepareEntity = entity => {
+      compared.push(entity.constructor.name)
+      return prepareEntity.call(comparator, entity)
+    }
+    for (const time of ['first', 'second']) t.equal(isClean(em), true, time)
+    t.equal(compared.includes('Holder'), !isQuick)
+  })
+}
+
 void t.test('an empty session is clean', async t => {
   const orm = await library()
   t.teardown(() => orm.close())
