@@ -28,8 +28,10 @@ void t.test('what runs on a connection whose session is killed ends', async t =>
     async * streamQuery () { yield await never },
     async killSession (control) { calls.push(this, control) }
   }
-  severable(connection)
-  severable(connection)
+  const sever = severable(connection)
+  const { executeQuery, streamQuery, killSession } = connection
+  t.equal(severable(connection), sever)
+  t.match(connection, { executeQuery, streamQuery, killSession }, 'changed once')
   const control = async () => await never
   const executed = async () => { await connection.executeQuery(QUERY) }
   const streamed = async () => { await connection.streamQuery(QUERY, 1).next() }
