@@ -25,6 +25,20 @@ function lending (connection: Partial<DatabaseConnection>) {
   return { pool, loans, lender: new Lender(client, new Patience(1000), loans) }
 }
 
+void t.test('a cancel is about what one borrower has, a discard about everything', async t => {
+  const [one, other] = [{}, {}]
+  const done: string[] = []
+  const loans = new Loans([one, other].map((borrower, n) => ({
+    borrower,
+    async cancel () { done.push(`cancel ${n}`) },
+    async discard () { done.push(`discard ${n}`) }
+  })))
+  await loans.cancel(other)
+  t.same(done, ['cancel 1'])
+  await loans.discard()
+  t.same(done.slice(1), ['discard 0', 'discard 1'])
+})
+
 void t.test('a driver that cancels through the pool is lent a connection for it', async t => {
   const calls: string[] = []
   const connection: Partial<DatabaseConnection> = {
