@@ -57,6 +57,7 @@ onEachDatabase('the first statement begins, and nothing is sent when nothing was
   app.get('/read', async request => await request.db.count(Item).then(String))
   app.post('/insert', async request => request.db.create(Item, { label: 'a' }))
   app.post('/read', async request => await request.db.count(Item).then(String))
+  app.options('/read', async request => await request.db.count(Item).then(String))
   app.get('/read-then-write', async request => {
     await request.db.count(Item)
     request.db.create(Item, { label: 'b' })
@@ -69,12 +70,12 @@ onEachDatabase('the first statement begins, and nothing is sent when nothing was
   app.post('/write', { config: { db: { begin: 'write' } } }, async request => await request.db.count(Item).then(String))
   await warmUp(stage)
 
-  const sent = async (method: 'GET' | 'POST', url: string) => (await statementsOf(stage, async () => {
+  const sent = async (method: 'GET' | 'HEAD' | 'OPTIONS' | 'POST', url: string) => (await statementsOf(stage, async () => {
     t.equal((await app.inject({ method, url })).statusCode, 200, `${method} ${url}`)
   })).map(verb)
   t.same(await sent('GET', '/nothing'), [])
   t.same(await sent('GET', '/session'), [])
-  t.same(await sent('GET', '/read'), ['select'])
+  for (const method of ['GET', 'HEAD', 'OPTIONS'] as const) t.same(await sent(method, '/read'), ['select'], method)
   t.same(await sent('POST', '/insert'), ['begin', 'insert', 'commit'])
   t.same(await sent('POST', '/read'), ['begin', 'select', 'commit'])
   t.same(await sent('GET', '/read-then-write'), ['select', 'begin', 'insert', 'select', 'commit'])
