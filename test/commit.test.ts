@@ -501,7 +501,7 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   t.same(await labels(), [])
 })
 
-onEachDatabase('a stream is not waited for where there turns out to be nothing to commit', { plugin: { commitOnTeardown: true } }, async (t, { app, orm }) => {
+onEachDatabase('a stream is not waited for where there turns out to be nothing to commit', automatic, async (t, { app, orm }) => {
   // Whether it has something to flush is not known before.
   orm.em.getEventManager().registerSubscriber({ async beforeFlush () {} })
   app.get('/', async (request, reply) => {

@@ -8,14 +8,6 @@ import { Gate } from './support/signals.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
-onEachDatabase('begins with the first read, too', { plugin: { commitOnTeardown: true } }, async (t, { app }) => {
-  await app.ready()
-  await db.run(async session => {
-    await session.count(Item)
-    t.equal(session.isInTransaction(), true)
-  })
-})
-
 onEachDatabase('db.run() commits what resolves, rolls back what throws, and disposes of both', automatic, async (t, { app, labels, assertClean }) => {
   await app.ready()
   let kept: unknown

@@ -82,6 +82,8 @@ onEachDatabase('the first statement begins, and nothing is sent when nothing was
   t.same(await sent('GET', '/lock'), ['begin', 'select', 'commit'])
   t.same(await sent('GET', '/statement'), ['begin', 'select', 'commit'])
   t.same(await sent('POST', '/write'), ['select'])
+  const run = await statementsOf(stage, async () => await db.run(async session => { await session.count(Item) }))
+  t.same(run.map(verb), ['begin', 'select', 'commit'], 'db.run() is like a POST')
 })
 
 onEachDatabase('isolationLevel implies a transaction from the first statement', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
