@@ -17,7 +17,7 @@ function addRoutes (app: FastifyInstance): void {
   app.get('/cursors', async request => await db.paginateByCursor(Item, {}, request.query as CursorQuery))
   const paged = { querystring: pageQuerySchema, response: { 200: pageSchema(itemSchema) } }
   app.get<{ Querystring: PageQuery }>('/schema/pages', { schema: paged }, async request => await db.paginate(Item, {}, request.query))
-  app.get<{ Querystring: PageQuery }>('/schema/uncounted', { schema: paged }, async request => await db.paginate(Item, {}, { ...request.query, count: false }))
+  app.get<{ Querystring: PageQuery }>('/schema/uncounted', { schema: paged }, async request => await db.paginate(Item, {}, request.query, { count: false }))
   const byCursor = { querystring: cursorQuerySchema, response: { 200: cursorPageSchema(itemSchema) } }
   app.get<{ Querystring: CursorQuery }>('/schema/cursors', { schema: byCursor }, async request => await db.paginateByCursor(Item, {}, request.query))
 }

@@ -63,7 +63,7 @@ onEachDatabase('numbers from a query string are text, or wrong', watched, async 
       const invalid = { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_PAGE' }
       await t.rejects(db.paginate(Item, {}, { page: page as never }), { ...invalid, message: 'page must be a whole number from 1 on' })
       await t.rejects(db.paginate(Item, {}, { perPage: page as never }), { ...invalid, message: 'perPage must be a whole number from 1 on' })
-      t.match(await db.paginate(Item, {}, { page: page as never, perPage: page as never, lenient: true }), { page: 1, perPage: 20 })
+      t.match(await db.paginate(Item, {}, { page: page as never, perPage: page as never }, { lenient: true }), { page: 1, perPage: 20 })
     }
   })
 })
@@ -72,11 +72,11 @@ onEachDatabase('perPage is cut down to maxPerPage', watched, async (t, stage) =>
   await addItems(stage, 5)
   await db.run(async () => {
     t.equal((await db.paginate(Item, {}, { perPage: '1000' })).perPage, 100)
-    t.equal((await db.paginate(Item, {}, { perPage: 1000, maxPerPage: 2 })).perPage, 2)
-    t.equal((await db.paginate(Item, {}, { maxPerPage: 2 })).perPage, 2, 'the default too')
+    t.equal((await db.paginate(Item, {}, { perPage: 1000 }, { maxPerPage: 2 })).perPage, 2)
+    t.equal((await db.paginate(Item, {}, {}, { maxPerPage: 2 })).perPage, 2, 'the default too')
     for (const perPage of [1000, '9'.repeat(400), Infinity]) {
       for (const count of [true, false]) {
-        t.equal((await db.paginate(Item, {}, { perPage, maxPerPage: Infinity, count })).items.length, 5)
+        t.equal((await db.paginate(Item, {}, { perPage }, { maxPerPage: Infinity, count })).items.length, 5)
       }
     }
   })
@@ -90,7 +90,7 @@ onEachDatabase('a page that is not there is a 404', watched, async (t, stage) =>
     t.match(reply.json(), { statusCode: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: /^Page \d+ of Item not found$/ }, page)
     await db.run(async () => {
       for (const count of [true, false]) {
-        const empty = await db.paginate(Item, {}, { page, perPage: 2, lenient: true, count })
+        const empty = await db.paginate(Item, {}, { page, perPage: 2 }, { lenient: true, count })
         t.match(empty, { items: [], total: count ? 5 : null, pages: count ? 3 : null, hasNext: false, hasPrev: true, first: 0, last: 0 })
       }
     })
@@ -104,7 +104,8 @@ onEachDatabase('a page that is not there is a 404', watched, async (t, stage) =>
 
 onEachDatabase('it counts only where that tells something', watched, async (t, stage) => {
   await addItems(stage, 5)
-  const statements = async (options: object) => (await statementsOf(async () => await db.run(async () => await db.paginate(Item, {}, options)))).length
+  const statements = async ({ count = true, lenient = false, ...query }: { page?: number, perPage?: number, count?: boolean, lenient?: boolean }) =>
+    (await statementsOf(async () => await db.run(async () => await db.paginate(Item, {}, query, { count, lenient })))).length
   t.equal(await statements({ perPage: 2 }), 2)
   t.equal(await statements({ perPage: 2, page: 3 }), 1, 'a page that is not full is the last one')
   t.equal(await statements({ perPage: 5 }), 2, 'it could be')
@@ -118,17 +119,17 @@ onEachDatabase('it counts only where that tells something', watched, async (t, s
 onEachDatabase('without a count it still knows whether there is more', watched, async (t, stage) => {
   await addItems(stage, 4)
   await db.run(async () => {
-    const page = await db.paginate(Item, {}, { perPage: 2, count: false })
+    const page = await db.paginate(Item, {}, { perPage: 2 }, { count: false })
     t.match(page.toJSON(), { total: null, pages: null, hasNext: true, hasPrev: false, first: 1, last: 2 })
     t.same([page.items.length, page.nextNum, [...page.iterPages()]], [2, 2, []])
-    t.match(await db.paginate(Item, {}, { perPage: 2, page: 2, count: false }), { hasNext: false, hasPrev: true, first: 3, last: 4, nextNum: null })
+    t.match(await db.paginate(Item, {}, { perPage: 2, page: 2 }, { count: false }), { hasNext: false, hasPrev: true, first: 3, last: 4, nextNum: null })
   })
 })
 
 onEachDatabase('the order is complete', watched, async (t, stage) => {
   await addItems(stage, 10)
   const orderOf = async (orderBy?: object) => {
-    const [statement = ''] = await statementsOf(async () => await db.run(async () => await db.paginate(Item, {}, { count: false, ...orderBy !== undefined && { orderBy } })))
+    const [statement = ''] = await statementsOf(async () => await db.run(async () => await db.paginate(Item, {}, {}, { count: false, ...orderBy !== undefined && { orderBy } })))
     return /order by (.*) limit/.exec(statement)?.[1]?.replaceAll(/`(?:i0`\.`)?/g, '')
   }
   t.equal(await orderOf(), 'id asc')
@@ -138,7 +139,7 @@ onEachDatabase('the order is complete', watched, async (t, stage) => {
   t.equal(await orderOf({ id: 'desc', amount: 'asc' }), 'id desc, amount asc')
   await db.run(async () => {
     const seen: number[] = []
-    for (const page of [1, 2, 3, 4]) seen.push(...idsOf(await db.paginate(Item, {}, { page, perPage: 3, orderBy: { amount: 'desc' } })))
+    for (const page of [1, 2, 3, 4]) seen.push(...idsOf(await db.paginate(Item, {}, { page, perPage: 3 }, { orderBy: { amount: 'desc' } })))
     t.same(seen, [10, 7, 8, 9, 4, 5, 6, 1, 2, 3])
   })
 })
@@ -147,7 +148,7 @@ onEachDatabase('collections do not change what a page is', watched, async (t, st
   await addItems(stage, 5)
   await db.run(async session => {
     await session.insertMany(Part, [1, 2, 3, 4, 5, 6].map(id => ({ id, item: id < 4 ? 1 : 2, name: `part ${id}` })))
-    const page = await db.paginate(Item, {}, { perPage: 2, populate: ['parts'] })
+    const page = await db.paginate(Item, {}, { perPage: 2 }, { populate: ['parts'] })
     t.same(page.items.map(({ parts }) => parts.length), [3, 3])
     t.equal(page.total, 5)
     const joined = await db.paginate(Item, { parts: { name: { $like: 'part%' } } }, { perPage: 1 })
@@ -195,7 +196,7 @@ void t.test('the numbers of a page fit together', async t => {
 
 /** Follows the cursors through the whole list, and back. */
 async function walk (orderBy: object): Promise<{ there: number[], back: number[] }> {
-  const pageOf = async (options: object) => await db.paginateByCursor(LISTED.Book, {}, { orderBy, populate: ['author'], ...options } as object)
+  const pageOf = async (query: object) => await db.paginateByCursor(LISTED.Book, {}, query, { orderBy, populate: ['author'] } as object)
   const there: number[] = []
   const back: number[] = []
   let page = await pageOf({ first: 5 })
@@ -239,7 +240,7 @@ onEachDatabase('db.paginateByCursor() goes through a list in any order, and back
   await addBooks(orm)
   for (const [name, orderBy] of Object.entries(ORDERS)) {
     await db.run(async () => {
-      const all = idsOf(await db.paginate(LISTED.Book, {}, { orderBy }))
+      const all = idsOf(await db.paginate(LISTED.Book, {}, {}, { orderBy }))
       const { there, back } = await walk(orderBy)
       t.same(there, all, name)
       t.same(back, all, `${name}, back`)
@@ -253,15 +254,15 @@ onEachDatabase('db.paginateByCursor() gives what a page has', listed, async (t, 
     const { Book } = LISTED
     const first = await db.paginateByCursor(Book, {}, { first: '5' })
     t.match(first, { total: null, hasNext: true, hasPrev: false, startCursor: Cursor.encode([1]), endCursor: Cursor.encode([5]) })
-    const counted = await db.paginateByCursor(Book, { isNew: true }, { first: 2, after: String(first.endCursor), count: true })
+    const counted = await db.paginateByCursor(Book, { isNew: true }, { first: 2, after: String(first.endCursor) }, { count: true })
     t.same([idsOf(counted.items), counted.total, counted.hasNext, counted.hasPrev], [[7, 9], 6, true, true])
     t.same(idsOf((await db.paginateByCursor(Book, {}, { before: String(first.endCursor) })).items), [1, 2, 3, 4])
-    t.same(idsOf((await db.paginateByCursor(Book, {}, { before: String(first.endCursor), maxPerPage: 2 })).items), [3, 4], 'the way back')
+    t.same(idsOf((await db.paginateByCursor(Book, {}, { before: String(first.endCursor) }, { maxPerPage: 2 })).items), [3, 4], 'the way back')
     t.same(idsOf((await db.paginateByCursor(Book, {}, { first: 2, before: String(first.endCursor) })).items), [1, 2])
     t.same(idsOf((await db.paginateByCursor(Book, {}, { after: Cursor.encode([2]), before: Cursor.encode([5]) })).items), [3, 4])
     t.same(await db.paginateByCursor(Book, { title: 'x' }), { items: [], total: null, hasNext: false, hasPrev: false, startCursor: null, endCursor: null })
-    t.equal((await db.paginateByCursor(Book, {}, { first: 9, maxPerPage: 4 })).items.length, 4)
-    t.equal((await db.paginateByCursor(Book, {}, { last: 99999, maxPerPage: Infinity })).items.length, 12)
+    t.equal((await db.paginateByCursor(Book, {}, { first: 9 }, { maxPerPage: 4 })).items.length, 4)
+    t.equal((await db.paginateByCursor(Book, {}, { last: 99999 }, { maxPerPage: Infinity })).items.length, 12)
     t.match(await statementsOf(async () => await db.paginateByCursor(Book, {}, { first: 2 })), { length: 1 })
     await t.rejects(db.paginateByCursor(Book, {}, { first: 1, last: 1 }), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_PAGE', message: 'last must be left out where first is given' })
     await t.rejects(db.paginateByCursor(Book, {}, { first: 0 }), { statusCode: 400, message: 'first must be a whole number from 1 on' })
@@ -295,7 +296,7 @@ onEachDatabase('a cursor that was tampered with is a 400', listed, async (t, { o
   const refuses = async (cursor: unknown, orderBy: unknown) => {
     for (const name of ['after', 'before']) {
       const statements = await statementsOf(async () => await db.run(async () => {
-        await t.rejects(db.paginateByCursor(LISTED.Book, {}, { [name]: cursor, orderBy } as object),
+        await t.rejects(db.paginateByCursor(LISTED.Book, {}, { [name]: cursor }, { orderBy } as object),
           { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_CURSOR', message: `${name} is not a cursor of this list` }, `${JSON.stringify(orderBy)} ${JSON.stringify(cursor)}`)
       }))
       t.same(statements, [])
@@ -315,7 +316,7 @@ onEachDatabase('whatever the cursor, it is a page or a 400', listed, async (t, {
   const value = fc.oneof(fc.anything(), fc.integer(), fc.string({ unit: 'binary' }), fc.constantFrom(null, 'c1', 'York', '2024-01-01', '1.50', true))
   const cursor = fc.oneof(fc.string({ unit: 'binary' }), fc.tuple(value, fc.oneof(fc.nat(20), value)).map(encode))
   await fc.assert(fc.asyncProperty(fc.constantFrom(...Object.values(ORDERS)), cursor, async (orderBy, after) => {
-    const outcome = await db.run(async () => await db.paginateByCursor(LISTED.Book, {}, { after, orderBy, populate: ['author'] })).then(() => 'a page', (error: unknown) => {
+    const outcome = await db.run(async () => await db.paginateByCursor(LISTED.Book, {}, { after }, { orderBy, populate: ['author'] })).then(() => 'a page', (error: unknown) => {
       if ((error as { code: unknown }).code === 'FST_SCOPED_DB_INVALID_CURSOR') return 'a 400'
       throw error
     })

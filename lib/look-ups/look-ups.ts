@@ -1,7 +1,7 @@
 import type { EntityManager, EntityName, FilterQuery, Loaded } from '@mikro-orm/core'
 import { firstOr404, getOr404, oneOr404, type GetOptions, type LookUpOptions } from './or-404.ts'
-import { paginateByCursor, type CursorOptions, type CursorPage } from './paginate-by-cursor.ts'
-import { paginate, type PaginateOptions, type TotalOf } from './paginate.ts'
+import { paginateByCursor, type CursorOptions, type CursorPage, type CursorQuery } from './paginate-by-cursor.ts'
+import { paginate, type PageQuery, type PaginateOptions, type TotalOf } from './paginate.ts'
 import type { Pagination } from './pagination.ts'
 import type { LookUpId } from './primary-key.ts'
 
@@ -46,34 +46,38 @@ export abstract class LookUps {
 
   /**
    * Finds one page of a list, with one statement or two: it counts only where that tells something.
+   * @param query what a client has sent: only `page` and `perPage` of it are read
+   * @param options yours alone: parts of them go into the statement as they are
    * @throws FST_SCOPED_DB_NOT_FOUND a 404, if there is no such page, other than the first
    * @throws FST_SCOPED_DB_INVALID_PAGE a 400, if `page` or `perPage` is malformed
    *
    * @example
-   * app.get('/users', async request => await db.paginate(User, {}, { ...request.query, orderBy: { name: 'asc' } }))
+   * app.get('/users', async request => await db.paginate(User, {}, request.query, { orderBy: { name: 'asc' } }))
    */
   async paginate<
     Entity extends object, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = true
   > (
-    entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: PaginateOptions<Entity, Hint, Fields, Excludes, Count> = {}
+    entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, query: PageQuery = {}, options: PaginateOptions<Entity, Hint, Fields, Excludes, Count> = {}
   ): Promise<Pagination<Loaded<Entity, Hint, Fields, Excludes>, TotalOf<Count>>> {
-    return await paginate(this.currentSession(), entity, where, options)
+    return await paginate(this.currentSession(), entity, where, query, options)
   }
 
   /**
    * Finds what comes behind, or ahead of, a place in a list, however long the list is (keyset pagination, by MikroORM's
    * `em.findByCursor()`).
+   * @param query what a client has sent: only `first`, `last`, `after` and `before` of it are read
+   * @param options yours alone: parts of them go into the statement as they are
    * @throws FST_SCOPED_DB_INVALID_CURSOR a 400, if `after` or `before` does not come from this list
    * @throws FST_SCOPED_DB_INVALID_PAGE a 400, if `first` or `last` is malformed, or both are given
    *
    * @example
-   * app.get('/users', async request => await db.paginateByCursor(User, {}, { ...request.query, orderBy: { name: 'asc' } }))
+   * app.get('/users', async request => await db.paginateByCursor(User, {}, request.query, { orderBy: { name: 'asc' } }))
    */
   async paginateByCursor<
     Entity extends object, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = false
   > (
-    entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: CursorOptions<Entity, Hint, Fields, Excludes, Count> = {}
+    entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, query: CursorQuery = {}, options: CursorOptions<Entity, Hint, Fields, Excludes, Count> = {}
   ): Promise<CursorPage<Loaded<Entity, Hint, Fields, Excludes>, TotalOf<Count>>> {
-    return await paginateByCursor(this.currentSession(), entity, where, options)
+    return await paginateByCursor(this.currentSession(), entity, where, query, options)
   }
 }

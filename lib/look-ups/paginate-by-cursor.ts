@@ -5,10 +5,8 @@ import { completeOrder } from './order.ts'
 import { MAX_PER_PAGE, pageNumber, PER_PAGE } from './page-number.ts'
 import type { TotalOf } from './paginate.ts'
 
-/** Options of `db.paginateByCursor()`: those of `em.find()`, and these. */
-export interface CursorOptions<
-  Entity, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = boolean
-> extends Omit<FindOptions<Entity, Hint, Fields, Excludes>, 'limit' | 'offset' | 'before' | 'after' | 'first' | 'last' | 'overfetch'> {
+/** What `db.paginateByCursor()` takes from a client: nothing else of it is read. */
+export interface CursorQuery {
   /** How many items, from the beginning or from `after` on; text from a query string will do. Default: 20. */
   first?: number | string | undefined
   /** How many items, up to the end or to `before`; instead of `first`. Default, if there is a `before`: 20. */
@@ -17,6 +15,12 @@ export interface CursorOptions<
   after?: string | undefined
   /** The `startCursor` of a page: what comes ahead of it. */
   before?: string | undefined
+}
+
+/** Options of `db.paginateByCursor()`: those of `em.find()`, and these. Never put into them what a client sends: parts of them are SQL. */
+export interface CursorOptions<
+  Entity, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = boolean
+> extends Omit<FindOptions<Entity, Hint, Fields, Excludes>, 'limit' | 'offset' | 'before' | 'after' | 'first' | 'last' | 'overfetch'> {
   /** What `first` and `last` are cut down to. Default: 100; `Infinity` for no limit. */
   maxPerPage?: number | undefined
   /** Whether to find out how many items there are on all pages. Default: `false`. */
@@ -40,9 +44,11 @@ export interface CursorPage<Item, Total extends number | null = null> {
 export async function paginateByCursor<
   Entity extends object, Hint extends string, Fields extends string, Excludes extends string, Count extends boolean
 > (
-  em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: CursorOptions<Entity, Hint, Fields, Excludes, Count>
+  em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, query: CursorQuery,
+  options: CursorOptions<Entity, Hint, Fields, Excludes, Count>
 ): Promise<CursorPage<Loaded<Entity, Hint, Fields, Excludes>, TotalOf<Count>>> {
-  const { first, last, after, before, maxPerPage = MAX_PER_PAGE, count = false, ...others } = options
+  const { first, last, after, before } = query
+  const { maxPerPage = MAX_PER_PAGE, count = false, ...others } = options
   const meta = em.getMetadata(entity)
   const orderBy = completeOrder(meta, others.orderBy)
   for (const [name, cursor] of Object.entries({ after, before })) if (cursor !== undefined) assertCursor(meta, orderBy, name, cursor)

@@ -4,14 +4,18 @@ import { completeOrder } from './order.ts'
 import { MAX_PER_PAGE, pageNumber, PER_PAGE } from './page-number.ts'
 import { Pagination } from './pagination.ts'
 
-/** Options of `db.paginate()`: those of `em.find()`, and these. */
-export interface PaginateOptions<
-  Entity, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = boolean
-> extends Omit<FindOptions<Entity, Hint, Fields, Excludes>, 'limit' | 'offset' | 'before' | 'after' | 'first' | 'last' | 'overfetch'> {
+/** What `db.paginate()` takes from a client: nothing else of it is read. */
+export interface PageQuery {
   /** Which page, from 1 on; text from a query string will do. Default: 1. */
   page?: number | string | undefined
   /** How many items on a page; text from a query string will do. Default: 20. */
   perPage?: number | string | undefined
+}
+
+/** Options of `db.paginate()`: those of `em.find()`, and these. Never put into them what a client sends: parts of them are SQL. */
+export interface PaginateOptions<
+  Entity, Hint extends string = never, Fields extends string = never, Excludes extends string = never, Count extends boolean = boolean
+> extends Omit<FindOptions<Entity, Hint, Fields, Excludes>, 'limit' | 'offset' | 'before' | 'after' | 'first' | 'last' | 'overfetch'> {
   /** What `perPage` is cut down to. Default: 100; `Infinity` for no limit. */
   maxPerPage?: number | undefined
   /** Whether to find out how many items there are on all pages. Default: `true`. */
@@ -27,11 +31,12 @@ export type TotalOf<Count extends boolean> = Count extends true ? number : null
 export async function paginate<
   Entity extends object, Hint extends string, Fields extends string, Excludes extends string, Count extends boolean
 > (
-  em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: PaginateOptions<Entity, Hint, Fields, Excludes, Count>
+  em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, query: PageQuery,
+  options: PaginateOptions<Entity, Hint, Fields, Excludes, Count>
 ): Promise<Pagination<Loaded<Entity, Hint, Fields, Excludes>, TotalOf<Count>>> {
-  const { page: givenPage, perPage: givenPerPage, maxPerPage = MAX_PER_PAGE, count = true, lenient = false, ...others } = options
-  const page = pageNumber('page', givenPage, 1, lenient)
-  const perPage = Math.min(pageNumber('perPage', givenPerPage, PER_PAGE, lenient), maxPerPage)
+  const { maxPerPage = MAX_PER_PAGE, count = true, lenient = false, ...others } = options
+  const page = pageNumber('page', query.page, 1, lenient)
+  const perPage = Math.min(pageNumber('perPage', query.perPage, PER_PAGE, lenient), maxPerPage)
   const offset = (page - 1) * perPage
   // Without a count, one item more tells whether there is a next page.
   const limit = count ? perPage : perPage + 1

@@ -1,17 +1,3 @@
-/** A query string of a list in pages. */
-export interface PageQuery {
-  page?: number
-  perPage?: number
-}
-
-/** A query string of a list that is paged by cursors. */
-export interface CursorQuery {
-  first?: number
-  last?: number
-  after?: string
-  before?: string
-}
-
 const pages = (description: string) => ({ type: 'integer', minimum: 1, description }) as const
 const count = (description: string) => ({ type: 'integer', minimum: 0, description }) as const
 const flag = (description: string) => ({ type: 'boolean', description }) as const
@@ -21,18 +7,20 @@ const maybe = <Schema extends object>(schema: Schema) => ({ ...schema, nullable:
 
 const total = maybe(count('How many items there are on all pages'))
 
-/** JSON schema of the query string that `db.paginate()` takes. */
+/** JSON schema of the query string that `db.paginate()` takes, and of nothing else: Fastify removes other members, or refuses them with `removeAdditional: false`. */
 export const pageQuerySchema = {
   type: 'object',
+  additionalProperties: false,
   properties: {
     page: pages('Which page'),
     perPage: pages('How many items on a page')
   }
 } as const
 
-/** JSON schema of the query string that `db.paginateByCursor()` takes. */
+/** The same of the query string that `db.paginateByCursor()` takes. */
 export const cursorQuerySchema = {
   type: 'object',
+  additionalProperties: false,
   properties: {
     first: pages('How many items, from the beginning or behind `after`'),
     last: pages('How many items, up to the end or ahead of `before`'),

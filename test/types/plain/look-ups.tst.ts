@@ -55,29 +55,32 @@ describe('db.firstOr404() and db.oneOr404()', () => {
 describe('db.paginate()', () => {
   test('gives a page of entities', () => {
     expect(db.paginate(BookSchema, {})).type.toBe<Promise<Pagination<Loaded<Book>>>>()
-    expect(db.paginate(BookSchema, {}, { populate: ['author'], count: true })).type.toBe<Promise<Pagination<Loaded<Book, 'author'>>>>()
+    expect(db.paginate(BookSchema, {}, {}, { populate: ['author'], count: true })).type.toBe<Promise<Pagination<Loaded<Book, 'author'>>>>()
   })
 
   test('does not know the total without a count', () => {
-    expect(db.paginate(BookSchema, {}, { count: false })).type.toBe<Promise<Pagination<Loaded<Book>, null>>>()
+    expect(db.paginate(BookSchema, {}, {}, { count: false })).type.toBe<Promise<Pagination<Loaded<Book>, null>>>()
     expect<Pagination<Book>['total']>().type.toBe<number>()
     expect<Pagination<Book, null>['pages']>().type.toBe<null>()
   })
 
   test('takes a query string', () => {
     const query: PageQuery = {}
-    expect(db.paginate(BookSchema, {}, { ...query, orderBy: { title: 'asc' } })).type.toBe<Promise<Pagination<Loaded<Book>>>>()
+    expect(db.paginate(BookSchema, {}, query, { orderBy: { title: 'asc' } })).type.toBe<Promise<Pagination<Loaded<Book>>>>()
     expect(db.paginate<Book>).type.toBeCallableWith(BookSchema, {}, { page: '2', perPage: '10' })
-    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, { offset: 10 })
-    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, { orderBy: { titel: 'asc' } })
+    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, {}, { offset: 10 })
+    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, {}, { orderBy: { titel: 'asc' } })
+    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, { ...query, orderBy: { title: 'asc' } })
+    expect(db.paginate<Book>).type.not.toBeCallableWith(BookSchema, {}, {}, { page: 2 })
   })
 })
 
 describe('db.paginateByCursor()', () => {
   test('gives a page of entities', () => {
     expect(db.paginateByCursor(BookSchema, {}, { first: 1 })).type.toBe<Promise<CursorPage<Loaded<Book>>>>()
-    expect(db.paginateByCursor(BookSchema, {}, { populate: ['author'], count: true })).type.toBe<Promise<CursorPage<Loaded<Book, 'author'>, number>>>()
-    expect(db.paginateByCursor<Book>).type.not.toBeCallableWith(BookSchema, {}, { limit: 1 })
+    expect(db.paginateByCursor(BookSchema, {}, {}, { populate: ['author'], count: true })).type.toBe<Promise<CursorPage<Loaded<Book, 'author'>, number>>>()
+    expect(db.paginateByCursor<Book>).type.not.toBeCallableWith(BookSchema, {}, {}, { limit: 1 })
+    expect(db.paginateByCursor<Book>).type.not.toBeCallableWith(BookSchema, {}, {}, { first: 1 })
   })
 })
 
