@@ -6,9 +6,18 @@ type Comparator = ReturnType<EntityManager['getComparator']>
 
 /**
  * Whether a flush would write nothing and tell nobody. It compares what MikroORM compares, entity by entity, and leaves out what
- * makes MikroORM's own search for changes cost several times as much. In doubt it says no, and the flush finds out.
+ * makes MikroORM's own search for changes cost several times as much. In doubt it says no, and the flush finds out: about a value that
+ * cannot be converted, for one, at which the comparison throws.
  */
 export function isClean (em: EntityManager): boolean {
+  try {
+    return hasNothingToWrite(em)
+  } catch {
+    return false
+  }
+}
+
+function hasNothingToWrite (em: EntityManager): boolean {
   const unitOfWork = em.getUnitOfWork(false)
   if (unitOfWork.getRemoveStack().size > 0 || unitOfWork.getOrphanRemoveStack().size > 0 || unitOfWork.getExtraUpdates().size > 0) return false
   // A subscriber is told of flushes that have nothing to write, too: it may have something.

@@ -28,7 +28,7 @@ export interface CommitReport {
  */
 export async function commitTogether (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
   const automatic = sessions.filter(({ isAutomatic }) => isAutomatic)
-  for (const session of automatic) if (!session.isClean) await session.em.flush()
+  for (const session of automatic) if (!session.isClean()) await session.em.flush()
   for (const session of sessions) if (!session.isAutomatic) await session.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
   const parts: Part[] = []

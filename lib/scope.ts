@@ -175,11 +175,14 @@ export class Scope implements SessionOwner, ScopeSource {
       this.#enter('closed')
       if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
     } else if (this.#state === 'open') {
+      const sessions = this.#sessions
+      // Before the state that has to be left again, whatever is thrown.
+      const isSettled = sessions === undefined || sessions.settleAtRest(outcome)
       this.#enter('completing')
-      if (this.#sessions === undefined || this.#sessions.settleAtRest(outcome)) {
+      if (isSettled) {
         this.#enter(COMPLETED[outcome])
         this.#settle(outcome, database => this.#commits(database))
-      } else this.#completion = this.#complete(this.#sessions, outcome, ready)
+      } else this.#completion = this.#complete(sessions, outcome, ready)
     }
     return this.#completion
   }

@@ -40,7 +40,7 @@ export class Session {
   }
 
   /** Whether there is nothing to flush. In doubt there is. */
-  get isClean (): boolean {
+  isClean (): boolean {
     return !isFlushing(this.em) && isClean(this.em)
   }
 
@@ -67,6 +67,6 @@ export class Session {
    * @throws what MikroORM throws while it looks for them
    */
   unflushed (): Record<string, number> {
-    return this.isAutomatic || this.isClean ? {} : countUnflushed(this.em)
+    return this.isAutomatic || this.isClean() ? {} : countUnflushed(this.em)
   }
 }

@@ -54,7 +54,7 @@ export class Sessions {
 
   /** Writes what is pending in those that the scope commits. Where nothing is, there is nothing to wait for. */
   flush (): Promise<void> | undefined {
-    const unclean = this.#automatic.filter(({ isClean }) => !isClean)
+    const unclean = this.#automatic.filter(session => !session.isClean())
     return unclean.length === 0 ? undefined : this.#flush(unclean)
   }
 
@@ -83,7 +83,7 @@ export class Sessions {
    */
   settleAtRest (outcome: Outcome): boolean {
     const sessions = outcome === 'commit' ? this.#automatic : this.#all
-    if (!sessions.every(({ transactions, isClean }) => transactions.isAtRest && (outcome === 'rollback' || isClean))) return false
+    if (!sessions.every(session => session.transactions.isAtRest && (outcome === 'rollback' || session.isClean()))) return false
     for (const { transactions } of sessions) void transactions.settle(COMPLETED[outcome])
     return true
   }
