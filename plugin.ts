@@ -12,7 +12,6 @@ import { within } from './lib/within.ts'
 
 export { db } from './lib/databases.ts'
 export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/database.ts'
-export type { RetryOptions } from './lib/retry.ts'
 export type { ChangedEntities } from './lib/changes.ts'
 export type { AfterWork } from './lib/aftermath.ts'
 export type { Listener, OutcomeSignal, SessionSignal, Signals } from './lib/signals.ts'
@@ -23,7 +22,7 @@ export type { PageQuery, PaginateOptions } from './lib/look-ups/paginate.ts'
 export type { Pagination } from './lib/look-ups/pagination.ts'
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
-export type { CommitRule, OpenOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
+export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

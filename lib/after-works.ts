@@ -1,6 +1,6 @@
 import type { AfterWork } from './aftermath.ts'
-import type { Log } from './log.ts'
-import { inScope } from './propagation.ts'
+import type { Log } from './types.ts'
+import { inScope } from './registry.ts'
 
 /** The after-commit and after-rollback work of one application that is under way. */
 export class AfterWorks {

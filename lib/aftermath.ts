@@ -1,6 +1,5 @@
 import { Changes } from './changes.ts'
-import type { ScopeAbout } from './signals.ts'
-import type { Outcome } from './scope-state.ts'
+import type { Outcome, ScopeAbout } from './types.ts'
 import type { SessionDatabase } from './session-database.ts'
 
 /** Work that waits for an outcome. */

@@ -1,16 +1,18 @@
 import type { MikroORM } from '@mikro-orm/core'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AfterWork } from './aftermath.ts'
 import { AfterWorks } from './after-works.ts'
 import { Closing } from './closing.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from './errors.ts'
-import type { Log } from './log.ts'
+import type { Log, ScopeKind } from './types.ts'
 import { OpenScopes } from './open-scopes.ts'
 import type { RunOptions } from './options.ts'
 import { currentScope } from './registry.ts'
 import { Scope } from './scope.ts'
-import type { HostedScope, ScopeHost, ScopeKind } from './scope-purpose.ts'
-import { forkOptions, runRules, transactionRules, type ScopeRules } from './scope-rules.ts'
+import type { HostedScope, ScopeHost } from './scope-purpose.ts'
+import { runRules, type ScopeRules } from './scope-rules.ts'
+import { forkOptions, transactionRules } from './session-settings.ts'
 
 /** The databases of one application, which share its scopes. */
 export class AppDatabases implements ScopeHost, DatabaseHost {
@@ -93,6 +95,14 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
 
   closed (scope: HostedScope): void {
     this.#scopes.delete(scope)
+  }
+
+  async pause (milliseconds: number): Promise<void> {
+    const stop = new AbortController()
+    const scope = { kind: 'db.run' as const, end: async () => stop.abort() }
+    this.opened(scope)
+    await sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
+    this.closed(scope)
   }
 
   after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {

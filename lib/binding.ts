@@ -1,7 +1,7 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Aftermath } from './aftermath.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
-import type { Outcome } from './scope-state.ts'
+import type { Outcome } from './types.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
 

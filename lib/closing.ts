@@ -1,5 +1,5 @@
 import type { AfterWorks } from './after-works.ts'
-import type { Log } from './log.ts'
+import type { Log } from './types.ts'
 import type { OpenScopes } from './open-scopes.ts'
 import { within } from './within.ts'
 

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
 import { InvalidOptionError } from './errors.ts'
-import { runInScope } from './registry.ts'
+import { inScope } from './registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
 import { RequestUnit } from './request-unit.ts'
-import type { Retry } from './retry.ts'
+import { Retry } from './retry.ts'
 import { routeRules, type ScopeRules } from './scope-rules.ts'
 
 /** Where a request keeps its unit of work. */
@@ -60,13 +60,13 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
     if (own === false) return
     route.onSend = [...listOf(route.onSend), completeScope]
     route.onResponse = [...listOf(route.onResponse), finishScope]
-    route.handler = observed(route.handler, own.retry)
+    route.handler = observed(route.handler, own.retry === undefined ? undefined : new Retry(own.retry))
   }
 
   function openScope (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     const { rules, isSeen } = rulesOf(request)
     if (rules === false) {
-      runInScope(undefined, done)
+      inScope(undefined, done)
       return
     }
     const unit = new RequestUnit(databases, rules, request, reply, isSeen)

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { EntityManager } from '@mikro-orm/core'
+import { TransactionContext, type EntityManager } from '@mikro-orm/core'
 import { Aftermath } from './aftermath.ts'
 
 /**
@@ -30,3 +30,11 @@ export function runNested<T> (binding: object, fn: (nesting: Nesting) => T): T {
   const nesting: Nesting = { binding, aftermath: new Aftermath(), outer: storage.getStore(), em: undefined }
   return storage.run(nesting, fn, nesting)
 }
+
+/** Runs `fn` unseen by every `em.transactional()` that encloses it: what a scope does is a unit of work of its own. */
+export function outsideTransactions<T> (fn: () => T): T {
+  return TransactionContext.currentTransactionContext() === undefined ? fn() : TransactionContext.create(NOBODY, fn)
+}
+
+/** Its name is no ORM's context name, so that MikroORM does not find it for any of them. */
+const NOBODY = { _id: 0, name: Symbol('nobody') } as unknown as EntityManager

@@ -1,7 +1,6 @@
 import { FlushMode, IsolationLevel, MikroORM } from '@mikro-orm/core'
 import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { RetryOptions } from './retry.ts'
 import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
 
 /**
@@ -29,6 +28,22 @@ export interface ScopeOptions {
   cancelOnAbort?: boolean | undefined
   /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
   mapErrors?: boolean | undefined
+}
+
+/** How often work is done when it fails with a transient error, and how long to wait in between. */
+export interface RetryOptions {
+  /** How often at most, the first time included: 2 to 100. Default: 3. */
+  attempts?: number | undefined
+  /**
+   * The longest wait before the second attempt, in milliseconds. It doubles with each attempt, up to 30 seconds, and the wait is a random part
+   * of it. Default: 50.
+   */
+  backoff?: number | undefined
+  /**
+   * Decides in the place of the rule whether to go on after `error`.
+   * @param isTransient what the rule says: a deadlock, a lock wait timeout, a serialization failure, a lost connection
+   */
+  when?: ((error: unknown, isTransient: boolean) => boolean) | undefined
 }
 
 /** What a route can say for itself, in `config.db`: of every database, and in `use` of one, by its name. */

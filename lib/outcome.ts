@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { show } from './check.ts'
 import { InvalidOptionError } from './errors.ts'
 import type { CommitRule } from './options.ts'
-import type { Outcome } from './scope-state.ts'
+import type { Outcome } from './types.ts'
 
 /** The error state of a request, as far as it is known when its outcome is decided. */
 export interface ErrorState {

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { outsideTransactions } from './nesting.ts'
 import type { Scope } from './scope.ts'
 
 /** What the current scope is found by: the scope itself, or a request, which has one made when it is first asked for. */
@@ -22,7 +23,10 @@ export function currentSource (): ScopeSource | undefined {
   return storage.getStore()
 }
 
-/** Runs `fn`, and all that it starts, in the scope that `source` has; with `undefined`, outside any scope. */
-export function runInScope<A extends unknown[], T> (source: ScopeSource | undefined, fn: (...args: A) => T, ...args: A): T {
-  return storage.run(source, fn, ...args)
+/**
+ * Runs `fn`, and all that it starts, in the scope that `source` has, or outside any, unseen by every `em.transactional()` of an
+ * enclosing scope: it is a unit of work of its own.
+ */
+export function inScope<T> (source: ScopeSource | undefined, fn: () => T): T {
+  return storage.run(source, outsideTransactions<T>, fn)
 }

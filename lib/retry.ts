@@ -1,26 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isInDoubt, isTransient } from './error-kind.ts'
 import { RetriesExhaustedError } from './errors.ts'
-import type { Log } from './log.ts'
-import type { ScopeHost } from './scope-purpose.ts'
-
-/** How often work is done when it fails with a transient error, and how long to wait in between. */
-export interface RetryOptions {
-  /** How often at most, the first time included: 2 to 100. Default: 3. */
-  attempts?: number | undefined
-  /**
-   * The longest wait before the second attempt, in milliseconds. It doubles with each attempt, up to 30 seconds, and the wait is a random part
-   * of it. Default: 50.
-   */
-  backoff?: number | undefined
-  /**
-   * Decides in the place of the rule whether to go on after `error`.
-   * @param isTransient what the rule says: a deadlock, a lock wait timeout, a serialization failure, a lost connection
-   */
-  when?: ((error: unknown, isTransient: boolean) => boolean) | undefined
-}
+import type { Log } from './types.ts'
+import type { RetryOptions } from './options.ts'
 
 const LONGEST_WAIT = 30_000
+
+/** Who can wait. */
+export interface Pausing {
+  /** Waits for so many milliseconds, or less where the application is in a hurry to close. */
+  pause (milliseconds: number): Promise<void>
+}
 
 /** A route's or a `db.run()`'s `retry`, with every default in its place. */
 export class Retry {
@@ -42,10 +31,10 @@ export class Retry {
 
   /**
    * What to do after attempt number `attempt` has failed with `error`, which is worth another one: logs it and waits.
-   * @param host keeps the application from closing meanwhile, unless it is in a hurry
+   * @param host pauses
    * @throws RetriesExhaustedError when it was the last
    */
-  async pause (error: unknown, attempt: number, log: Log, host: ScopeHost): Promise<void> {
+  async pause (error: unknown, attempt: number, log: Log, host: Pausing): Promise<void> {
     const { attempts } = this
     const details = { err: error, attempt, attempts }
     if (attempt >= attempts) {
@@ -55,15 +44,6 @@ export class Retry {
     // Full jitter: units of work that have disturbed each other must not come back together.
     const wait = Math.round(Math.random() * Math.min(LONGEST_WAIT, this.#backoff * 2 ** (attempt - 1)))
     log.warn({ ...details, wait }, 'a transient database error: rolled back, and done again')
-    await waitIn(host, wait)
+    await host.pause(wait)
   }
-}
-
-/** Waits as a scope that can be ended. */
-async function waitIn (host: ScopeHost, milliseconds: number): Promise<void> {
-  const stop = new AbortController()
-  const scope = { kind: 'db.run' as const, end: async () => stop.abort() }
-  host.opened(scope)
-  await sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
-  host.closed(scope)
 }

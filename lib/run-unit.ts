@@ -1,7 +1,8 @@
-import type { Log } from './log.ts'
-import { inScope } from './propagation.ts'
+import type { Log, ScopeKind } from './types.ts'
+import { inScope } from './registry.ts'
+import { Retry } from './retry.ts'
 import type { Scope } from './scope.ts'
-import type { ScopeHost, ScopeKind } from './scope-purpose.ts'
+import type { ScopeHost } from './scope-purpose.ts'
 import type { ScopeRules } from './scope-rules.ts'
 
 /** What opens the scopes. */
@@ -21,8 +22,9 @@ export async function runUnit<T> (host: UnitHost, rules: ScopeRules, work: Work<
   try {
     return await runOnce(scope, work)
   } catch (error) {
-    if (rules.retry === undefined || scope.hasCommitted || host.isClosed || !rules.retry.isWorthwhile(error)) throw error
-    await rules.retry.pause(error, attempt, host.log, host)
+    const retry = rules.retry === undefined ? undefined : new Retry(rules.retry)
+    if (retry === undefined || scope.hasCommitted || host.isClosed || !retry.isWorthwhile(error)) throw error
+    await retry.pause(error, attempt, host.log, host)
   }
   return await runUnit(host, rules, work, attempt + 1)
 }

@@ -1,9 +1,9 @@
 import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from './aftermath.ts'
-import type { Log } from './log.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { TransactionRules } from './transaction/rules.ts'
+import type { Log, ScopeKind } from './types.ts'
 
 /** What its host does with a scope. */
 export interface HostedScope {
@@ -21,15 +21,14 @@ export interface ScopeHost {
   /** The scope has something to clean up from now on. May be called more than once. */
   opened (scope: HostedScope): void
   closed (scope: HostedScope): void
+  /** Waits for so many milliseconds, as a scope that can be ended. */
+  pause (milliseconds: number): Promise<void>
   /**
    * Starts work that nobody waits for but the end of the application.
    * @param since a promise that it waits for, which never rejects
    */
   after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void
 }
-
-/** What scopes are made for. */
-export type ScopeKind = 'request' | 'db.run' | 'db.open'
 
 /** What a scope is made for. Asked when a session is first needed, so that a scope that needs none costs nothing. */
 export interface ScopePurpose {

@@ -1,30 +1,24 @@
-import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
-import type { FastifyRequest } from 'fastify'
 import type { Place } from './check.ts'
 import { InvalidOptionError } from './errors.ts'
-import { readOpenOptions, readRouteOptions, readRunOptions, readSessionOptions, sessionOptions, type RouteOptions, type Rules } from './options.ts'
-import { Retry } from './retry.ts'
-import type { ScopeKind } from './scope-purpose.ts'
-import type { PoolRules, TransactionRules } from './transaction/rules.ts'
+import { readOpenOptions, readRouteOptions, readRunOptions, type RetryOptions, type RouteOptions, type Rules } from './options.ts'
+import type { ScopeKind } from './types.ts'
 
 /** A database, as far as its rules are concerned. */
 export interface RuledDatabase {
   readonly name: string
   /** What it was registered with. */
   readonly rules: Rules
-  /** How its scopes take connections. */
-  readonly pool: PoolRules
 }
 
 /** The rules of a scope: what each database was registered with, overridden by what the route or the `db.run()` says for itself. */
 export class ScopeRules {
   /** How often the work is done when it fails with a transient error; undefined for once. */
-  readonly retry: Retry | undefined
+  readonly retry: number | RetryOptions | undefined
   readonly #own: Omit<RouteOptions, 'retry'>
   readonly #merged = new Map<RuledDatabase, Rules>()
 
   constructor ({ retry, ...own }: RouteOptions = {}) {
-    this.retry = retry === undefined ? undefined : new Retry(retry)
+    this.retry = retry
     this.#own = own
   }
 
@@ -57,30 +51,6 @@ export function runRules (databases: readonly RuledDatabase[], kind: ScopeKind, 
   const read = kind === 'db.run' ? readRunOptions : readOpenOptions
   const place = { whole: `${kind}()`, suffix: ` of ${kind}()` }
   return checked(databases, read(options, namesOf(databases), place), place)
-}
-
-/** What the rules mean for the transaction of one session. */
-export function transactionRules (rules: Rules, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
-  const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
-  const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
-  return {
-    mode: commitOnTeardown === false ? 'manual' : 'automatic',
-    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
-    isolationLevel: isolationLevel as IsolationLevel | undefined,
-    readOnly,
-    patience,
-    loans
-  }
-}
-
-/** Fork options for one session. A function is checked each time, since what it gives is known only then. */
-export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): ForkOptions {
-  if (typeof given !== 'function') return given
-  const options: unknown = given(request)
-  const suffix = ' in what its function gave'
-  // Most likely a forgotten `return`.
-  if (options === undefined) throw new InvalidOptionError(`the option "sessionOptions"${suffix}`, sessionOptions.takes, 'undefined')
-  return readSessionOptions(options, { whole: 'sessionOptions', suffix })
 }
 
 function namesOf (databases: readonly RuledDatabase[]): string[] {

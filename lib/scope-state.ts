@@ -1,4 +1,4 @@
-export type Outcome = 'commit' | 'rollback'
+import type { Outcome } from './types.ts'
 
 /**
  * - `open`: statements go through.

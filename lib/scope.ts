@@ -3,13 +3,12 @@ import { Aftermath, type AfterWork } from './aftermath.ts'
 import type { SessionOwner } from './binding.ts'
 import { isInDoubt } from './error-kind.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
-import type { ScopeSource } from './registry.ts'
-import type { ScopeHost, ScopeKind, ScopePurpose } from './scope-purpose.ts'
-import { COMPLETED, transition, type Outcome, type ScopeState } from './scope-state.ts'
+import type { ScopeHost, ScopePurpose } from './scope-purpose.ts'
+import type { Outcome, ScopeAbout, ScopeKind } from './types.ts'
+import { COMPLETED, transition, type ScopeState } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { Session } from './session.ts'
 import { Sessions, TEARDOWN_FAILED } from './sessions.ts'
-import type { ScopeAbout } from './signals.ts'
 import type { Ready } from './transaction/prepared-commit.ts'
 
 /**
@@ -17,7 +16,7 @@ import type { Ready } from './transaction/prepared-commit.ts'
  * through the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and
  * `onResponse` never.
  */
-export class Scope implements SessionOwner, ScopeSource {
+export class Scope implements SessionOwner {
   readonly host: ScopeHost
   readonly #purpose: ScopePurpose
   #parent: Scope | undefined

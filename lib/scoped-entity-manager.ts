@@ -1,12 +1,11 @@
-import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
+import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import type { Aftermath } from './aftermath.ts'
 import { isAutocommit, isOwn, waitingFor, type Binding, type SessionOwner } from './binding.ts'
 import { flushInTurn } from './flushes.ts'
 import { alone, inSavepoint } from './nested-work.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
-import { firstPropagation } from './propagation.ts'
-import type { Outcome } from './scope-state.ts'
+import type { Outcome } from './types.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { Turns } from './transaction/turns.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
@@ -55,6 +54,22 @@ export const changeRecorder: EventSubscriber = {
     const binding = (em as BoundEntityManager)[BINDING]
     const changeSets = uow.getChangeSets()
     if (binding !== undefined && changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
+  }
+}
+
+/** With autocommit MikroORM sees a context but there is no transaction: what each propagation means when there is none. */
+function firstPropagation (propagation: NonNullable<TransactionOptions['propagation']>): NonNullable<TransactionOptions['propagation']> {
+  switch (propagation) {
+    case TransactionPropagation.REQUIRED:
+    case TransactionPropagation.REQUIRES_NEW:
+      return TransactionPropagation.NESTED
+    case TransactionPropagation.SUPPORTS:
+    case TransactionPropagation.NEVER:
+      return TransactionPropagation.NOT_SUPPORTED
+    case TransactionPropagation.MANDATORY:
+      throw TransactionStateError.requiredTransactionNotFound(propagation)
+    default:
+      return propagation
   }
 }
 

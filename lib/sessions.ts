@@ -1,9 +1,8 @@
 import { commitTogether, reportOf } from './commit.ts'
-import type { Log } from './log.ts'
-import { COMPLETED, type Outcome } from './scope-state.ts'
+import type { Log, Outcome, ScopeAbout } from './types.ts'
+import { COMPLETED } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import type { Session } from './session.ts'
-import type { ScopeAbout } from './signals.ts'
 import type { Ready } from './transaction/prepared-commit.ts'
 
 /** The sessions of one scope, at most one for each database. They share one outcome. */

@@ -1,16 +1,8 @@
 import type { EntityManager } from '@mikro-orm/core'
-import type { FastifyRequest } from 'fastify'
 import { oneOf, show } from './check.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from './errors.ts'
-import type { ScopeKind } from './scope-purpose.ts'
-
-/** What a scope is for, for whoever is told of it. */
-export interface ScopeAbout {
-  readonly kind: ScopeKind
-  /** Undefined in `db.run()` and `db.open()`. */
-  readonly request?: FastifyRequest | undefined
-}
+import type { ScopeAbout } from './types.ts'
 
 export interface ScopeSignal extends ScopeAbout {
   /** The name of the database. */

@@ -623,10 +623,12 @@ onEachDatabase('wrong options', automatic, async (t, { app, orm }) => {
 void t.test('how long it waits', async t => {
   const waits: number[] = []
   const log = { warn: ({ wait }: { wait?: number }) => { waits.push(Number(wait)) }, error: () => {} } as never
-  const host = { opened: (scope: { end (): Promise<void> }) => { void scope.end() }, closed: () => {} } as never
+  const paused: number[] = []
+  const host = { pause: async (milliseconds: number) => { paused.push(milliseconds) } }
   const retry = new Retry({ attempts: 31, backoff: 8 })
   for (let attempt = 1; attempt <= 30; attempt++) await retry.pause(deadlock(), attempt, log, host)
   t.equal(waits.length, 30)
+  t.same(paused, waits)
   t.ok(waits.every((wait, n) => wait >= 0 && wait <= Math.min(30_000, 8 * 2 ** n)))
   t.ok(new Set(waits.slice(15)).size > 5, 'a random part')
   await t.rejects(retry.pause(deadlock(), 31, log, host), new RetriesExhaustedError(31))

@@ -1,0 +1,29 @@
+import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
+import type { FastifyRequest } from 'fastify'
+import { InvalidOptionError } from './errors.ts'
+import { readSessionOptions, sessionOptions, type Rules } from './options.ts'
+import type { PoolRules, TransactionRules } from './transaction/rules.ts'
+
+/** What the rules mean for the transaction of one session. */
+export function transactionRules (rules: Rules, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
+  const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
+  const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
+  return {
+    mode: commitOnTeardown === false ? 'manual' : 'automatic',
+    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
+    isolationLevel: isolationLevel as IsolationLevel | undefined,
+    readOnly,
+    patience,
+    loans
+  }
+}
+
+/** Fork options for one session. A function is checked each time, since what it gives is known only then. */
+export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): ForkOptions {
+  if (typeof given !== 'function') return given
+  const options: unknown = given(request)
+  const suffix = ' in what its function gave'
+  // Most likely a forgotten `return`.
+  if (options === undefined) throw new InvalidOptionError(`the option "sessionOptions"${suffix}`, sessionOptions.takes, 'undefined')
+  return readSessionOptions(options, { whole: 'sessionOptions', suffix })
+}
