@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppDatabases } from './lib/app-databases.ts'
 import { Database, type DatabaseSession } from './lib/database.ts'
-import { addApplication, removeApplication } from './lib/databases.ts'
+import { addApplication, currentSession, removeApplication } from './lib/databases.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors.ts'
 import { addLifecycle, unitOf } from './lib/lifecycle.ts'
 import { openOrm } from './lib/open-orm.ts'
@@ -61,7 +61,7 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   if (known === undefined) addToApplication(fastify, databases)
 
   // Last, so that a registration that fails leaves nothing behind.
-  resolveToScopes(orm)
+  resolveToScopes(orm, currentSession)
   addApplication(databases)
 }
 

@@ -1,5 +1,4 @@
-import { ChangeSetType } from '@mikro-orm/core'
-import type { ChangeSet } from '@mikro-orm/core'
+import type { ChangeSet, ChangeSetType } from '@mikro-orm/core'
 
 /** Entities by what was done to them. */
 export interface ChangedEntities {
@@ -10,12 +9,13 @@ export interface ChangedEntities {
 
 type Operation = keyof ChangedEntities
 
-const OPERATIONS: Record<ChangeSetType, Operation> = {
-  [ChangeSetType.CREATE]: 'insert',
-  [ChangeSetType.UPDATE]: 'update',
-  [ChangeSetType.UPDATE_EARLY]: 'update',
-  [ChangeSetType.DELETE]: 'delete',
-  [ChangeSetType.DELETE_EARLY]: 'delete'
+/** By what MikroORM calls them. */
+const OPERATIONS: Record<`${ChangeSetType}`, Operation> = {
+  create: 'insert',
+  update: 'update',
+  update_early: 'update',
+  delete: 'delete',
+  delete_early: 'delete'
 }
 
 /** What several flushes have done, taken together: an entity that is inserted and then updated is inserted. */

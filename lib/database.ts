@@ -1,5 +1,4 @@
-import { EntityManager } from '@mikro-orm/core'
-import type { MikroORM } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from './aftermath.ts'
 import { NoScopeError } from './errors.ts'
 import { LookUps } from './look-ups/look-ups.ts'
@@ -10,8 +9,8 @@ import type { Scope } from './scope.ts'
 import type { ScopeKind } from './types.ts'
 import type { ScopeRules } from './scope-rules.ts'
 import type { SessionDatabase } from './session-database.ts'
+import { sessionProxy } from './session-proxy.ts'
 import { Switchboard, type Listener, type Signals } from './signals.ts'
-import { standIn } from './stand-in.ts'
 import { Loans } from './transaction/loans.ts'
 import { Patience } from './transaction/patience.ts'
 import type { PoolRules } from './transaction/rules.ts'
@@ -75,7 +74,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.pool = { patience: new Patience(acquireTimeout), loans: new Loans() }
     this.rules = rules
     this.closeTimeout = closeTimeout
-    this.#session = standIn(EntityManager.prototype, () => this.currentSession()) as Session
+    this.#session = sessionProxy(() => this.currentSession()) as Session
   }
 
   /**

@@ -1,8 +1,9 @@
-import { EntityManager } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AppDatabases } from './app-databases.ts'
 import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from './errors.ts'
 import { currentScope } from './registry.ts'
+import { sessionProxy } from './session-proxy.ts'
 import { standIn } from './stand-in.ts'
 
 /** The databases of every application in this process that has some. */
@@ -26,6 +27,13 @@ function resolveApplication (): AppDatabases {
   return application
 }
 
+/** The session of an ORM in the scope that is current, if there is one. */
+export function currentSession (orm: MikroORM): EntityManager | undefined {
+  const scope = currentScope()
+  const database = scope?.host.of(orm)
+  return database === undefined ? undefined : scope?.session(database)
+}
+
 /** What `db.use(name)` has given, by names that are registered: any other may come from a client, and be one of many. */
 const named = new Map<string, Database>()
 
@@ -36,7 +44,7 @@ function use (name: string): Database {
 }
 
 function databaseStandIn (resolve: () => Database): Database {
-  const session = standIn<object>(EntityManager.prototype, () => resolve().session) as DatabaseSession
+  const session = sessionProxy(() => resolve().session) as DatabaseSession
   return standIn<Database>({}, resolve, { session, use: use as Database['use'] })
 }
 

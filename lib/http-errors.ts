@@ -1,7 +1,5 @@
 import type { FastifyError } from '@fastify/error'
-import { NotFoundError as MikroOrmNotFoundError, OptimisticLockError } from '@mikro-orm/core'
-import { isDatabaseError } from './database-error.ts'
-import { kindOf, type ErrorKind } from './error-kind.ts'
+import { isOrmError, kindOf, type ErrorKind } from './error-kind.ts'
 import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors.ts'
 
 /** An error that is made to be sent: Fastify takes over its headers, too. */
@@ -58,8 +56,7 @@ function isMeant (error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const { code, statusCode, status } = error as Partial<Record<'code' | 'statusCode' | 'status', unknown>>
   if (code === ROLLBACK_ONLY) return true
-  const isForeign = [MikroOrmNotFoundError, OptimisticLockError].some(kind => error instanceof kind) || isDatabaseError(error)
-  return isForeign && ((statusCode ?? status) === undefined || mapped.has(error))
+  return isOrmError(error) && ((statusCode ?? status) === undefined || mapped.has(error))
 }
 
 /** Not by its class: MikroORM makes a DriverException of it, which keeps the code. */

@@ -1,5 +1,6 @@
 import { MikroORM } from '@mikro-orm/core'
 import { loadConfigFile } from './config-file.ts'
+import { isPlainObject, show } from './check.ts'
 import { isDatabaseError } from './database-error.ts'
 import { InvalidOptionError } from './errors.ts'
 import { ORM_TAKES, type ScopedDbOptions } from './options.ts'
@@ -11,11 +12,16 @@ export interface OpenOrm {
   close (): Promise<void>
 }
 
-/** The MikroORM to work with, ready for a transaction as its first statement. */
+/**
+ * The MikroORM to work with, ready for a transaction as its first statement.
+ * @throws InvalidOptionError for what is neither a MikroORM nor options for one
+ */
 export async function openOrm (given: ScopedDbOptions['orm']): Promise<OpenOrm> {
   if (given === undefined) return await prepared(await MikroORM.init(await loadConfigFile()), true)
+  const isOpen = given instanceof MikroORM
+  if (!isOpen && !isPlainObject(given)) throw new InvalidOptionError('the option "orm"', ORM_TAKES, show(given))
   try {
-    return given instanceof MikroORM ? await prepared(given, false) : await prepared(await MikroORM.init(given), true)
+    return await prepared(isOpen ? given : await MikroORM.init(given), !isOpen)
   } catch (cause) {
     if (isDatabaseError(cause)) throw cause
     throw unusable(cause)

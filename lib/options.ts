@@ -1,5 +1,4 @@
-import { FlushMode, IsolationLevel, MikroORM } from '@mikro-orm/core'
-import type { ForkOptions, Options as MikroOrmOptions } from '@mikro-orm/core'
+import type { FlushMode, ForkOptions, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
 
@@ -101,8 +100,15 @@ export interface Settings {
 const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session'] as const
 type ReservedForkOption = typeof RESERVED_FORK_OPTIONS[number]
 
+/** MikroORM's, all of them, or the types would not fit. */
+const FLUSH_MODES = Object.keys({ commit: 0, auto: 0, always: 0 } satisfies Record<`${FlushMode}`, 0>)
+
+const ISOLATION_LEVELS = Object.keys({
+  'read uncommitted': 0, 'read committed': 0, snapshot: 0, 'repeatable read': 0, serializable: 0
+} satisfies Record<`${IsolationLevel}`, 0>)
+
 const FORK_CHECKS: Record<keyof SessionOptions, Check> = {
-  flushMode: oneOf(...Object.values(FlushMode)),
+  flushMode: oneOf(...FLUSH_MODES),
   schema: { takes: 'the name of a schema', accepts: value => typeof value === 'string' },
   loggerContext: plainObject,
   signal: { takes: 'an AbortSignal', accepts: value => value instanceof AbortSignal },
@@ -140,7 +146,7 @@ const RUN_CHECKS: Record<keyof RunScopeOptions, Check> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
-  isolationLevel: oneOf(...Object.values(IsolationLevel)),
+  isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean
 }
 
@@ -155,7 +161,8 @@ const SCOPE_CHECKS: Record<keyof ScopeOptions, Check> = {
 export const ORM_TAKES = 'a MikroORM instance, or MikroORM options'
 
 const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
-  orm: { takes: ORM_TAKES, accepts: value => value instanceof MikroORM || isPlainObject(value) },
+  // Which of the two it is, or neither, is found out by whoever opens it.
+  orm: { takes: ORM_TAKES, accepts: value => typeof value === 'object' && value !== null },
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
   ...SCOPE_CHECKS,
   acquireTimeout: milliseconds,

@@ -1,35 +1,31 @@
 import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import { currentScope } from './registry.ts'
 import { forkScoped } from './scoped-entity-manager.ts'
 
 const resolved = new WeakSet<MikroORM>()
+
+/** Finds the session of an ORM in the scope that is current, if there is one. */
+export type CurrentSession = (orm: MikroORM) => EntityManager | undefined
 
 /**
  * Makes `orm.em`, and every repository made from it, resolve to the current scope's session, through MikroORM's `context`
  * option. Outside any scope of this ORM they behave as before. Done once for an ORM, which several applications may share.
  */
-export function resolveToScopes (orm: MikroORM): void {
+export function resolveToScopes (orm: MikroORM, currentSession: CurrentSession): void {
   if (resolved.has(orm)) return
   resolved.add(orm)
   const outside = orm.config.get('context')
   orm.config.set('context', name => currentSession(orm) ?? outside(name))
-  passByOtherTransactions(orm)
+  passByOtherTransactions(orm, currentSession)
   delegateToSession(orm.em)
   forkScoped(orm.em)
-}
-
-function currentSession (orm: MikroORM): EntityManager | undefined {
-  const scope = currentScope()
-  const database = scope?.host.of(orm)
-  return database === undefined ? undefined : scope?.session(database)
 }
 
 /**
  * Inside `em.transactional()` MikroORM takes its fork for that of every ORM of the same `contextName`, which is `'default'`
  * for all that were given none.
  */
-function passByOtherTransactions (orm: MikroORM): void {
+function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession): void {
   const { em } = orm
   const { getContext } = em
   Object.defineProperty(em, 'getContext', {

@@ -1,4 +1,5 @@
-import { isInDoubt, isTransient } from './error-kind.ts'
+import { isInDoubt } from './causes.ts'
+import { isTransient } from './error-kind.ts'
 import { RetriesExhaustedError } from './errors.ts'
 import type { Log } from './types.ts'
 import type { RetryOptions } from './options.ts'

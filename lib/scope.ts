@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { Aftermath, type AfterWork } from './aftermath.ts'
 import type { SessionOwner } from './binding.ts'
-import { isInDoubt } from './error-kind.ts'
+import { isInDoubt } from './causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from './errors.ts'
 import type { ScopeHost, ScopePurpose } from './scope-purpose.ts'
 import type { Outcome, ScopeAbout, ScopeKind } from './types.ts'

@@ -6,7 +6,7 @@ import { MySqlPlatform } from '@mikro-orm/mysql'
 import { SqlitePlatform } from '@mikro-orm/sqlite'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { databaseError } from '../lib/database-error.ts'
+import { driverError } from '../lib/driver-error.ts'
 import { isTransient, kindOf } from '../lib/error-kind.ts'
 import { CommitUnknownError, PartlyCommittedError, ReadOnlyError, RollbackOnlyError } from '../lib/errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
@@ -21,7 +21,7 @@ const shaped = (message: string, more: object) => Object.assign(new Error(messag
 const mysql = (errno: number, sqlState = 'HY000', message = 'secret') => shaped(message, { code: 'ER_OF_SOME_KIND', errno, sqlState, sqlMessage: message })
 const pg = (code: string, severity = 'ERROR') => shaped('secret', { code, severity, routine: 'secret' })
 const sqlite = (code: string, message = 'secret') => shaped(message, { name: 'SqliteError', code })
-const lost = (code: string | undefined, message = 'secret') => databaseError(shaped(message, { code, fatal: true }))
+const lost = (code: string | undefined, message = 'secret') => driverError(shaped(message, { code, fatal: true }))
 
 /** What the drivers throw, in their own shapes; a name for each that cannot be told apart by its code. */
 const CASES: [kind: Kind, errors: Error[]][] = [
@@ -157,7 +157,7 @@ onEachDatabase('real errors of statements, through MikroORM and raw', automatic,
   ] as const) {
     t.equal(await caught(() => em.execute(sql)), kind, sql)
     const { CompiledQuery } = await import('kysely')
-    t.equal(await caught(() => em.getKysely().executeQuery(CompiledQuery.raw(sql)).catch((error: unknown) => { throw databaseError(error) })), kind, `raw: ${sql}`)
+    t.equal(await caught(() => em.getKysely().executeQuery(CompiledQuery.raw(sql)).catch((error: unknown) => { throw driverError(error) })), kind, `raw: ${sql}`)
   }
   t.equal(await caught(() => em.fork().findOneOrFail(Item, { label: 'nobody' })), 'not found')
   t.equal(await caught(() => em.fork().findOneOrFail(Part, 1)), 'not found')

@@ -1,7 +1,8 @@
 import { ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, InvalidFieldNameException, LockWaitTimeoutException, NotNullConstraintViolationException, SyntaxErrorException, TableNotFoundException, UniqueConstraintViolationException } from '@mikro-orm/core'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { databaseError, isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
+import { isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
+import { driverError } from '../lib/driver-error.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 
@@ -170,7 +171,7 @@ onEachDatabase('an error reply whose head was sent by hand before its onSend hoo
 
 void t.test('what is thrown and is no error stays what it is', async t => {
   for (const thrown of ['a text', undefined, null]) {
-    t.equal(databaseError(thrown), thrown)
+    t.equal(driverError(thrown), thrown)
     t.notOk(tellsOfDatabase(thrown))
   }
 })

@@ -486,7 +486,7 @@ onEachDatabase('its client leaves while a handler waits for its next attempt', {
 void t.test('an attempt that nobody waits for any more is not made', async t => {
   let canRepeat = true
   let runs = 0
-  const host = { opened: () => {}, closed: () => { canRepeat = false } }
+  const host = { pause: async () => { canRepeat = false } }
   const unit = { host, canRepeat: () => canRepeat, discardScope: async () => {}, renewScope: () => t.fail('a new scope'), attempt: (handler: () => unknown) => handler() }
   const reply = { statusCode: 200, getHeaders: () => ({}), send: () => reply, log: { warn: () => {}, error: () => {} } }
   const attempts = new Attempts(unit as never, new Retry({ backoff: 1 }), reply as never, () => {

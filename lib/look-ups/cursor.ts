@@ -1,7 +1,9 @@
-import { Cursor, Utils, type EntityMetadata, type EntityProperty, type OrderDefinition, type Platform, type Type } from '@mikro-orm/core'
+import type { EntityMetadata, EntityProperty, OrderDefinition, Platform, Type } from '@mikro-orm/core'
+import { isPlainObject } from '../check.ts'
 import { InvalidCursorError } from '../errors.ts'
+import { cursorKeys, decodeCursor, hasOwnType } from '../property-type.ts'
 import { propertyValue } from './primary-key.ts'
-import { asItsTypeTakes, hasOwnType } from './scalar-value.ts'
+import { asItsTypeTakes } from './scalar-value.ts'
 
 /**
  * Refuses what cannot be a cursor of a list in this order. MikroORM reads cursors for what they are worth: one with the wrong
@@ -11,7 +13,7 @@ import { asItsTypeTakes, hasOwnType } from './scalar-value.ts'
 export function assertCursor<Entity extends object> (
   meta: EntityMetadata<Entity>, orderBy: OrderDefinition<Entity>, name: string, cursor: unknown
 ): void {
-  const keys = Cursor.getDefinition(meta, orderBy)
+  const keys = cursorKeys(meta, orderBy)
   const values = decode(cursor)
   const isValid = values.length === keys.length && keys.every(([key, direction], index) => isValue(meta.properties[key], direction, values[index]))
   if (!isValid) throw new InvalidCursorError(name)
@@ -19,7 +21,7 @@ export function assertCursor<Entity extends object> (
 
 function decode (cursor: unknown): unknown[] {
   try {
-    const values: unknown = Cursor.decode(cursor as string)
+    const values: unknown = decodeCursor(cursor as string)
     return Array.isArray(values) ? values : []
   } catch {
     return []
@@ -30,15 +32,15 @@ function decode (cursor: unknown): unknown[] {
 function isValue (prop: EntityProperty | undefined, direction: unknown, value: unknown): boolean {
   if (prop === undefined) return isValueInJson(value)
   if (value === null) return prop.nullable === true || prop.formula !== undefined
-  if (Utils.isPlainObject(direction)) return areValues(prop, direction, value)
+  if (isPlainObject(direction)) return areValues(prop, direction as object, value)
   return (hasOwnType(prop) ? restored(prop, value) : propertyValue(prop, value)) !== undefined
 }
 
 /** The same of an order by properties of a relation, an embedded object or a JSON column. */
 function areValues ({ targetMeta }: EntityProperty, directions: object, values: unknown): boolean {
   const props: Partial<Record<string, EntityProperty>> = targetMeta?.properties ?? {}
-  if (!Utils.isPlainObject(values)) return false
-  return Object.entries(directions).every(([key, direction]) => isValue(props[key], direction, values[key]))
+  if (!isPlainObject(values)) return false
+  return Object.entries(directions).every(([key, direction]) => isValue(props[key], direction, (values as Record<string, unknown>)[key]))
 }
 
 /** In a JSON column no property says what there can be. */

@@ -1,4 +1,4 @@
-import { Utils, type EntityManager, type EntityName, type FilterQuery, type FindOneOptions, type FindOptions, type Loaded } from '@mikro-orm/core'
+import type { EntityManager, EntityName, FilterQuery, FindOneOptions, FindOptions, Loaded } from '@mikro-orm/core'
 import { NotFoundError } from '../errors.ts'
 import { completeOrder } from './order.ts'
 import { primaryKeyIs, type LookUpId } from './primary-key.ts'
@@ -24,7 +24,7 @@ export async function getOr404<Entity extends object, Hint extends string, Field
   const { description, ...findOptions } = options
   const where = primaryKeyIs(em.getMetadata(entity), id) as FilterQuery<NoInfer<Entity>> | undefined
   const found = where === undefined ? null : await em.findOne<Entity, Hint, Fields, Excludes>(entity, where, findOptions as object)
-  return found ?? notFound(entity, description)
+  return found ?? notFound(em, entity, description)
 }
 
 /** See {@link Database.firstOr404}. */
@@ -32,7 +32,7 @@ export async function firstOr404<Entity extends object, Hint extends string, Fie
   em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: LookUpOptions<Entity, Hint, Fields, Excludes>
 ): Promise<Loaded<Entity, Hint, Fields, Excludes>> {
   const [first] = await find(em, entity, where, options, 1)
-  return first ?? notFound(entity, options.description)
+  return first ?? notFound(em, entity, options.description)
 }
 
 /** See {@link Database.oneOr404}. */
@@ -40,7 +40,7 @@ export async function oneOr404<Entity extends object, Hint extends string, Field
   em: EntityManager, entity: EntityName<Entity>, where: FilterQuery<NoInfer<Entity>>, options: LookUpOptions<Entity, Hint, Fields, Excludes>
 ): Promise<Loaded<Entity, Hint, Fields, Excludes>> {
   const [one, ...others] = await find(em, entity, where, options, 2)
-  return one !== undefined && others.length === 0 ? one : notFound(entity, options.description)
+  return one !== undefined && others.length === 0 ? one : notFound(em, entity, options.description)
 }
 
 async function find<Entity extends object, Hint extends string, Fields extends string, Excludes extends string> (
@@ -52,6 +52,6 @@ async function find<Entity extends object, Hint extends string, Fields extends s
   return await em.find<Entity, Hint, Fields, Excludes>(entity, where, { ...findOptions, orderBy, limit } as object)
 }
 
-function notFound (entity: EntityName, description = `${Utils.className(entity)} not found`): never {
+function notFound (em: EntityManager, entity: EntityName, description = `${em.getMetadata(entity).className} not found`): never {
   throw new NotFoundError(description)
 }

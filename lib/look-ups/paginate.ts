@@ -1,4 +1,4 @@
-import { Utils, type EntityManager, type EntityName, type FilterQuery, type FindOptions, type Loaded } from '@mikro-orm/core'
+import type { EntityManager, EntityName, FilterQuery, FindOptions, Loaded } from '@mikro-orm/core'
 import { NotFoundError } from '../errors.ts'
 import { completeOrder } from './order.ts'
 import { MAX_PER_PAGE, pageNumber, PER_PAGE } from './page-number.ts'
@@ -41,9 +41,10 @@ export async function paginate<
   // Without a count, one item more tells whether there is a next page.
   const limit = count ? perPage : perPage + 1
 
-  const findOptions = { ...others, orderBy: completeOrder(em.getMetadata(entity), others.orderBy), limit, offset }
+  const meta = em.getMetadata(entity)
+  const findOptions = { ...others, orderBy: completeOrder(meta, others.orderBy), limit, offset }
   const found = Number.isSafeInteger(offset) ? await em.find<Entity, Hint, Fields, Excludes>(entity, where, findOptions as object) : []
-  if (found.length === 0 && page > 1 && !lenient) throw new NotFoundError(`Page ${page} of ${Utils.className(entity)} not found`)
+  if (found.length === 0 && page > 1 && !lenient) throw new NotFoundError(`Page ${page} of ${meta.className} not found`)
 
   const items = found.slice(0, perPage)
   const end = offset + items.length

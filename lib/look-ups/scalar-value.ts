@@ -1,5 +1,6 @@
-import { DateType, DecimalType, types, Uint8ArrayType, UuidType, type EntityProperty, type Platform } from '@mikro-orm/core'
+import type { EntityProperty, Platform } from '@mikro-orm/core'
 import { isPlainObject } from '../check.ts'
+import { hasOwnType, isBinary, isDay, isDecimal, isUuid } from '../property-type.ts'
 
 /**
  * What a value that came with a request means as a value of a property: what to compare its column with, or `undefined` if no
@@ -18,26 +19,19 @@ const READERS: [(prop: EntityProperty) => boolean, Reader][] = [
   [hasOwnType, asItsTypeTakes],
   [prop => prop.runtimeType === 'boolean', (_, value) => typeof value === 'boolean' ? value : undefined],
   [prop => bitsOf(prop) !== undefined, asInteger],
-  [prop => prop.customType instanceof UuidType || columnOf(prop) === 'uuid', asText(/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i)],
-  [prop => prop.customType instanceof DecimalType, asDecimal],
-  [prop => prop.customType instanceof DateType, asDay],
+  [prop => isUuid(prop) || columnOf(prop) === 'uuid', asText(/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i)],
+  [isDecimal, asDecimal],
+  [isDay, asDay],
   [prop => columnOf(prop) === 'time', asText(/^\d\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$/)],
   [prop => prop.runtimeType === 'Date', asInstant],
   [prop => prop.runtimeType === 'number', asNumber],
-  [prop => prop.customType instanceof Uint8ArrayType, (_, value) => value instanceof Uint8Array ? value : undefined],
+  [isBinary, (_, value) => value instanceof Uint8Array ? value : undefined],
   [prop => prop.runtimeType === 'string', asText(/^/)]
 ]
 
 /** The sizes of integers by their SQL types. `integer` is SQLite's, which has all sizes in one. */
 const BITS: Partial<Record<string, number>> = {
   tinyint: 8, smallint: 16, smallserial: 16, mediumint: 24, int: 32, serial: 32, integer: 64, bigint: 64, bigserial: 64
-}
-
-const BUILT_IN = new Set<unknown>(Object.values(types))
-
-/** Whether the application has defined the property's type. */
-export function hasOwnType ({ customType }: EntityProperty): boolean {
-  return customType !== undefined && !BUILT_IN.has(customType.constructor)
 }
 
 /** The type of its column, without length and the like. */

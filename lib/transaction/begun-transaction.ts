@@ -1,4 +1,3 @@
-import { EventType } from '@mikro-orm/core'
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { CommitUnknownError } from '../errors.ts'
@@ -7,18 +6,21 @@ import { commitError } from './commit-error.ts'
 import type { SqlConnection } from './connection.ts'
 import type { HeldConnection, Lender } from './lender.ts'
 
+/** What MikroORM's subscribers are told of, by its name there. */
+export type TransactionEvent = `${TransactionEventType}`
+
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
-  readonly announce?: ((event: TransactionEventType, trx?: Transaction) => Promise<void> | undefined) | undefined
+  readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
   readonly report: (error: unknown) => void
 }
 
 export type Finish = 'commit' | 'rollback'
 
-const BEFORE = { commit: EventType.beforeTransactionCommit, rollback: EventType.beforeTransactionRollback } as const
-const AFTER = { commit: EventType.afterTransactionCommit, rollback: EventType.afterTransactionRollback } as const
+const BEFORE = { commit: 'beforeTransactionCommit', rollback: 'beforeTransactionRollback' } as const
+const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRollback' } as const
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
 export class BegunTransaction {
@@ -36,7 +38,7 @@ export class BegunTransaction {
   static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
     const { connection, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
-    await announce?.(EventType.beforeTransactionStart)
+    await announce?.('beforeTransactionStart')
     const held = await lender.hold()
     try {
       let builder = held.kysely.startTransaction()
@@ -44,7 +46,7 @@ export class BegunTransaction {
       if (readOnly === true) builder = builder.setAccessMode('read only')
       const begun = new BegunTransaction(await builder.execute(), settings, held)
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) begun.#log(sql)
-      await begun.#tell(EventType.afterTransactionStart)
+      await begun.#tell('afterTransactionStart')
       return begun
     } catch (error) {
       await held.discard()
@@ -91,11 +93,11 @@ export class BegunTransaction {
     return this.kysely.getExecutor().adapter.supportsMultipleConnections === false
   }
 
-  #report (event: TransactionEventType): Promise<void> | undefined {
+  #report (event: TransactionEvent): Promise<void> | undefined {
     return this.#tell(event)?.catch(error => this.#settings.report(error))
   }
 
-  #tell (event: TransactionEventType): Promise<void> | undefined {
+  #tell (event: TransactionEvent): Promise<void> | undefined {
     return this.#settings.announce?.(event, this.kysely)
   }
 

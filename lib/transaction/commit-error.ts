@@ -1,4 +1,4 @@
-import { databaseError } from '../database-error.ts'
+import { driverError } from '../driver-error.ts'
 import { NEVER_SENT } from '../error-codes.ts'
 import { CommitUnknownError } from '../errors.ts'
 
@@ -31,7 +31,7 @@ interface ServerError {
  */
 export function commitError (error: unknown, isEmbedded: boolean): unknown {
   const failure = Object(error) as ServerError
-  if (isEmbedded || NEVER_SENT.has(String(failure.message)) || hasAnswered(failure)) return databaseError(error)
+  if (isEmbedded || NEVER_SENT.has(String(failure.message)) || hasAnswered(failure)) return driverError(error)
   return Object.assign(new CommitUnknownError(), { cause: error })
 }
 

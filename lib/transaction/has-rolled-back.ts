@@ -1,4 +1,6 @@
-import { kindOf, type ErrorKind } from '../error-kind.ts'
+import { causesOf } from '../causes.ts'
+import { isDriverError } from '../driver-error.ts'
+import { kindOfCode, type ErrorKind } from '../error-codes.ts'
 import type { SqlConnection } from './connection.ts'
 
 /**
@@ -7,7 +9,7 @@ import type { SqlConnection } from './connection.ts'
  * `insert or rollback` or when its disk is full, and it can be asked.
  */
 export async function hasRolledBack (connection: SqlConnection, error: unknown): Promise<boolean> {
-  if (ROLLED_BACK.has(kindOf(error))) return true
+  if ([...causesOf(error)].some(cause => isDriverError(cause) && ROLLED_BACK.has(kindOfCode(cause)))) return true
   return (await nativeClient(connection)).inTransaction === false
 }
 

@@ -1,6 +1,6 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { ControlledTransaction, QueryExecutor } from 'kysely'
-import { databaseError } from '../database-error.ts'
+import { driverError } from '../driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors.ts'
 import type { PreparedCommit } from './prepared-commit.ts'
 import type { PoolRules } from './rules.ts'
@@ -121,7 +121,7 @@ export class LazyTransaction implements ContextTransaction {
     try {
       await run(kysely)
     } catch (error) {
-      throw await this.#failed(databaseError(error))
+      throw await this.#failed(driverError(error))
     } finally {
       await leave()
     }
@@ -247,7 +247,7 @@ export class LazyTransaction implements ContextTransaction {
       return undefined
     } catch (error) {
       end()
-      throw await this.#failed(databaseError(error))
+      throw await this.#failed(driverError(error))
     }
   }
 
@@ -296,7 +296,7 @@ export class LazyTransaction implements ContextTransaction {
     try {
       await begun?.finish(how)
     } catch (error) {
-      if (how === 'commit') throw databaseError(error)
+      if (how === 'commit') throw driverError(error)
     } finally {
       this.#spoilt = undefined
       this.#end()

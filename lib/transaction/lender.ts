@@ -1,5 +1,5 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
-import { databaseError } from '../database-error.ts'
+import { driverError } from '../driver-error.ts'
 import { scopeIs } from '../errors.ts'
 import type { Loan, Loans } from './loans.ts'
 import type { Patience } from './patience.ts'
@@ -96,7 +96,7 @@ export class Lender {
     return new Promise((resolve, reject) => {
       const wait = patience.start(reject)
       borrow(() => patience.end(wait)).then(resolve, (error: Error) => {
-        reject(patience.stop(wait) ? databaseError(error) : error)
+        reject(patience.stop(wait) ? driverError(error) : error)
       })
     })
   }

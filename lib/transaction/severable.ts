@@ -1,5 +1,5 @@
 import type { DatabaseConnection } from 'kysely'
-import { databaseError } from '../database-error.ts'
+import { driverError } from '../driver-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
 export type Sever = (error: Error) => void
@@ -19,7 +19,7 @@ export function severable (connection: DatabaseConnection): Sever {
     waiting.add(reject)
     answer.then(
       value => { waiting.delete(reject); resolve(value) },
-      (error: Error) => { waiting.delete(reject); reject(databaseError(error)) })
+      (error: Error) => { waiting.delete(reject); reject(driverError(error)) })
   })
   const { executeQuery, streamQuery, killSession } = connection
   connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)
@@ -27,7 +27,7 @@ export function severable (connection: DatabaseConnection): Sever {
     const rows = streamQuery.apply(connection, args) as AsyncGenerator<never>
     return {
       next: () => answered(rows.next()),
-      return: () => rows.return(undefined).catch((error: unknown) => { throw databaseError(error) }),
+      return: () => rows.return(undefined).catch((error: unknown) => { throw driverError(error) }),
       [Symbol.asyncIterator] () { return this }
     }
   }

@@ -2,6 +2,7 @@ import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors.ts'
 import { isHeard } from '../subscribers.ts'
+import type { TransactionEvent } from './begun-transaction.ts'
 import type { SqlConnection } from './connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from './lazy-transaction.ts'
@@ -113,7 +114,7 @@ export class SqlTransactions implements SessionTransactions {
       isolationLevel,
       readOnly,
       route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
-      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event, trx),
+      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
         this.#ended ??= new WeakSet()
@@ -143,8 +144,8 @@ function routeFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules,
   return isReadOnly === true ? readOnly(route) : route
 }
 
-function announce (session: EntityManager, event: TransactionEventType, trx?: Transaction): Promise<void> | undefined {
-  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event, trx) : undefined
+function announce (session: EntityManager, event: TransactionEvent, trx?: Transaction): Promise<void> | undefined {
+  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event as TransactionEventType, trx) : undefined
 }
 
 /** Reads from replicas go to another connection, which only MikroORM can choose while it sees no transaction. */
