@@ -8,7 +8,7 @@ import { addLifecycle, unitOf } from './lib/lifecycle.ts'
 import { openOrm } from './lib/open-orm.ts'
 import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options.ts'
 import { resolveToScopes } from './lib/orm-context.ts'
-import { within } from './lib/within.ts'
+import { within } from './lib/timeout.ts'
 
 export { db } from './lib/databases.ts'
 export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/database.ts'

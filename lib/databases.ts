@@ -4,7 +4,7 @@ import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from './errors.ts'
 import { currentScope } from './registry.ts'
 import { sessionProxy } from './session-proxy.ts'
-import { standIn } from './stand-in.ts'
+import { standIn } from './local-proxy.ts'
 
 /** The databases of every application in this process that has some. */
 const applications = new Set<AppDatabases>()

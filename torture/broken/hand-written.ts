@@ -2,7 +2,7 @@ import { EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { standIn } from '../../lib/stand-in.ts'
+import { standIn } from '../../lib/local-proxy.ts'
 
 /** How a plugin that somebody writes in an afternoon may go about it. The first way of each is right. */
 export interface Ways {
