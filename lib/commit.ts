@@ -1,4 +1,4 @@
-import { CommitUnknownError, PartlyCommittedError } from './errors.ts'
+import { CommitUnknownError, PartlyCommittedError } from './errors/errors.ts'
 import type { Session } from './session.ts'
 import type { PreparedCommit, Ready } from './transaction/prepared-commit.ts'
 

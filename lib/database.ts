@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from './aftermath.ts'
-import { NoScopeError } from './errors.ts'
+import { NoScopeError } from './errors/errors.ts'
 import { LookUps } from './look-ups/look-ups.ts'
 import type { OpenOptions, Rules, RunOptions, Settings } from './options.ts'
 import { currentScope } from './registry.ts'

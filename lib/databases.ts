@@ -1,7 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AppDatabases } from './app-databases.ts'
 import type { Database, DatabaseSession } from './database.ts'
-import { AmbiguousError, NotRegisteredError } from './errors.ts'
+import { AmbiguousError, NotRegisteredError } from './errors/errors.ts'
 import { currentScope } from './registry.ts'
 import { sessionProxy } from './session-proxy.ts'
 import { standIn } from './local-proxy.ts'

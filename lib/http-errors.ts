@@ -1,6 +1,6 @@
 import type { FastifyError } from '@fastify/error'
 import { isOrmError, kindOf, type ErrorKind } from './error-kind.ts'
-import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors.ts'
+import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors/errors.ts'
 
 /** An error that is made to be sent: Fastify takes over its headers, too. */
 export interface HttpError extends FastifyError {

@@ -2,7 +2,7 @@ import { MikroORM } from '@mikro-orm/core'
 import { loadConfigFile } from './config-file.ts'
 import { isPlainObject, show } from './check.ts'
 import { isDatabaseError } from './database-error.ts'
-import { InvalidOptionError } from './errors.ts'
+import { InvalidOptionError } from './errors/errors.ts'
 import { ORM_TAKES, type ScopedDbOptions } from './options.ts'
 import { prepareConnection } from './transaction/connection.ts'
 

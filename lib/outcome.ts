@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { show } from './check.ts'
-import { InvalidOptionError } from './errors.ts'
+import { InvalidOptionError } from './errors/errors.ts'
 import type { CommitRule } from './options.ts'
 import type { Outcome } from './types.ts'
 

@@ -1,6 +1,6 @@
-import { isInDoubt } from './causes.ts'
+import { isInDoubt } from './errors/causes.ts'
 import { isTransient } from './error-kind.ts'
-import { RetriesExhaustedError } from './errors.ts'
+import { RetriesExhaustedError } from './errors/errors.ts'
 import type { Log } from './types.ts'
 import type { RetryOptions } from './options.ts'
 

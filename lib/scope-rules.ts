@@ -1,5 +1,5 @@
 import type { Place } from './check.ts'
-import { InvalidOptionError } from './errors.ts'
+import { InvalidOptionError } from './errors/errors.ts'
 import { readOpenOptions, readRouteOptions, readRunOptions, type RetryOptions, type RouteOptions, type Rules } from './options.ts'
 import type { ScopeKind } from './types.ts'
 

@@ -1,6 +1,6 @@
 import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
-import { InvalidOptionError } from './errors.ts'
+import { InvalidOptionError } from './errors/errors.ts'
 import { readSessionOptions, sessionOptions, type Rules } from './options.ts'
 import type { PoolRules, TransactionRules } from './transaction/rules.ts'
 

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { oneOf, show } from './check.ts'
 import type { ChangedEntities } from './changes.ts'
-import { InvalidOptionError } from './errors.ts'
+import { InvalidOptionError } from './errors/errors.ts'
 import type { ScopeAbout } from './types.ts'
 
 export interface ScopeSignal extends ScopeAbout {

@@ -26,7 +26,7 @@ void t.test('the README quotes the promise', async t => {
 })
 
 void t.test('every error code has its section, and no other is named', async t => {
-  const codes = unique(read('lib/errors.ts'), /'(FST_SCOPED_DB_\w+)'/g)
+  const codes = unique(read('lib/errors/errors.ts'), /'(FST_SCOPED_DB_\w+)'/g)
   t.same(unique(errors, /^## `(FST_SCOPED_DB_\w+)`$/gm), codes)
   for (const page of PAGES) {
     const named = unique(read(page), /\b(FST_SCOPED_DB_[A-Z_]+)\b/g)
@@ -36,7 +36,7 @@ void t.test('every error code has its section, and no other is named', async t =
 
 void t.test('every error has the message and the status that docs/errors.md says', async t => {
   const sections = errors.split(/^## /m)
-  for (const [name, error] of Object.entries(await import('../lib/errors.ts'))) {
+  for (const [name, error] of Object.entries(await import('../lib/errors/errors.ts'))) {
     if (!name.endsWith('Error')) continue
     const made = Reflect.construct(error, []) as FastifyError
     const section = sections.find(section => section.startsWith(`\`${made.code}\``)) ?? ''

@@ -2,7 +2,7 @@ import { defineEntity, p, Type, type EntityMetadata, type EntityProperty, type P
 import { MikroORM } from '@mikro-orm/mysql'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { InvalidCursorError } from '../lib/errors.ts'
+import { InvalidCursorError } from '../lib/errors/errors.ts'
 import { assertCursor } from '../lib/look-ups/cursor.ts'
 import { primaryKeyIs } from '../lib/look-ups/primary-key.ts'
 import { scalarValue } from '../lib/look-ups/scalar-value.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { scopeIs } from '../lib/errors.ts'
+import { scopeIs } from '../lib/errors/errors.ts'
 import { transition, type ScopeState } from '../lib/scope-state.ts'
 
 const STATES: ScopeState[] = ['open', 'completing', 'committed', 'rolled back', 'ended', 'closed']

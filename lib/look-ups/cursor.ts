@@ -1,6 +1,6 @@
 import type { EntityMetadata, EntityProperty, OrderDefinition, Platform, Type } from '@mikro-orm/core'
 import { isPlainObject } from '../check.ts'
-import { InvalidCursorError } from '../errors.ts'
+import { InvalidCursorError } from '../errors/errors.ts'
 import { cursorKeys, decodeCursor, hasOwnType } from '../property-type.ts'
 import { propertyValue } from './primary-key.ts'
 import { asItsTypeTakes } from './scalar-value.ts'

@@ -1,5 +1,5 @@
 import type { EntityManager, EntityName, FilterQuery, FindOneOptions, FindOptions, Loaded } from '@mikro-orm/core'
-import { NotFoundError } from '../errors.ts'
+import { NotFoundError } from '../errors/errors.ts'
 import { completeOrder } from './order.ts'
 import { primaryKeyIs, type LookUpId } from './primary-key.ts'
 

@@ -1,4 +1,4 @@
-import { InvalidPageError } from '../errors.ts'
+import { InvalidPageError } from '../errors/errors.ts'
 
 /** Rows on a page, if nobody says. */
 export const PER_PAGE = 20

@@ -1,5 +1,5 @@
 import type { EntityManager, EntityName, FilterQuery, FindOptions, Loaded } from '@mikro-orm/core'
-import { InvalidPageError } from '../errors.ts'
+import { InvalidPageError } from '../errors/errors.ts'
 import { assertCursor } from './cursor.ts'
 import { completeOrder } from './order.ts'
 import { MAX_PER_PAGE, pageNumber, PER_PAGE } from './page-number.ts'

@@ -1,5 +1,5 @@
 import type { EntityManager, EntityName, FilterQuery, FindOptions, Loaded } from '@mikro-orm/core'
-import { NotFoundError } from '../errors.ts'
+import { NotFoundError } from '../errors/errors.ts'
 import { completeOrder } from './order.ts'
 import { MAX_PER_PAGE, pageNumber, PER_PAGE } from './page-number.ts'
 import { Pagination } from './pagination.ts'

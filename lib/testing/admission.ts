@@ -1,4 +1,4 @@
-import { AcquireTimeoutError } from '../errors.ts'
+import { AcquireTimeoutError } from '../errors/errors.ts'
 import { currentScope } from '../registry.ts'
 import type { Scope } from '../scope.ts'
 import { WaitingRoom } from './waiting-room.ts'

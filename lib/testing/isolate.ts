@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Database } from '../database.ts'
-import { NotRegisteredError } from '../errors.ts'
+import { NotRegisteredError } from '../errors/errors.ts'
 import { isolateDatabase } from './isolated-database.ts'
 
 /** What `isolate()` gives. */

@@ -1,6 +1,6 @@
 import type { Connection, MikroORM } from '@mikro-orm/core'
 import type { Database } from '../database.ts'
-import { CannotIsolateError } from '../errors.ts'
+import { CannotIsolateError } from '../errors/errors.ts'
 import { isSqlConnection, type SqlConnection } from '../transaction/connection.ts'
 import { isolatedClient } from './isolated-client.ts'
 import { OuterTransaction } from './outer-transaction.ts'

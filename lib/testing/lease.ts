@@ -1,5 +1,5 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
-import { RollbackOnlyError } from '../errors.ts'
+import { RollbackOnlyError } from '../errors/errors.ts'
 import { answered } from './answered.ts'
 import type { Guest } from './admission.ts'
 import type { OuterTransaction } from './outer-transaction.ts'

@@ -1,5 +1,5 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
-import { IsolationLostError, IsolationReleasedError } from '../errors.ts'
+import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
 import { Lender, type HeldConnection } from '../transaction/lender.ts'
 import { Loans } from '../transaction/loans.ts'
 import type { PoolRules } from '../transaction/rules.ts'

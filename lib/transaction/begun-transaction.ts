@@ -1,6 +1,6 @@
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
-import { CommitUnknownError } from '../errors.ts'
+import { CommitUnknownError } from '../errors/errors.ts'
 import type { BeginOptions } from './rules.ts'
 import { commitError } from './commit-error.ts'
 import type { SqlConnection } from './connection.ts'

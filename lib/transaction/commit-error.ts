@@ -1,6 +1,6 @@
-import { driverError } from '../driver-error.ts'
-import { NEVER_SENT } from '../error-codes.ts'
-import { CommitUnknownError } from '../errors.ts'
+import { driverError } from '../errors/driver-error.ts'
+import { NEVER_SENT } from '../errors/driver-codes.ts'
+import { CommitUnknownError } from '../errors/errors.ts'
 
 /**
  * SQLSTATEs that say nothing of the COMMIT: of a lost connection (class 08), a server that shuts down (57P0x), a statement

@@ -1,6 +1,6 @@
-import { causesOf } from '../causes.ts'
-import { isDriverError } from '../driver-error.ts'
-import { kindOfCode, type ErrorKind } from '../error-codes.ts'
+import { causesOf } from '../errors/causes.ts'
+import { isDriverError } from '../errors/driver-error.ts'
+import { kindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
 import type { SqlConnection } from './connection.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
-import { driverError } from '../driver-error.ts'
-import { scopeIs } from '../errors.ts'
+import { driverError } from '../errors/driver-error.ts'
+import { scopeIs } from '../errors/errors.ts'
 import type { Loan, Loans } from './loans.ts'
 import type { Patience } from './patience.ts'
 import { severable, type Sever } from './severable.ts'

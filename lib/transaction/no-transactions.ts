@@ -1,5 +1,5 @@
 import type { Connection } from '@mikro-orm/core'
-import { scopeIs } from '../errors.ts'
+import { scopeIs } from '../errors/errors.ts'
 import type { PreparedCommit } from './prepared-commit.ts'
 import type { TransactionRules } from './rules.ts'
 import type { SessionTransactions } from './session-transactions.ts'

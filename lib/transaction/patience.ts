@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { AcquireTimeoutError } from '../errors.ts'
+import { AcquireTimeoutError } from '../errors/errors.ts'
 
 /** As they are from the start: a timer that a user's test has faked would serve nobody after that test. */
 const { setTimeout } = globalThis

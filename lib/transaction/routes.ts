@@ -1,4 +1,4 @@
-import { ReadOnlyError, scopeIs } from '../errors.ts'
+import { ReadOnlyError, scopeIs } from '../errors/errors.ts'
 import type { Place } from './open-streams.ts'
 import type { Statement } from './statement.ts'
 

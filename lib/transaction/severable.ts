@@ -1,5 +1,5 @@
 import type { DatabaseConnection } from 'kysely'
-import { driverError } from '../driver-error.ts'
+import { driverError } from '../errors/driver-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
 export type Sever = (error: Error) => void

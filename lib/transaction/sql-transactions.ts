@@ -1,6 +1,6 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, Transaction, TransactionEventType } from '@mikro-orm/core'
-import { scopeIs } from '../errors.ts'
+import { scopeIs } from '../errors/errors.ts'
 import { isHeard } from '../subscribers.ts'
 import type { TransactionEvent } from './begun-transaction.ts'
 import type { SqlConnection } from './connection.ts'
