@@ -6,7 +6,7 @@ import { addApplication, currentSession, removeApplication } from './lib/databas
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
 import { addLifecycle, unitOf } from './lib/lifecycle.ts'
 import { openOrm } from './lib/open-orm.ts'
-import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options.ts'
+import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/orm-context.ts'
 import { within } from './lib/timeout.ts'
 
@@ -22,7 +22,7 @@ export type { PageQuery, PaginateOptions } from './lib/look-ups/paginate.ts'
 export type { Pagination } from './lib/look-ups/pagination.ts'
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
-export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options.ts'
+export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

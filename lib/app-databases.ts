@@ -7,11 +7,11 @@ import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from './errors/errors.ts'
 import type { Log, ScopeKind } from './types.ts'
 import { OpenScopes } from './open-scopes.ts'
-import type { RunOptions } from './options.ts'
+import type { RunOptions } from './options/options.ts'
 import { currentScope } from './registry.ts'
 import { Scope } from './scope.ts'
 import type { HostedScope, ScopeHost } from './scope-purpose.ts'
-import { runRules, type ScopeRules } from './scope-rules.ts'
+import { runRules, type ScopeRules } from './options/route-options.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
 /** The databases of one application, which share its scopes. */

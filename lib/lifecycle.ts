@@ -5,7 +5,7 @@ import { inScope } from './registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
 import { RequestUnit } from './request-unit.ts'
 import { Retry } from './retry.ts'
-import { routeRules, type ScopeRules } from './scope-rules.ts'
+import { routeRules, type ScopeRules } from './options/route-options.ts'
 
 /** Where a request keeps its unit of work. */
 const UNIT = Symbol('fastify-scoped-db.unit')

@@ -2,7 +2,7 @@ import { isInDoubt } from './errors/causes.ts'
 import { isTransient } from './error-kind.ts'
 import { RetriesExhaustedError } from './errors/errors.ts'
 import type { Log } from './types.ts'
-import type { RetryOptions } from './options.ts'
+import type { RetryOptions } from './options/options.ts'
 
 const LONGEST_WAIT = 30_000
 

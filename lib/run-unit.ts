@@ -3,7 +3,7 @@ import { inScope } from './registry.ts'
 import { Retry } from './retry.ts'
 import type { Scope } from './scope.ts'
 import type { ScopeHost } from './scope-purpose.ts'
-import type { ScopeRules } from './scope-rules.ts'
+import type { ScopeRules } from './options/route-options.ts'
 
 /** What opens the scopes. */
 export interface UnitHost extends ScopeHost {

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { oneOf, show } from './check.ts'
+import { oneOf, show } from './options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from './errors/errors.ts'
 import type { ScopeAbout } from './types.ts'

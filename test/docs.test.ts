@@ -49,7 +49,7 @@ void t.test('every error has the message and the status that docs/errors.md says
 })
 
 void t.test('every option is in the table of options and has a section', async t => {
-  const source = read('lib/options.ts')
+  const source = read('lib/options/options.ts')
   const membersOf = (name: string) => unique(new RegExp(`export interface ${name} [^]*?\n}`).exec(source)?.[0] ?? '', /^ {2}(\w+)\?:/gm)
   const routeOptions = [...membersOf('ScopeOptions'), ...membersOf('RouteOptions')].sort()
   const options = [...routeOptions, ...membersOf('ScopedDbOptions')].sort()

@@ -1,5 +1,5 @@
 import type { EntityMetadata, EntityProperty, OrderDefinition, Platform, Type } from '@mikro-orm/core'
-import { isPlainObject } from '../check.ts'
+import { isPlainObject } from '../options/validate.ts'
 import { InvalidCursorError } from '../errors/errors.ts'
 import { cursorKeys, decodeCursor, hasOwnType } from '../property-type.ts'
 import { propertyValue } from './primary-key.ts'

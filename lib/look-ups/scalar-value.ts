@@ -1,5 +1,5 @@
 import type { EntityProperty, Platform } from '@mikro-orm/core'
-import { isPlainObject } from '../check.ts'
+import { isPlainObject } from '../options/validate.ts'
 import { hasOwnType, isBinary, isDay, isDecimal, isUuid } from '../property-type.ts'
 
 /**

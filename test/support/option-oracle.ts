@@ -5,7 +5,7 @@ import { anyValue, strangeName, type Boxed } from './wrong-values.ts'
 
 export type Options = Record<string | symbol, unknown>
 
-/** What is right for an option, in the words of docs/api.md: `lib/options.ts` is not asked. */
+/** What is right for an option, in the words of docs/api.md: `lib/options/options.ts` is not asked. */
 interface Oracle {
   readonly right: fc.Arbitrary<unknown>
   readonly isRight: (value: unknown) => boolean
@@ -83,9 +83,9 @@ function or (oracle: Oracle | undefined, ...functions: unknown[]): Oracle {
   return { isRight: () => false, ...oracle, right: fc.oneof(oracle?.right ?? fc.constant(undefined), fc.constantFrom(...functions)) }
 }
 
-/** The options that an interface of lib/options.ts has itself. */
+/** The options that an interface of lib/options/options.ts has itself. */
 export function optionsOf (name: string): string[] {
-  const source = new RegExp(`export interface ${name} [^]*?\n}`).exec(read('lib/options.ts'))?.[0] ?? ''
+  const source = new RegExp(`export interface ${name} [^]*?\n}`).exec(read('lib/options/options.ts'))?.[0] ?? ''
   return [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option)
 }
 

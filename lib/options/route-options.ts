@@ -1,7 +1,7 @@
-import type { Place } from './check.ts'
-import { InvalidOptionError } from './errors/errors.ts'
+import type { Place } from './validate.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
 import { readOpenOptions, readRouteOptions, readRunOptions, type RetryOptions, type RouteOptions, type Rules } from './options.ts'
-import type { ScopeKind } from './types.ts'
+import type { ScopeKind } from '../types.ts'
 
 /** A database, as far as its rules are concerned. */
 export interface RuledDatabase {

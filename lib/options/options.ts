@@ -1,6 +1,6 @@
 import type { FlushMode, ForkOptions, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './check.ts'
+import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './validate.ts'
 
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.

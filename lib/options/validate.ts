@@ -1,5 +1,5 @@
 import { inspect, types } from 'node:util'
-import { InvalidOptionError, UnknownOptionError } from './errors/errors.ts'
+import { InvalidOptionError, UnknownOptionError } from '../errors/errors.ts'
 
 /** What an option takes. */
 export interface Check {
