@@ -12,8 +12,8 @@ import type { SessionDatabase } from './session-database.ts'
 import { sessionProxy } from './session-proxy.ts'
 import { Switchboard, type Listener, type Signals } from './signals.ts'
 import { Loans } from './transaction/loans.ts'
-import { Patience } from './transaction/patience.ts'
-import type { PoolRules } from './transaction/rules.ts'
+import { Patience } from './transaction/acquire-timeout.ts'
+import type { PoolRules } from './transaction/contracts.ts'
 
 /**
  * The sessions' type for each database, by the name that it is registered under. Augment it with your driver's:

@@ -4,7 +4,7 @@ import { isPlainObject, show } from './options/validate.ts'
 import { isDatabaseError } from './database-error.ts'
 import { InvalidOptionError } from './errors/errors.ts'
 import { ORM_TAKES, type ScopedDbOptions } from './options/options.ts'
-import { prepareConnection } from './transaction/connection.ts'
+import { prepareConnection } from './transaction/sql-connection.ts'
 
 export interface OpenOrm {
   readonly orm: MikroORM

@@ -18,7 +18,7 @@ import { forkOptions, transactionRules } from './session-settings.ts'
 import type { ScopeState } from './scope-state.ts'
 import type { SessionDatabase } from './session-database.ts'
 import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
-import type { TransactionRules } from './transaction/rules.ts'
+import type { TransactionRules } from './transaction/contracts.ts'
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 

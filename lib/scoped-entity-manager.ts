@@ -7,7 +7,7 @@ import { alone, inSavepoint } from './nested-work.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
 import type { Outcome } from './types.ts'
 import type { SessionDatabase } from './session-database.ts'
-import { Turns } from './transaction/turns.ts'
+import { Turns } from './transaction/mutex.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
 
 /** What is outside the transaction that runs. All others but NESTED join it. */

@@ -1,6 +1,6 @@
 import type { Pool } from 'mysql2'
 import t, { type Test } from 'tap'
-import { commitError } from '../lib/transaction/commit-error.ts'
+import { commitError } from '../lib/transaction/errors.ts'
 import { db } from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'

@@ -1,8 +1,8 @@
 import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import t from 'tap'
-import { Lender } from '../lib/transaction/lender.ts'
+import { Lender } from '../lib/transaction/connection-pool.ts'
 import { Loans } from '../lib/transaction/loans.ts'
-import { Patience } from '../lib/transaction/patience.ts'
+import { Patience } from '../lib/transaction/acquire-timeout.ts'
 
 const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { OpenStreams } from '../lib/transaction/open-streams.ts'
+import { OpenStreams } from '../lib/transaction/query-streams.ts'
 
 void t.test('a stream gives its connection back once, whoever ends it', async t => {
   const streams = new OpenStreams()

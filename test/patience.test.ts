@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { Patience } from '../lib/transaction/patience.ts'
+import { Patience } from '../lib/transaction/acquire-timeout.ts'
 
 const TOO_LATE = { code: 'FST_SCOPED_DB_ACQUIRE_TIMEOUT', statusCode: 503 }
 

@@ -1,7 +1,7 @@
 import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import t from 'tap'
 import { isDatabaseError } from '../lib/database-error.ts'
-import { severable } from '../lib/transaction/severable.ts'
+import { severable } from '../lib/transaction/interruptible.ts'
 
 const QUERY = {} as CompiledQuery
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Turns } from '../lib/transaction/turns.ts'
+import { Turns } from '../lib/transaction/mutex.ts'
 
 const turn = async () => { await new Promise(setImmediate) }
 

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { Loans } from '../lib/transaction/loans.ts'
-import { Patience } from '../lib/transaction/patience.ts'
+import { Patience } from '../lib/transaction/acquire-timeout.ts'
 import { openTransactions } from '../lib/transaction/open-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
 

@@ -1,7 +1,7 @@
 import type { Connection, MikroORM } from '@mikro-orm/core'
 import type { Database } from '../database.ts'
 import { CannotIsolateError } from '../errors/errors.ts'
-import { isSqlConnection, type SqlConnection } from '../transaction/connection.ts'
+import { isSqlConnection, type SqlConnection } from '../transaction/sql-connection.ts'
 import { isolatedClient } from './isolated-client.ts'
 import { OuterTransaction } from './outer-transaction.ts'
 import { override } from './override.ts'

@@ -1,7 +1,7 @@
 import { causesOf } from '../errors/causes.ts'
 import { isDriverError } from '../errors/driver-error.ts'
 import { kindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
-import type { SqlConnection } from './connection.ts'
+import type { SqlConnection } from './sql-connection.ts'
 
 /**
  * Whether the database has, or may have, rolled the transaction back together with the statement that failed. A server

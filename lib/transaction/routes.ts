@@ -1,5 +1,5 @@
 import { ReadOnlyError, scopeIs } from '../errors/errors.ts'
-import type { Place } from './open-streams.ts'
+import type { Place } from './query-streams.ts'
 import type { Statement } from './statement.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { IsolationLevel } from '@mikro-orm/core'
 import type { Loans } from './loans.ts'
-import type { Patience } from './patience.ts'
+import type { Patience } from './acquire-timeout.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's.
 

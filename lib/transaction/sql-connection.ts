@@ -1,6 +1,6 @@
 import type { Connection, Platform } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
-import type { BeginOptions } from './rules.ts'
+import type { BeginOptions } from './contracts.ts'
 
 /** What a transaction needs of MikroORM's `AbstractSqlConnection`; the package does not depend on a SQL driver. */
 export interface SqlConnection extends Connection {

@@ -2,8 +2,8 @@ import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecut
 import { driverError } from '../errors/driver-error.ts'
 import { scopeIs } from '../errors/errors.ts'
 import type { Loan, Loans } from './loans.ts'
-import type { Patience } from './patience.ts'
-import { severable, type Sever } from './severable.ts'
+import type { Patience } from './acquire-timeout.ts'
+import { severable, type Sever } from './interruptible.ts'
 
 /** A pooled connection that is held until it is released. */
 export interface HeldConnection extends Loan {

@@ -1,6 +1,6 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { ControlledTransaction, Kysely, KyselyPlugin, KyselyProps } from 'kysely'
-import { LazyExecutor, type StatementRunner } from './executor.ts'
+import { LazyExecutor, type StatementRunner } from './query-executor.ts'
 
 /** What a context asks of its transaction. */
 export interface ContextTransaction extends StatementRunner {

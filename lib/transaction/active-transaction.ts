@@ -1,10 +1,10 @@
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { CommitUnknownError } from '../errors/errors.ts'
-import type { BeginOptions } from './rules.ts'
-import { commitError } from './commit-error.ts'
-import type { SqlConnection } from './connection.ts'
-import type { HeldConnection, Lender } from './lender.ts'
+import type { BeginOptions } from './contracts.ts'
+import { commitError } from './errors.ts'
+import type { SqlConnection } from './sql-connection.ts'
+import type { HeldConnection, Lender } from './connection-pool.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
