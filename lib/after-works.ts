@@ -1,4 +1,4 @@
-import type { AfterWork } from './aftermath.ts'
+import type { AfterWork } from './events/callbacks.ts'
 import type { Log } from './types.ts'
 import { inScope } from './registry.ts'
 

@@ -1,6 +1,6 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AfterWork } from './aftermath.ts'
+import type { AfterWork } from './events/callbacks.ts'
 import { AfterWorks } from './after-works.ts'
 import { Closing } from './closing.ts'
 import type { Database, DatabaseHost } from './database.ts'

@@ -1,8 +1,8 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { Aftermath } from './aftermath.ts'
+import type { Aftermath } from './events/callbacks.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
 import type { Outcome } from './types.ts'
-import type { SessionDatabase } from './session-database.ts'
+import type { SessionDatabase } from './events/session-database.ts'
 import type { SessionTransactions } from './transaction/session-transactions.ts'
 
 /** Who finishes the transactions that all sessions of a scope share the fate of. */

@@ -1,4 +1,4 @@
-import type { Aftermath } from './aftermath.ts'
+import type { Aftermath } from './events/callbacks.ts'
 import { waitingFor, type Binding } from './binding.ts'
 import { runNested, type Nesting } from './nesting.ts'
 import type { Outcome } from './types.ts'

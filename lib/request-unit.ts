@@ -16,7 +16,7 @@ import type { ScopeHost, ScopePurpose } from './scope-purpose.ts'
 import type { ScopeRules } from './options/route-options.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 import type { ScopeState } from './scope-state.ts'
-import type { SessionDatabase } from './session-database.ts'
+import type { SessionDatabase } from './events/session-database.ts'
 import { firstByte, isSendable, keepFromCrashing, statusOf } from './sendable.ts'
 import type { TransactionRules } from './transaction/contracts.ts'
 

@@ -1,8 +1,8 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { oneOf, show } from './options/validate.ts'
+import { oneOf, show } from '../options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
-import { InvalidOptionError } from './errors/errors.ts'
-import type { ScopeAbout } from './types.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
+import type { ScopeAbout } from '../types.ts'
 
 export interface ScopeSignal extends ScopeAbout {
   /** The name of the database. */

@@ -1,5 +1,5 @@
 import { Changes } from './changes.ts'
-import type { Outcome, ScopeAbout } from './types.ts'
+import type { Outcome, ScopeAbout } from '../types.ts'
 import type { SessionDatabase } from './session-database.ts'
 
 /** Work that waits for an outcome. */
