@@ -1,6 +1,6 @@
 /** Times MikroORM's search for changes and the plugin's, in a session that has only read: `node bench/changes.ts`. */
 import { MikroORM } from '@mikro-orm/core'
-import { isClean } from '../lib/clean.ts'
+import { isClean } from '../lib/session/dirty-check.ts'
 import { optionsFor, seed } from './database.ts'
 import { Book } from './entities.ts'
 import { median } from './statistics.ts'

@@ -1,5 +1,5 @@
 import { CommitUnknownError, PartlyCommittedError } from './errors/errors.ts'
-import type { Session } from './session.ts'
+import type { Session } from './session/session.ts'
 import type { PreparedCommit, Ready } from './transaction/prepared-commit.ts'
 
 interface Part {

@@ -3,7 +3,7 @@ import type { AppDatabases } from './app-databases.ts'
 import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from './errors/errors.ts'
 import { currentScope } from './registry.ts'
-import { sessionProxy } from './session-proxy.ts'
+import { sessionProxy } from './session/session-proxy.ts'
 import { standIn } from './local-proxy.ts'
 
 /** The databases of every application in this process that has some. */

@@ -1,5 +1,5 @@
 import type { FastifyError } from '@fastify/error'
-import { isOrmError, kindOf, type ErrorKind } from './error-kind.ts'
+import { isOrmError, kindOf, type ErrorKind } from './session/error-kind.ts'
 import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors/errors.ts'
 
 /** An error that is made to be sent: Fastify takes over its headers, too. */

@@ -1,5 +1,5 @@
 import { isInDoubt } from './errors/causes.ts'
-import { isTransient } from './error-kind.ts'
+import { isTransient } from './session/error-kind.ts'
 import { RetriesExhaustedError } from './errors/errors.ts'
 import type { Log } from './types.ts'
 import type { RetryOptions } from './options/options.ts'

@@ -2,7 +2,7 @@ import { defineEntity, p, Type, type Collection, type EntityManager, type Ref } 
 import { MikroORM } from '@mikro-orm/sqlite'
 import fc from 'fast-check'
 import t from 'tap'
-import { isClean } from '../lib/clean.ts'
+import { isClean } from '../lib/session/dirty-check.ts'
 
 class Shelf {
   declare id: number

@@ -1,7 +1,7 @@
 import { ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, InvalidFieldNameException, LockWaitTimeoutException, NotNullConstraintViolationException, SyntaxErrorException, TableNotFoundException, UniqueConstraintViolationException } from '@mikro-orm/core'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { isDatabaseError, tellsOfDatabase } from '../lib/database-error.ts'
+import { isDatabaseError, tellsOfDatabase } from '../lib/session/database-error.ts'
 import { driverError } from '../lib/errors/driver-error.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'

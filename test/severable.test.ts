@@ -1,6 +1,6 @@
 import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import t from 'tap'
-import { isDatabaseError } from '../lib/database-error.ts'
+import { isDatabaseError } from '../lib/session/database-error.ts'
 import { severable } from '../lib/transaction/interruptible.ts'
 
 const QUERY = {} as CompiledQuery

@@ -4,7 +4,7 @@ import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { Loans } from '../lib/transaction/loans.ts'
 import { Patience } from '../lib/transaction/acquire-timeout.ts'
-import { openTransactions } from '../lib/transaction/open-transactions.ts'
+import { openTransactions } from '../lib/session/open-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
 
 const Note = defineEntity({ name: 'Note', properties: { id: p.integer().primary(), text: p.string() } })

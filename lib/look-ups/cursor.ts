@@ -1,7 +1,7 @@
 import type { EntityMetadata, EntityProperty, OrderDefinition, Platform, Type } from '@mikro-orm/core'
 import { isPlainObject } from '../options/validate.ts'
 import { InvalidCursorError } from '../errors/errors.ts'
-import { cursorKeys, decodeCursor, hasOwnType } from '../property-type.ts'
+import { cursorKeys, decodeCursor, hasOwnType } from '../session/metadata.ts'
 import { propertyValue } from './primary-key.ts'
 import { asItsTypeTakes } from './scalar-value.ts'
 

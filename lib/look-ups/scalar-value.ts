@@ -1,6 +1,6 @@
 import type { EntityProperty, Platform } from '@mikro-orm/core'
 import { isPlainObject } from '../options/validate.ts'
-import { hasOwnType, isBinary, isDay, isDecimal, isUuid } from '../property-type.ts'
+import { hasOwnType, isBinary, isDay, isDecimal, isUuid } from '../session/metadata.ts'
 
 /**
  * What a value that came with a request means as a value of a property: what to compare its column with, or `undefined` if no

@@ -1,7 +1,7 @@
-import type { Aftermath } from './events/callbacks.ts'
+import type { Aftermath } from '../events/callbacks.ts'
 import { waitingFor, type Binding } from './binding.ts'
 import { runNested, type Nesting } from './nesting.ts'
-import type { Outcome } from './types.ts'
+import type { Outcome } from '../types.ts'
 
 /** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
 export async function alone<T> (binding: Binding, run: () => Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@ import type { Options } from '@mikro-orm/core'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ConfigFileError, OrmNotFoundError } from './errors/errors.ts'
+import { ConfigFileError, OrmNotFoundError } from '../errors/errors.ts'
 
 const ENDINGS = ['ts', 'mts', 'js', 'mjs']
 

@@ -1,7 +1,7 @@
 import type { Connection } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
-import type { PreparedCommit } from './prepared-commit.ts'
-import type { TransactionRules } from './contracts.ts'
+import type { PreparedCommit } from '../transaction/prepared-commit.ts'
+import type { TransactionRules } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 const nothing = async () => {}

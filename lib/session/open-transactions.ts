@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { isSqlConnection } from './sql-connection.ts'
+import { isSqlConnection } from '../transaction/sql-connection.ts'
 import { NoTransactions } from './no-transactions.ts'
-import type { TransactionRules } from './contracts.ts'
+import type { TransactionRules } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 import { SqlTransactions } from './sql-transactions.ts'
 

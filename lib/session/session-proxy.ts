@@ -1,5 +1,5 @@
 import { EntityManager } from '@mikro-orm/core'
-import { standIn } from './local-proxy.ts'
+import { standIn } from '../local-proxy.ts'
 
 /** Stands for the session that `resolve` finds anew on every use: `instanceof EntityManager`, whatever `resolve` throws. */
 export function sessionProxy (resolve: () => EntityManager): EntityManager {

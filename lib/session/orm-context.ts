@@ -1,6 +1,6 @@
 import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import { forkScoped } from './scoped-entity-manager.ts'
+import { forkScoped } from './entity-manager.ts'
 
 const resolved = new WeakSet<MikroORM>()
 

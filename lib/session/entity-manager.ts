@@ -1,14 +1,14 @@
 import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
-import type { Aftermath } from './events/callbacks.ts'
+import type { Aftermath } from '../events/callbacks.ts'
 import { isAutocommit, isOwn, waitingFor, type Binding, type SessionOwner } from './binding.ts'
 import { flushInTurn } from './flushes.ts'
 import { alone, inSavepoint } from './nested-work.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
-import type { Outcome } from './types.ts'
-import type { SessionDatabase } from './events/session-database.ts'
-import { Turns } from './transaction/mutex.ts'
-import type { SessionTransactions } from './transaction/session-transactions.ts'
+import type { Outcome } from '../types.ts'
+import type { SessionDatabase } from '../events/session-database.ts'
+import { Turns } from '../transaction/mutex.ts'
+import type { SessionTransactions } from './session-transactions.ts'
 
 /** What is outside the transaction that runs. All others but NESTED join it. */
 const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])

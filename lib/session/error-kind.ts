@@ -2,11 +2,11 @@ import {
   CheckConstraintViolationException, ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, LockWaitTimeoutException,
   NotFoundError, NotNullConstraintViolationException, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
-import { causesOf, isInDoubt } from './errors/causes.ts'
+import { causesOf, isInDoubt } from '../errors/causes.ts'
 import { isDatabaseError } from './database-error.ts'
-import { kindOfCode, type ErrorKind } from './errors/driver-codes.ts'
+import { kindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
 
-export type { ErrorKind } from './errors/driver-codes.ts'
+export type { ErrorKind } from '../errors/driver-codes.ts'
 
 /**
  * What kind of database error something is, whichever driver it comes from: one of MikroORM's exceptions, or a raw error of the

@@ -1,9 +1,9 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { Aftermath } from './events/callbacks.ts'
+import type { Aftermath } from '../events/callbacks.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
-import type { Outcome } from './types.ts'
-import type { SessionDatabase } from './events/session-database.ts'
-import type { SessionTransactions } from './transaction/session-transactions.ts'
+import type { Outcome } from '../types.ts'
+import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionTransactions } from './session-transactions.ts'
 
 /** Who finishes the transactions that all sessions of a scope share the fate of. */
 export interface SessionOwner {

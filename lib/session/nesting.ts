@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TransactionContext, type EntityManager } from '@mikro-orm/core'
-import { Aftermath } from './events/callbacks.ts'
+import { Aftermath } from '../events/callbacks.ts'
 
 /**
  * An `em.transactional()` that runs. MikroORM knows the innermost one of its own (`TransactionContext`), whichever database it

@@ -1,6 +1,6 @@
 import type { Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
-import type { BeginOptions } from './contracts.ts'
-import type { SqlConnection } from './sql-connection.ts'
+import type { BeginOptions } from '../transaction/contracts.ts'
+import type { SqlConnection } from '../transaction/sql-connection.ts'
 
 export interface BesideOptions extends BeginOptions {
   readonly eventBroadcaster?: TransactionEventBroadcaster | undefined

@@ -1,10 +1,10 @@
 import { MikroORM } from '@mikro-orm/core'
 import { loadConfigFile } from './config-file.ts'
-import { isPlainObject, show } from './options/validate.ts'
+import { isPlainObject, show } from '../options/validate.ts'
 import { isDatabaseError } from './database-error.ts'
-import { InvalidOptionError } from './errors/errors.ts'
-import { ORM_TAKES, type ScopedDbOptions } from './options/options.ts'
-import { prepareConnection } from './transaction/sql-connection.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
+import { ORM_TAKES, type ScopedDbOptions } from '../options/options.ts'
+import { prepareConnection } from '../transaction/sql-connection.ts'
 
 export interface OpenOrm {
   readonly orm: MikroORM
