@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify'
 import { restoreHead } from './raw-reply.ts'
-import type { Retry } from './retry.ts'
-import type { ScopeHost } from './scope-purpose.ts'
-import type { ScopeState } from './scope-state.ts'
+import type { Retry } from './scope/retry.ts'
+import type { ScopeHost } from './scope/contracts.ts'
+import type { ScopeState } from './scope/state.ts'
 import { discard } from './sendable.ts'
 
 /** What the attempts of a handler ask of the request's unit of work. */

@@ -2,7 +2,7 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AppDatabases } from './app-databases.ts'
 import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from './errors/errors.ts'
-import { currentScope } from './registry.ts'
+import { currentScope } from './scope/registry.ts'
 import { sessionProxy } from './session/session-proxy.ts'
 import { standIn } from './local-proxy.ts'
 

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import type { AppDatabases } from './app-databases.ts'
 import { InvalidOptionError } from './errors/errors.ts'
-import { inScope } from './registry.ts'
+import { inScope } from './scope/registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
 import { RequestUnit } from './request-unit.ts'
-import { Retry } from './retry.ts'
+import { Retry } from './scope/retry.ts'
 import { routeRules, type ScopeRules } from './options/route-options.ts'
 
 /** Where a request keeps its unit of work. */

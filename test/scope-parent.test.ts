@@ -1,4 +1,4 @@
-import { currentScope } from '../lib/registry.ts'
+import { currentScope } from '../lib/scope/registry.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
 onEachDatabase('a scope knows the one that it was opened in, until it is closed', {}, async (t, { app }) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { scopeIs } from '../lib/errors/errors.ts'
-import { transition, type ScopeState } from '../lib/scope-state.ts'
+import { transition, type ScopeState } from '../lib/scope/state.ts'
 
 const STATES: ScopeState[] = ['open', 'completing', 'committed', 'rolled back', 'ended', 'closed']
 

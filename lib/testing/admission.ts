@@ -1,6 +1,6 @@
 import { AcquireTimeoutError } from '../errors/errors.ts'
-import { currentScope } from '../registry.ts'
-import type { Scope } from '../scope.ts'
+import { currentScope } from '../scope/registry.ts'
+import type { Scope } from '../scope/scope.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 /** Somebody who was given the connection. */

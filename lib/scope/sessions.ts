@@ -1,9 +1,9 @@
-import { commitTogether, reportOf } from './commit.ts'
-import type { Log, Outcome, ScopeAbout } from './types.ts'
-import { COMPLETED } from './scope-state.ts'
-import type { SessionDatabase } from './events/session-database.ts'
-import type { Session } from './session/session.ts'
-import type { Ready } from './transaction/prepared-commit.ts'
+import { commitTogether, reportOf } from './two-phase-commit.ts'
+import type { Log, Outcome, ScopeAbout } from '../types.ts'
+import { COMPLETED } from './state.ts'
+import type { SessionDatabase } from '../events/session-database.ts'
+import type { Session } from '../session/session.ts'
+import type { Ready } from '../transaction/prepared-commit.ts'
 
 /** The sessions of one scope, at most one for each database. They share one outcome. */
 export class Sessions {

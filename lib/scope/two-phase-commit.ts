@@ -1,6 +1,6 @@
-import { CommitUnknownError, PartlyCommittedError } from './errors/errors.ts'
-import type { Session } from './session/session.ts'
-import type { PreparedCommit, Ready } from './transaction/prepared-commit.ts'
+import { CommitUnknownError, PartlyCommittedError } from '../errors/errors.ts'
+import type { Session } from '../session/session.ts'
+import type { PreparedCommit, Ready } from '../transaction/prepared-commit.ts'
 
 interface Part {
   readonly name: string

@@ -1,8 +1,8 @@
-import { isInDoubt } from './errors/causes.ts'
-import { isTransient } from './session/error-kind.ts'
-import { RetriesExhaustedError } from './errors/errors.ts'
-import type { Log } from './types.ts'
-import type { RetryOptions } from './options/options.ts'
+import { isInDoubt } from '../errors/causes.ts'
+import { isTransient } from '../session/error-kind.ts'
+import { RetriesExhaustedError } from '../errors/errors.ts'
+import type { Log } from '../types.ts'
+import type { RetryOptions } from '../options/options.ts'
 
 const LONGEST_WAIT = 30_000
 

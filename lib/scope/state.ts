@@ -1,4 +1,4 @@
-import type { Outcome } from './types.ts'
+import type { Outcome } from '../types.ts'
 
 /**
  * - `open`: statements go through.

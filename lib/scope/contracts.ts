@@ -1,9 +1,9 @@
 import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
-import type { AfterWork } from './events/callbacks.ts'
-import type { SessionDatabase } from './events/session-database.ts'
-import type { TransactionRules } from './transaction/contracts.ts'
-import type { Log, ScopeKind } from './types.ts'
+import type { AfterWork } from '../events/callbacks.ts'
+import type { SessionDatabase } from '../events/session-database.ts'
+import type { TransactionRules } from '../transaction/contracts.ts'
+import type { Log, ScopeKind } from '../types.ts'
 
 /** What its host does with a scope. */
 export interface HostedScope {
