@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AppDatabases } from './app-databases.ts'
+import type { AppDatabases } from './application/application.ts'
 import { InvalidOptionError } from './errors/errors.ts'
 import { inScope } from './scope/registry.ts'
 import { keepDatabaseErrorsPrivate } from './reply-errors.ts'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { Database } from '../database.ts'
+import { Database } from '../application/database.ts'
 import { NotRegisteredError } from '../errors/errors.ts'
 import { isolateDatabase } from './isolated-database.ts'
 

@@ -1,5 +1,5 @@
 import type { Connection, MikroORM } from '@mikro-orm/core'
-import type { Database } from '../database.ts'
+import type { Database } from '../application/database.ts'
 import { CannotIsolateError } from '../errors/errors.ts'
 import { isSqlConnection, type SqlConnection } from '../transaction/sql-connection.ts'
 import { isolatedClient } from './isolated-client.ts'

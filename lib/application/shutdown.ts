@@ -1,7 +1,7 @@
 import type { AfterWorks } from './after-works.ts'
-import type { Log } from './types.ts'
+import type { Log } from '../types.ts'
 import type { OpenScopes } from './open-scopes.ts'
-import { within } from './timeout.ts'
+import { within } from '../timeout.ts'
 
 /**
  * How long scopes that are ended by force may take to roll back, in milliseconds: enough for a server that answers. One that

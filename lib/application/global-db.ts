@@ -1,10 +1,10 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import type { AppDatabases } from './app-databases.ts'
+import type { AppDatabases } from './application.ts'
 import type { Database, DatabaseSession } from './database.ts'
-import { AmbiguousError, NotRegisteredError } from './errors/errors.ts'
-import { currentScope } from './scope/registry.ts'
-import { sessionProxy } from './session/session-proxy.ts'
-import { standIn } from './local-proxy.ts'
+import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
+import { currentScope } from '../scope/registry.ts'
+import { sessionProxy } from '../session/session-proxy.ts'
+import { standIn } from '../local-proxy.ts'
 
 /** The databases of every application in this process that has some. */
 const applications = new Set<AppDatabases>()

@@ -1,6 +1,6 @@
-import type { AfterWork } from './events/callbacks.ts'
-import type { Log } from './types.ts'
-import { inScope } from './scope/registry.ts'
+import type { AfterWork } from '../events/callbacks.ts'
+import type { Log } from '../types.ts'
+import { inScope } from '../scope/registry.ts'
 
 /** The after-commit and after-rollback work of one application that is under way. */
 export class AfterWorks {

@@ -1,4 +1,4 @@
-import type { HostedScope } from './scope/contracts.ts'
+import type { HostedScope } from '../scope/contracts.ts'
 
 /** The scopes of one application that have something to clean up. */
 export class OpenScopes {

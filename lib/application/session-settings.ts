@@ -1,8 +1,8 @@
 import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
-import { InvalidOptionError } from './errors/errors.ts'
-import { readSessionOptions, sessionOptions, type Rules } from './options/options.ts'
-import type { PoolRules, TransactionRules } from './transaction/contracts.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
+import { readSessionOptions, sessionOptions, type Rules } from '../options/options.ts'
+import type { PoolRules, TransactionRules } from '../transaction/contracts.ts'
 
 /** What the rules mean for the transaction of one session. */
 export function transactionRules (rules: Rules, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {

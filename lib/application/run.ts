@@ -1,9 +1,9 @@
-import type { Log, ScopeKind } from './types.ts'
-import { inScope } from './scope/registry.ts'
-import { Retry } from './scope/retry.ts'
-import type { Scope } from './scope/scope.ts'
-import type { ScopeHost } from './scope/contracts.ts'
-import type { ScopeRules } from './options/route-options.ts'
+import type { Log, ScopeKind } from '../types.ts'
+import { inScope } from '../scope/registry.ts'
+import { Retry } from '../scope/retry.ts'
+import type { Scope } from '../scope/scope.ts'
+import type { ScopeHost } from '../scope/contracts.ts'
+import type { ScopeRules } from '../options/route-options.ts'
 
 /** What opens the scopes. */
 export interface UnitHost extends ScopeHost {
