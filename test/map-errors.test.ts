@@ -3,7 +3,7 @@ import {
   CheckConstraintViolationException, DriverException, LockMode, NotFoundError, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { answerTo } from '../lib/http-errors.ts'
+import { answerTo } from '../lib/fastify/http-errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'

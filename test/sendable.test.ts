@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { discard, firstByte, keepFromCrashing } from '../lib/sendable.ts'
+import { discard, firstByte, keepFromCrashing } from '../lib/fastify/reply.ts'
 
 const silent = () => new Readable({ read () {} })
 

@@ -1,9 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import { restoreHead } from './raw-reply.ts'
-import type { Retry } from './scope/retry.ts'
-import type { ScopeHost } from './scope/contracts.ts'
-import type { ScopeState } from './scope/state.ts'
-import { discard } from './sendable.ts'
+import type { Retry } from '../scope/retry.ts'
+import type { ScopeHost } from '../scope/contracts.ts'
+import type { ScopeState } from '../scope/state.ts'
+import { discard } from './reply.ts'
 
 /** What the attempts of a handler ask of the request's unit of work. */
 export interface Repeatable {

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AppDatabases } from './application/application.ts'
-import { InvalidOptionError } from './errors/errors.ts'
-import { inScope } from './scope/registry.ts'
-import { keepDatabaseErrorsPrivate } from './reply-errors.ts'
-import { RequestUnit } from './request-unit.ts'
-import { Retry } from './scope/retry.ts'
-import { routeRules, type ScopeRules } from './options/route-options.ts'
+import type { AppDatabases } from '../application/application.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
+import { inScope } from '../scope/registry.ts'
+import { keepDatabaseErrorsPrivate } from './redact-errors.ts'
+import { RequestUnit } from './request-scope.ts'
+import { Retry } from '../scope/retry.ts'
+import { routeRules, type ScopeRules } from '../options/route-options.ts'
 
 /** Where a request keeps its unit of work. */
 const UNIT = Symbol('fastify-scoped-db.unit')

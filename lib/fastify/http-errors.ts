@@ -1,6 +1,6 @@
 import type { FastifyError } from '@fastify/error'
-import { isOrmError, kindOf, type ErrorKind } from './session/error-kind.ts'
-import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from './errors/errors.ts'
+import { isOrmError, kindOf, type ErrorKind } from '../session/error-kind.ts'
+import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from '../errors/errors.ts'
 
 /** An error that is made to be sent: Fastify takes over its headers, too. */
 export interface HttpError extends FastifyError {

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { show } from './options/validate.ts'
-import { InvalidOptionError } from './errors/errors.ts'
-import type { CommitRule } from './options/options.ts'
-import type { Outcome } from './types.ts'
+import { show } from '../options/validate.ts'
+import { InvalidOptionError } from '../errors/errors.ts'
+import type { CommitRule } from '../options/options.ts'
+import type { Outcome } from '../types.ts'
 
 /** The error state of a request, as far as it is known when its outcome is decided. */
 export interface ErrorState {

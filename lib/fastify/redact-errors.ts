@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
-import { tellsOfDatabase } from './session/database-error.ts'
+import { tellsOfDatabase } from '../session/database-error.ts'
 import { answerTo, type HttpError } from './http-errors.ts'
 
 /** Replies that were kept private already: an error that comes now comes after every error handler. */
