@@ -1,5 +1,5 @@
 import type { DatabaseConnection, Driver, Kysely, KyselyProps } from 'kysely'
-import { Lease } from './lease.ts'
+import { Lease } from './isolated-connection.ts'
 import type { OuterTransaction } from './outer-transaction.ts'
 
 type KyselyClass = new (props: KyselyProps) => Kysely<unknown>

@@ -4,7 +4,7 @@ import { Lender, type HeldConnection } from '../transaction/connection-pool.ts'
 import { Loans } from '../transaction/loans.ts'
 import type { PoolRules } from '../transaction/contracts.ts'
 import { within } from '../timeout.ts'
-import { Admission } from './admission.ts'
+import { Admission } from './connection-lock.ts'
 import { answered } from './answered.ts'
 import { Savepoints } from './savepoints.ts'
 

@@ -1,7 +1,7 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { RollbackOnlyError } from '../errors/errors.ts'
 import { answered } from './answered.ts'
-import type { Guest } from './admission.ts'
+import type { Guest } from './connection-lock.ts'
 import type { OuterTransaction } from './outer-transaction.ts'
 import type { Savepoint } from './savepoints.ts'
 
