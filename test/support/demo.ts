@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
-const DEMO = fileURLToPath(new URL('../../examples/demo.ts', import.meta.url))
+const DEMO = fileURLToPath(new URL('../../examples/demo/main.ts', import.meta.url))
 
 const INTERRUPT = new URL('interrupt.ts', import.meta.url).href
 

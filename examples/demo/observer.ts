@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { SessionOptions } from '../plugin.ts'
+import type { SessionOptions } from '../../plugin.ts'
 import type { Timeline } from './timeline.ts'
 
 /** What is known of a request that is not over yet. */

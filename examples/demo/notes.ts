@@ -1,7 +1,7 @@
 /**
  * What the application does with notes, far from Fastify: nothing here takes a request or a session as an argument.
  */
-import { db } from '../plugin.ts'
+import { db } from '../../plugin.ts'
 import { Note } from './entities.ts'
 
 /** Kept once for all requests. Each request that uses it works on a session of its own. */

@@ -3,7 +3,7 @@
  */
 import type { MikroORM } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
-import scopedDb, { type ScopedDbOptions } from '../plugin.ts'
+import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { addNote, listNotes, saveNotes } from './notes.ts'
 
 export interface AppOptions {
