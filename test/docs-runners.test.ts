@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { childEnvironment as env } from './support/child-environment.ts'
 import { runnable, typeErrors } from './support/doc-modules.ts'
 import { fencesOf, type Fence } from './support/fences.ts'
 
@@ -18,9 +19,6 @@ export const expect = <T>(actual: T) => ({ toBe: (expected: T) => { equal(actual
 
 /** As it is written to a file. */
 const example = (fence: Fence): Fence => ({ ...fence, name: `${runnerOf(fence)}-example`, code: fence.code.replace("'vitest'", "'./vitest.ts'") })
-
-/** A child must not take itself for a part of this run. */
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^TAP|^NODE_OPTIONS|^NODE_TEST|^_TAPJS/.test(name)))
 
 void t.test('there is one for each runner', async t => {
   t.same(fences.map(runnerOf), ['node', 'tap', 'vitest'])
