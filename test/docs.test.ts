@@ -21,6 +21,11 @@ void t.test('the README has the lines to paste, each alone in its fence', async 
   t.match(scripts, { demo: /./, test: /./ })
 })
 
+void t.test('every npm script that is named is there', async t => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  for (const page of PAGES) t.same(unique(read(page), /\bnpm run ([\w:]+)/g).filter(name => !(name in scripts)), [], page)
+})
+
 void t.test('the README quotes the promise', async t => {
   t.match(readme, '> Answered 2xx or 3xx: it is in the database. Answered 4xx or 5xx: it is not. Nothing is left behind either way.')
 })

@@ -7,6 +7,7 @@ import { createConnection } from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import { childEnvironment as env } from './support/child-environment.ts'
 import { ROOT } from './support/fences.ts'
+import { folderWithPackage } from './support/installed.ts'
 
 const APP = join(ROOT, 'examples/app')
 
@@ -17,16 +18,7 @@ function runTests (folder: string) {
 
 /** Copies the application as its README says, to where the package is installed under its own name. */
 function copied (t: Test, change: (source: string) => string): string {
-  const folder = t.testdir({
-    'package.json': '{ "type": "module" }',
-    node_modules: {
-      'fastify-scoped-db': {
-        'package.json': '{ "exports": { ".": "./plugin.ts", "./testing": "./testing.ts" } }',
-        'plugin.ts': t.fixture('symlink', join(ROOT, 'plugin.ts')),
-        'testing.ts': t.fixture('symlink', join(ROOT, 'testing.ts'))
-      }
-    }
-  })
+  const folder = folderWithPackage(t)
   for (const file of globSync(join(APP, '*.ts'))) {
     const source = readFileSync(file, 'utf8').replaceAll("'../../plugin.ts'", "'fastify-scoped-db'").replaceAll("'../../testing.ts'", "'fastify-scoped-db/testing'")
     writeFileSync(join(folder, basename(file)), change(source))
