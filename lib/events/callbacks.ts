@@ -24,7 +24,7 @@ interface Taken {
  * What waits for the outcome of a scope, or of a transaction inside it: after-commit and after-rollback work, and the changes that
  * signals tell of. Everything is of one database, whose session may end by itself.
  */
-export class Aftermath {
+export class OutcomeCallbacks {
   #waiting: Waiting[] = []
   #changes = new Map<SessionDatabase, Changes>()
 
@@ -43,7 +43,7 @@ export class Aftermath {
   }
 
   /** A transaction inside this one was released: what waited for its end waits for that of this one. */
-  absorb (released: Aftermath): void {
+  absorb (released: OutcomeCallbacks): void {
     const { waiting, changes } = released.#take()
     this.#waiting.push(...waiting)
     for (const [database, later] of changes) this.changesOf(database).absorb(later)

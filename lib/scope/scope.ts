@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { Aftermath, type AfterWork } from '../events/callbacks.ts'
+import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
 import type { SessionOwner } from '../session/binding.ts'
 import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
@@ -24,7 +24,7 @@ export class Scope implements SessionOwner {
   /** None until the first session is made. */
   #sessions: Sessions | undefined
   /** None until something waits for the outcome. */
-  #aftermath: Aftermath | undefined
+  #callbacks: OutcomeCallbacks | undefined
   #isRollbackOnly = false
   #hasCommitted = false
   #completion: Promise<void> | undefined
@@ -145,21 +145,21 @@ export class Scope implements SessionOwner {
    */
   after (outcome: Outcome, database: SessionDatabase, work: AfterWork): void {
     this.#assertOpen()
-    const aftermath = this.#sessions?.find(database)?.aftermath ?? this.aftermath
-    aftermath.add({ outcome, database, work })
+    const callbacks = this.#sessions?.find(database)?.callbacks ?? this.callbacks
+    callbacks.add({ outcome, database, work })
     this.#isInUse()
   }
 
   /** What waits for the outcome. */
-  get aftermath (): Aftermath {
-    this.#aftermath ??= new Aftermath()
-    return this.#aftermath
+  get callbacks (): OutcomeCallbacks {
+    this.#callbacks ??= new OutcomeCallbacks()
+    return this.#callbacks
   }
 
   /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
-  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void {
+  ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void {
     if (outcome === 'commit') this.#hasCommitted = true
-    if (!aftermath.isEmpty) this.host.after(aftermath.settle(outcome, this.#about, other => other === database), this.#purpose.log)
+    if (!callbacks.isEmpty) this.host.after(callbacks.settle(outcome, this.#about, other => other === database), this.#purpose.log)
   }
 
   /**
@@ -269,12 +269,12 @@ export class Scope implements SessionOwner {
   }
 
   #settle (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#aftermath !== undefined) this.host.after(this.#aftermath.settle(outcome, this.#about, isMeant), this.#purpose.log, this.#sessions?.rolledBack)
+    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#about, isMeant), this.#purpose.log, this.#sessions?.rolledBack)
   }
 
   #drop (err: unknown): void {
     this.#hasCommitted = true
-    const dropped = this.#aftermath?.drop() ?? 0
+    const dropped = this.#callbacks?.drop() ?? 0
     if (dropped > 0) this.#purpose.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
   }
 
@@ -285,7 +285,7 @@ export class Scope implements SessionOwner {
 
   /** Whether there is nothing to commit. */
   get #isUntouched (): boolean {
-    return this.#sessions === undefined && this.#aftermath === undefined
+    return this.#sessions === undefined && this.#callbacks === undefined
   }
 
   #isInUse (): void {

@@ -1,5 +1,5 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { Aftermath } from '../events/callbacks.ts'
+import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
@@ -8,11 +8,11 @@ import type { SessionTransactions } from './session-transactions.ts'
 /** Who finishes the transactions that all sessions of a scope share the fate of. */
 export interface SessionOwner {
   /** What waits for their outcome. */
-  readonly aftermath: Aftermath
+  readonly callbacks: OutcomeCallbacks
   commit (): Promise<void>
   rollback (): Promise<void>
-  /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `aftermath`. */
-  ended (database: SessionDatabase, aftermath: Aftermath, outcome: Outcome): void
+  /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `callbacks`. */
+  ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void
 }
 
 /** What an EntityManager of a scope belongs to. */
@@ -25,8 +25,8 @@ export interface Binding {
 }
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
-export function waitingFor (binding: Binding): Aftermath {
-  return currentNesting(binding)?.aftermath ?? binding.owner.aftermath
+export function waitingFor (binding: Binding): OutcomeCallbacks {
+  return currentNesting(binding)?.callbacks ?? binding.owner.callbacks
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */

@@ -1,6 +1,6 @@
 import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
-import type { Aftermath } from '../events/callbacks.ts'
+import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import { isAutocommit, isOwn, waitingFor, type Binding, type SessionOwner } from './binding.ts'
 import { flushInTurn } from './flushes.ts'
 import { alone, inSavepoint } from './nested-work.ts'
@@ -44,7 +44,7 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 }
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
-export function aftermathOf (session: EntityManager): Aftermath {
+export function callbacksOf (session: EntityManager): OutcomeCallbacks {
   return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
 }
 
@@ -154,7 +154,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     [ENDED] (outcome: Outcome): void {
       const binding = this[BINDING]
       if (binding === undefined || binding.transactions.isAutomatic || currentNesting(binding) !== undefined) return
-      binding.owner.ended(binding.database, binding.owner.aftermath, outcome)
+      binding.owner.ended(binding.database, binding.owner.callbacks, outcome)
     }
 
     async [FLUSH] (): Promise<void> {

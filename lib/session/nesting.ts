@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TransactionContext, type EntityManager } from '@mikro-orm/core'
-import { Aftermath } from '../events/callbacks.ts'
+import { OutcomeCallbacks } from '../events/callbacks.ts'
 
 /**
  * An `em.transactional()` that runs. MikroORM knows the innermost one of its own (`TransactionContext`), whichever database it
@@ -10,7 +10,7 @@ export interface Nesting {
   /** What the session and its forks have in common. */
   readonly binding: object
   /** What waits for its end. */
-  readonly aftermath: Aftermath
+  readonly callbacks: OutcomeCallbacks
   readonly outer: Nesting | undefined
   /** The fork that MikroORM has made for it, once its transaction has begun. One that is joined has none. */
   em: EntityManager | undefined
@@ -27,7 +27,7 @@ export function currentNesting (binding: object): Nesting | undefined {
 
 /** Runs `fn`, and all that it starts, inside a new one. */
 export function runNested<T> (binding: object, fn: (nesting: Nesting) => T): T {
-  const nesting: Nesting = { binding, aftermath: new Aftermath(), outer: storage.getStore(), em: undefined }
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: storage.getStore(), em: undefined }
   return storage.run(nesting, fn, nesting)
 }
 

@@ -1,9 +1,9 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
-import type { Aftermath } from '../events/callbacks.ts'
+import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionOwner } from './binding.ts'
 import { isClean } from './dirty-check.ts'
 import { isFlushing } from './flushes.ts'
-import { aftermathOf, bindToScope, changeRecorder } from './entity-manager.ts'
+import { callbacksOf, bindToScope, changeRecorder } from './entity-manager.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import { openTransactions } from './open-transactions.ts'
@@ -45,8 +45,8 @@ export class Session {
   }
 
   /** What waits for the end of the transaction that it is in now. */
-  get aftermath (): Aftermath {
-    return aftermathOf(this.em)
+  get callbacks (): OutcomeCallbacks {
+    return callbacksOf(this.em)
   }
 
   /** What the scope's own commit is to plain MikroORM. */
