@@ -10,7 +10,7 @@ import type { ScopeKind } from '../types.ts'
 import type { ScopeRules } from '../options/route-options.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
-import { Switchboard, type Listener, type Signals } from '../events/signals.ts'
+import { SignalListeners, type Listener, type Signals } from '../events/signals.ts'
 import { Loans } from '../transaction/loans.ts'
 import { Patience } from '../transaction/acquire-timeout.ts'
 import type { PoolRules } from '../transaction/contracts.ts'
@@ -62,7 +62,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   /** @internal The databases that it shares its scopes with. */
   readonly host: DatabaseHost
   /** @internal Who wants to be told of its scopes. */
-  readonly switchboard = new Switchboard()
+  readonly listeners = new SignalListeners()
   readonly #session: Session
 
   /** @internal Made by the plugin. */
@@ -190,7 +190,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * db.on('committed', ({ changes }) => { for (const user of changes.update) cache.delete(user) })
    */
   on<Name extends keyof Signals> (signal: Name, listener: Listener<Name>): () => void {
-    return this.switchboard.on(signal, listener)
+    return this.listeners.on(signal, listener)
   }
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */

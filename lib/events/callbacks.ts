@@ -56,8 +56,8 @@ export class OutcomeCallbacks {
   settle (outcome: Outcome, about: ScopeAbout, isMeant?: IsMeant): AfterWork[] {
     const { waiting, changes } = this.#take(isMeant)
     const works = waiting.filter(one => one.outcome === outcome).map(({ work }) => work)
-    const told = [...changes].flatMap(([{ name, switchboard }, changed]) =>
-      switchboard.telling(SIGNALS[outcome], () => ({ database: name, ...about, changes: changed.entities })))
+    const told = [...changes].flatMap(([{ name, listeners }, changed]) =>
+      listeners.telling(SIGNALS[outcome], () => ({ database: name, ...about, changes: changed.entities })))
     return [...works, ...told]
   }
 

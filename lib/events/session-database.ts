@@ -1,10 +1,10 @@
 import type { MikroORM } from '@mikro-orm/core'
-import type { Switchboard } from './signals.ts'
+import type { SignalListeners } from './signals.ts'
 
 /** What a session is of. */
 export interface SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
   /** Who wants to be told of its sessions. */
-  readonly switchboard: Switchboard
+  readonly listeners: SignalListeners
 }

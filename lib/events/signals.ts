@@ -37,7 +37,7 @@ type Listeners = { [Name in keyof Signals]: Set<Listener<Name>> }
 const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
 
 /** Who wants to be told what of one database. The idea is Blinker's, whose signals Flask-SQLAlchemy sends. */
-export class Switchboard {
+export class SignalListeners {
   readonly #listeners: Listeners = { committed: new Set(), rolledBack: new Set(), opened: new Set(), closed: new Set() }
 
   /**

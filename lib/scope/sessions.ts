@@ -165,8 +165,8 @@ export class Sessions {
   }
 
   /** Listeners are told at once, but none of them is waited for, or can do any harm. */
-  #tell (signal: 'opened' | 'closed', { database: { name, switchboard }, em }: Session): void {
-    for (const tell of switchboard.telling(signal, () => ({ database: name, ...this.#about, session: em }))) {
+  #tell (signal: 'opened' | 'closed', { database: { name, listeners }, em }: Session): void {
+    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#about, session: em }))) {
       void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
     }
   }

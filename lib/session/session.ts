@@ -29,7 +29,7 @@ export class Session {
   constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: SessionSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
-    if (database.switchboard.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
+    if (database.listeners.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
     this.transactions = openTransactions(this.em, transactionRules, report)
     bindToScope(this.em, database, owner, this.transactions)
   }
