@@ -6,7 +6,7 @@ export type Outcome = 'commit' | 'rollback'
 export type ScopeKind = 'request' | 'db.run' | 'db.open'
 
 /** What a scope is for, for whoever is told of it. */
-export interface ScopeAbout {
+export interface ScopeInfo {
   readonly kind: ScopeKind
   /** Undefined in `db.run()` and `db.open()`. */
   readonly request?: FastifyRequest | undefined

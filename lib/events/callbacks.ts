@@ -1,5 +1,5 @@
 import { Changes } from './changes.ts'
-import type { Outcome, ScopeAbout } from '../types.ts'
+import type { Outcome, ScopeInfo } from '../types.ts'
 import type { SessionDatabase } from './session-database.ts'
 
 /** Work that waits for an outcome. */
@@ -53,11 +53,11 @@ export class OutcomeCallbacks {
    * The outcome is there: takes out everything, or what is of the databases that are meant.
    * @returns what there is to do now: the work that has waited for this outcome, and the listeners to be told of it
    */
-  settle (outcome: Outcome, about: ScopeAbout, isMeant?: IsMeant): AfterWork[] {
+  settle (outcome: Outcome, info: ScopeInfo, isMeant?: IsMeant): AfterWork[] {
     const { waiting, changes } = this.#take(isMeant)
     const works = waiting.filter(one => one.outcome === outcome).map(({ work }) => work)
     const told = [...changes].flatMap(([{ name, listeners }, changed]) =>
-      listeners.telling(SIGNALS[outcome], () => ({ database: name, ...about, changes: changed.entities })))
+      listeners.telling(SIGNALS[outcome], () => ({ database: name, ...info, changes: changed.entities })))
     return [...works, ...told]
   }
 

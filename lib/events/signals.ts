@@ -2,9 +2,9 @@ import type { EntityManager } from '@mikro-orm/core'
 import { oneOf, show } from '../options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
-import type { ScopeAbout } from '../types.ts'
+import type { ScopeInfo } from '../types.ts'
 
-export interface ScopeSignal extends ScopeAbout {
+export interface ScopeSignal extends ScopeInfo {
   /** The name of the database. */
   readonly database: string
 }

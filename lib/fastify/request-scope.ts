@@ -12,7 +12,7 @@ import { errorStatus, isClosed, restoreHead } from './raw-reply.ts'
 import { failuresBefore, sendKnowing } from './reply-failures.ts'
 import type { Retry } from '../scope/retry.ts'
 import { Scope } from '../scope/scope.ts'
-import type { ScopeHost, ScopePurpose } from '../scope/contracts.ts'
+import type { ScopeHost, ScopeOwner } from '../scope/contracts.ts'
 import type { ScopeRules } from '../options/route-options.ts'
 import { forkOptions, transactionRules } from '../application/session-settings.ts'
 import type { ScopeState } from '../scope/state.ts'
@@ -38,7 +38,7 @@ type UnmadeState = 'open' | 'completed' | 'closed'
  * A request's unit of work: its scope, and what is known of its reply, from which the outcome follows. The scope is made when it is
  * first asked for: a request that uses no database costs hardly anything.
  */
-export class RequestUnit implements ScopePurpose, ScopeSource, Repeatable {
+export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   readonly kind = 'request'
   /** Whether the route has the hooks that end the unit; otherwise the plugin's own do. */
   readonly isSeen: boolean

@@ -31,7 +31,7 @@ export interface ScopeHost {
 }
 
 /** What a scope is made for. Asked when a session is first needed, so that a scope that needs none costs nothing. */
-export interface ScopePurpose {
+export interface ScopeOwner {
   readonly kind: ScopeKind
   readonly request?: FastifyRequest
   readonly log: Log

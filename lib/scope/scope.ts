@@ -3,8 +3,8 @@ import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
 import type { SessionOwner } from '../session/binding.ts'
 import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
-import type { ScopeHost, ScopePurpose } from './contracts.ts'
-import type { Outcome, ScopeAbout, ScopeKind } from '../types.ts'
+import type { ScopeHost, ScopeOwner } from './contracts.ts'
+import type { Outcome, ScopeInfo, ScopeKind } from '../types.ts'
 import { COMPLETED, transition, type ScopeState } from './state.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import { Session } from '../session/session.ts'
@@ -18,7 +18,7 @@ import type { Ready } from '../transaction/prepared-commit.ts'
  */
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
-  readonly #purpose: ScopePurpose
+  readonly #owner: ScopeOwner
   #parent: Scope | undefined
   #state: ScopeState = 'open'
   /** None until the first session is made. */
@@ -31,9 +31,9 @@ export class Scope implements SessionOwner {
   #disposal: Promise<void> | undefined
 
   /** @param parent the scope that it is opened in */
-  constructor (host: ScopeHost, purpose: ScopePurpose, parent: Scope | undefined) {
+  constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
     this.host = host
-    this.#purpose = purpose
+    this.#owner = owner
     this.#parent = parent
   }
 
@@ -48,7 +48,7 @@ export class Scope implements SessionOwner {
   }
 
   get kind (): ScopeKind {
-    return this.#purpose.kind
+    return this.#owner.kind
   }
 
   get state (): ScopeState {
@@ -159,7 +159,7 @@ export class Scope implements SessionOwner {
   /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
   ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void {
     if (outcome === 'commit') this.#hasCommitted = true
-    if (!callbacks.isEmpty) this.host.after(callbacks.settle(outcome, this.#about, other => other === database), this.#purpose.log)
+    if (!callbacks.isEmpty) this.host.after(callbacks.settle(outcome, this.#info, other => other === database), this.#owner.log)
   }
 
   /**
@@ -209,7 +209,7 @@ export class Scope implements SessionOwner {
 
   /** Cancels and disposes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
   async end (): Promise<void> {
-    this.#purpose.ended?.(scopeIs('closed'))
+    this.#owner.ended?.(scopeIs('closed'))
     void this.cancel()
     await this.dispose()
   }
@@ -265,21 +265,21 @@ export class Scope implements SessionOwner {
 
   /** Whether the outcome of the scope is that of a database. Plain MikroORM waits for a commit by hand. */
   #commits (database: SessionDatabase): boolean {
-    return this.#sessions?.find(database)?.isAutomatic ?? this.#purpose.transactionRules(database).mode === 'automatic'
+    return this.#sessions?.find(database)?.isAutomatic ?? this.#owner.transactionRules(database).mode === 'automatic'
   }
 
   #settle (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#about, isMeant), this.#purpose.log, this.#sessions?.rolledBack)
+    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#info, isMeant), this.#owner.log, this.#sessions?.rolledBack)
   }
 
   #drop (err: unknown): void {
     this.#hasCommitted = true
     const dropped = this.#callbacks?.drop() ?? 0
-    if (dropped > 0) this.#purpose.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
+    if (dropped > 0) this.#owner.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
   }
 
-  get #about (): ScopeAbout {
-    const { kind, request } = this.#purpose
+  get #info (): ScopeInfo {
+    const { kind, request } = this.#owner
     return { kind, request }
   }
 
@@ -290,18 +290,18 @@ export class Scope implements SessionOwner {
 
   #isInUse (): void {
     this.host.opened(this)
-    this.#purpose.opened?.()
+    this.#owner.opened?.()
   }
 
   #open (database: SessionDatabase): Session {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const session = new Session(database, {
-      forkOptions: this.#purpose.forkOptions(database),
-      transactionRules: this.#purpose.transactionRules(database),
+      forkOptions: this.#owner.forkOptions(database),
+      transactionRules: this.#owner.transactionRules(database),
       owner: this,
-      report: err => this.#purpose.log.error({ err }, TEARDOWN_FAILED)
+      report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
-    this.#sessions ??= new Sessions(this.#about, () => this.#purpose.log)
+    this.#sessions ??= new Sessions(this.#info, () => this.#owner.log)
     this.#sessions.add(session)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && session.isAutomatic)) void session.transactions.settle(this.#state)
     this.#isInUse()

@@ -1,5 +1,5 @@
 import { commitTogether, reportOf } from './two-phase-commit.ts'
-import type { Log, Outcome, ScopeAbout } from '../types.ts'
+import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { COMPLETED } from './state.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { Session } from '../session/session.ts'
@@ -7,17 +7,17 @@ import type { Ready } from '../transaction/prepared-commit.ts'
 
 /** The sessions of one scope, at most one for each database. They share one outcome. */
 export class Sessions {
-  readonly #about: ScopeAbout
+  readonly #info: ScopeInfo
   readonly #log: () => Log
   #all: readonly Session[] = []
   #rolledBack: Promise<unknown> | undefined
 
   /**
-   * @param about what the scope is for
+   * @param info what the scope is for
    * @param log where to report what nobody waits for
    */
-  constructor (about: ScopeAbout, log: () => Log) {
-    this.#about = about
+  constructor (info: ScopeInfo, log: () => Log) {
+    this.#info = info
     this.#log = log
   }
 
@@ -166,7 +166,7 @@ export class Sessions {
 
   /** Listeners are told at once, but none of them is waited for, or can do any harm. */
   #tell (signal: 'opened' | 'closed', { database: { name, listeners }, em }: Session): void {
-    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#about, session: em }))) {
+    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#info, session: em }))) {
       void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
     }
   }
