@@ -8,7 +8,7 @@
  * @param resolve finds the object, or throws why there is none
  * @param fixed members that need no object
  */
-export function standIn<T extends object> (prototype: object, resolve: () => T, fixed: Partial<T> = {}): T {
+export function localProxy<T extends object> (prototype: object, resolve: () => T, fixed: Partial<T> = {}): T {
   // The target only lends its shape: what is not on the real object must not be reported as its own.
   return new Proxy(Object.create(prototype) as T, {
     get (_, key) {

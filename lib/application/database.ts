@@ -89,7 +89,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   }
 
   /**
-   * A stand-in for the current scope's session, found anew on every use, so that it can be kept at module level.
+   * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level.
    * Using it throws `FST_SCOPED_DB_NO_SCOPE` outside any scope.
    *
    * @example

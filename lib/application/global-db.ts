@@ -4,7 +4,7 @@ import type { Database, DatabaseSession } from './database.ts'
 import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
 import { currentScope } from '../scope/registry.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
-import { standIn } from '../local-proxy.ts'
+import { localProxy } from '../local-proxy.ts'
 
 /** The databases of every application in this process that has some. */
 const applications = new Set<AppDatabases>()
@@ -38,14 +38,14 @@ export function currentSession (orm: MikroORM): EntityManager | undefined {
 const named = new Map<string, Database>()
 
 function use (name: string): Database {
-  const database = named.get(name) ?? databaseStandIn(() => resolveApplication().use(name))
+  const database = named.get(name) ?? databaseProxy(() => resolveApplication().use(name))
   if ([...applications].some(application => application.has(name))) named.set(name, database)
   return database
 }
 
-function databaseStandIn (resolve: () => Database): Database {
+function databaseProxy (resolve: () => Database): Database {
   const session = sessionProxy(() => resolve().session) as DatabaseSession
-  return standIn<Database>({}, resolve, { session, use: use as Database['use'] })
+  return localProxy<Database>({}, resolve, { session, use: use as Database['use'] })
 }
 
 /**
@@ -55,4 +55,4 @@ function databaseStandIn (resolve: () => Database): Database {
  *
  * @throws FST_SCOPED_DB_NOT_REGISTERED, FST_SCOPED_DB_AMBIGUOUS when a member is used and no application, or more than one, could be meant
  */
-export const db: Database = databaseStandIn(() => resolveApplication().default)
+export const db: Database = databaseProxy(() => resolveApplication().default)

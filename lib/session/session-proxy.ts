@@ -1,7 +1,7 @@
 import { EntityManager } from '@mikro-orm/core'
-import { standIn } from '../local-proxy.ts'
+import { localProxy } from '../local-proxy.ts'
 
 /** Stands for the session that `resolve` finds anew on every use: `instanceof EntityManager`, whatever `resolve` throws. */
 export function sessionProxy (resolve: () => EntityManager): EntityManager {
-  return standIn(EntityManager.prototype, resolve)
+  return localProxy(EntityManager.prototype, resolve)
 }

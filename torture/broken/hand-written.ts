@@ -2,7 +2,7 @@ import { EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { standIn } from '../../lib/local-proxy.ts'
+import { localProxy } from '../../lib/local-proxy.ts'
 
 /** How a plugin that somebody writes in an afternoon may go about it. The first way of each is right. */
 export interface Ways {
@@ -65,7 +65,7 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
 
     fastify.decorateRequest('db', { getter () { return sessionOf(units.get(this)) as never } })
     fastify.decorate('db', {
-      session: standIn(EntityManager.prototype, () => sessionOf(current.getStore())),
+      session: localProxy(EntityManager.prototype, () => sessionOf(current.getStore())),
       get openScopes () { return open.size },
       async commit () {
         const { em } = current.getStore() as Unit
