@@ -8,7 +8,7 @@ import { addLifecycle, unitOf } from './lib/fastify/hooks.ts'
 import { openOrm } from './lib/session/orm.ts'
 import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
-import { within } from './lib/timeout.ts'
+import { withTimeout } from './lib/timeout.ts'
 
 export { db } from './lib/application/global-db.ts'
 export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/application/database.ts'
@@ -55,7 +55,7 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   fastify.addHook('onClose', async function closeScopedDb () {
     await databases.close()
     removeApplication(databases)
-    const isClosed = await within(settings.closeTimeout, close())
+    const isClosed = await withTimeout(settings.closeTimeout, close())
     if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
   })
   if (known === undefined) addToApplication(fastify, databases)

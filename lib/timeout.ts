@@ -3,7 +3,7 @@
  * @returns whether it was done in time
  * @throws what `work` throws in time
  */
-export async function within (milliseconds: number, work: Promise<unknown>): Promise<boolean> {
+export async function withTimeout (milliseconds: number, work: Promise<unknown>): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const timer = setTimeout(resolve, milliseconds, false)
   try {

@@ -1,7 +1,7 @@
 import type { AfterWorks } from './after-works.ts'
 import type { Log } from '../types.ts'
 import type { OpenScopes } from './open-scopes.ts'
-import { within } from '../timeout.ts'
+import { withTimeout } from '../timeout.ts'
 
 /**
  * How long scopes that are ended by force may take to roll back, in milliseconds: enough for a server that answers. One that
@@ -55,6 +55,6 @@ export class Closing {
   }
 
   async #end (): Promise<void> {
-    if (!await within(ROLLBACK_GRACE, this.#scopes.end())) await this.#discard()
+    if (!await withTimeout(ROLLBACK_GRACE, this.#scopes.end())) await this.#discard()
   }
 }

@@ -3,7 +3,7 @@ import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
 import { Lender, type HeldConnection } from '../transaction/connection-pool.ts'
 import { Loans } from '../transaction/loans.ts'
 import type { PoolRules } from '../transaction/contracts.ts'
-import { within } from '../timeout.ts'
+import { withTimeout } from '../timeout.ts'
 import { Admission } from './connection-lock.ts'
 import { answered } from './answered.ts'
 import { Savepoints } from './savepoints.ts'
@@ -67,9 +67,9 @@ export class OuterTransaction {
   async rollBack (): Promise<void> {
     this.admission.close(new IsolationReleasedError())
     try {
-      if (!await within(this.#patience, this.#finish())) {
+      if (!await withTimeout(this.#patience, this.#finish())) {
         this.lose(`its connection did not answer within ${this.#patience} ms`)
-        await within(this.#patience, this.cancel())
+        await withTimeout(this.#patience, this.cancel())
       }
     } catch (error) {
       this.lose('its connection cannot roll back', error)
