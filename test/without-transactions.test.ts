@@ -55,7 +55,7 @@ void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
   const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', patience: new Patience(1), loans: new Loans() }, () => {})
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
-  transactions.spoil(new Error('spoilt'))
+  transactions.doom(new Error('doomed'))
   t.equal(transactions.hasEnded({}), false)
   for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(async () => await transactions[work]())
   t.match(await transactions.prepareCommit(), { hasBegun: false })

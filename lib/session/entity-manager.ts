@@ -163,7 +163,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
         const binding = this[BINDING]
-        if (isOwn(binding, super.getTransactionContext())) binding.transactions.spoil(error)
+        if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
         throw error
       }
     }

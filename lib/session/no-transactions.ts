@@ -44,7 +44,7 @@ export class NoTransactions implements SessionTransactions {
     return false
   }
 
-  spoil (): void {}
+  doom (): void {}
   settle (): undefined {}
   async cancel (): Promise<void> {}
 

@@ -26,7 +26,7 @@ export interface SessionTransactions {
   /** Whether a transaction that MikroORM has begun is over, because its COMMIT failed. */
   hasEnded (context: Transaction): boolean
   /** Makes the transaction fit for nothing but a rollback, because of `error`. */
-  spoil (error: unknown): void
+  doom (error: unknown): void
   /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */
   settle (outcome: string): Promise<void> | undefined
   /** Asks the server to stop what runs now. */

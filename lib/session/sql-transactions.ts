@@ -75,8 +75,8 @@ export class SqlTransactions implements SessionTransactions {
     return this.#ended?.has(context) === true
   }
 
-  spoil (error: unknown): void {
-    this.#main.spoil(error)
+  doom (error: unknown): void {
+    this.#main.doom(error)
   }
 
   settle (outcome: string): Promise<void> | undefined {

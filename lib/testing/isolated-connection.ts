@@ -13,7 +13,7 @@ interface NamedSavepoint {
 
 /**
  * What a user of the isolated database takes for a connection of a pool. Its transactions are savepoints of the outer one, and
- * a statement without a transaction has a savepoint of its own, since one that fails must not spoil the outer transaction.
+ * a statement without a transaction has a savepoint of its own, since one that fails must not doom the outer transaction.
  */
 export class Lease implements DatabaseConnection {
   readonly cancelQuery?: NonNullable<DatabaseConnection['cancelQuery']>

@@ -48,7 +48,7 @@ export class LazyTransaction implements ContextTransaction {
   #begun: BegunTransaction | Promise<BegunTransaction> | undefined
   #hasWritten = false
   /** Why only a rollback is left, if so. */
-  #spoilt: unknown
+  #doomedBy: unknown
   /** That of `settle()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
@@ -141,9 +141,9 @@ export class LazyTransaction implements ContextTransaction {
   async prepareCommit (): Promise<PreparedCommit> {
     this.#assertCanCommit()
     const end = await this.#turns.take()
-    if (this.#spoilt !== undefined) {
+    if (this.#doomedBy !== undefined) {
       end()
-      throw rollbackOnly(this.#spoilt)
+      throw rollbackOnly(this.#doomedBy)
     }
     const begun = await this.#current()
     return {
@@ -180,8 +180,8 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
-  spoil (error: unknown): void {
-    this.#spoilt ??= error
+  doom (error: unknown): void {
+    this.#doomedBy ??= error
   }
 
   /**
@@ -237,7 +237,7 @@ export class LazyTransaction implements ContextTransaction {
     const end = await this.#turns.take()
     try {
       if (this.#where(statement) === 'inside') {
-        if (this.#spoilt !== undefined) throw rollbackOnly(this.#spoilt)
+        if (this.#doomedBy !== undefined) throw rollbackOnly(this.#doomedBy)
         const { kysely } = await this.#begin()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
@@ -298,7 +298,7 @@ export class LazyTransaction implements ContextTransaction {
     } catch (error) {
       if (how === 'commit') throw driverError(error)
     } finally {
-      this.#spoilt = undefined
+      this.#doomedBy = undefined
       this.#end()
     }
   }
@@ -326,7 +326,7 @@ export class LazyTransaction implements ContextTransaction {
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async #failed (error: unknown): Promise<unknown> {
-    if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.spoil(error)
+    if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
     return error
   }
 }
