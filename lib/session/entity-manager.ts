@@ -7,19 +7,19 @@ import { alone, inSavepoint } from './nested-work.ts'
 import { currentNesting, type Nesting } from './nesting.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
-import { Turns } from '../transaction/mutex.ts'
+import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 /** What is outside the transaction that runs. All others but NESTED join it. */
 const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])
 
 /** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
-const NESTED = new WeakMap<EntityManager, Turns>()
+const NESTED = new WeakMap<EntityManager, Mutex>()
 
-function turnsOf (em: EntityManager): Turns {
-  const turns = NESTED.get(em) ?? new Turns()
-  NESTED.set(em, turns)
-  return turns
+function mutexOf (em: EntityManager): Mutex {
+  const mutex = NESTED.get(em) ?? new Mutex()
+  NESTED.set(em, mutex)
+  return mutex
 }
 
 const BINDING = Symbol('fastify-scoped-db.binding')
@@ -129,7 +129,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       }
       if (ALONE.has(propagation)) return await alone(binding, () => super.transactional(use, options))
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
-      const end = await turnsOf(em).take()
+      const end = await mutexOf(em).acquire()
       try {
         // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
         if (binding.transactions.isAutomatic) await em[FLUSH]()
@@ -141,7 +141,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     override async flush (): Promise<void> {
       const em = this.getContext()
-      const end = NESTED.has(em) ? await turnsOf(em).take() : undefined
+      const end = NESTED.has(em) ? await mutexOf(em).acquire() : undefined
       try {
         await this[FLUSH]()
       } finally {

@@ -11,7 +11,7 @@ import { Lender } from './connection-pool.ts'
 import { OpenStreams, type Place } from './query-streams.ts'
 import { afterOutcome, closed, type Route } from './routes.ts'
 import { CONTROL, type Statement } from './statement.ts'
-import { Turns } from './mutex.ts'
+import { Mutex } from './mutex.ts'
 
 export interface LazyTransactionSettings extends BeginSettings, PoolRules {
   /** Where each statement goes; see routes.ts. */
@@ -41,7 +41,7 @@ export class LazyTransaction implements ContextTransaction {
   readonly context: Transaction
   readonly #settings: LazyTransactionSettings
   readonly #lender: Lender
-  readonly #turns = new Turns()
+  readonly #mutex = new Mutex()
   readonly #streams = new OpenStreams()
   #route: Route
   /** A promise while it begins. */
@@ -72,12 +72,12 @@ export class LazyTransaction implements ContextTransaction {
 
   /** Whether a statement runs or waits. */
   get isBusy (): boolean {
-    return this.#turns.busy
+    return this.#mutex.isLocked
   }
 
   /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return this.#begun === undefined && !this.#turns.busy && this.#streams.isEmpty
+    return this.#begun === undefined && !this.#mutex.isLocked && this.#streams.isEmpty
   }
 
   /** Whether anything but plain reads has gone through it, or beside it where nothing begins by itself. */
@@ -140,7 +140,7 @@ export class LazyTransaction implements ContextTransaction {
    */
   async prepareCommit (): Promise<PreparedCommit> {
     this.#assertCanCommit()
-    const end = await this.#turns.take()
+    const end = await this.#mutex.acquire()
     if (this.#doomedBy !== undefined) {
       end()
       throw rollbackOnly(this.#doomedBy)
@@ -148,7 +148,7 @@ export class LazyTransaction implements ContextTransaction {
     const begun = await this.#current()
     return {
       hasBegun: begun !== undefined,
-      contended: () => this.#turns.contended,
+      contended: () => this.#mutex.hasWaiter(),
       carryOut: async outcome => {
         await this.#finish('commit')
         // Before anybody else has the turn: what waits must not begin anew.
@@ -174,7 +174,7 @@ export class LazyTransaction implements ContextTransaction {
       await commit.carryOut().finally(commit.leave)
     } else {
       await this.#streams.cut('inside')
-      const end = await this.#turns.take()
+      const end = await this.#mutex.acquire()
       await this.#finish('rollback').finally(end)
     }
   }
@@ -234,7 +234,7 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   async #enterInTurn (statement: Statement): Promise<Entered | undefined> {
-    const end = await this.#turns.take()
+    const end = await this.#mutex.acquire()
     try {
       if (this.#where(statement) === 'inside') {
         if (this.#doomedBy !== undefined) throw rollbackOnly(this.#doomedBy)

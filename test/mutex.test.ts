@@ -1,40 +1,40 @@
 import t from 'tap'
-import { Turns } from '../lib/transaction/mutex.ts'
+import { Mutex } from '../lib/transaction/mutex.ts'
 
 const turn = async () => { await new Promise(setImmediate) }
 
 void t.test('one has the turn at a time, in the order of asking', async t => {
-  const turns = new Turns()
+  const mutex = new Mutex()
   const order: string[] = []
   const use = async (name: string) => {
-    const end = await turns.take()
+    const end = await mutex.acquire()
     order.push(name)
     return end
   }
-  t.equal(turns.busy, false)
+  t.equal(mutex.isLocked, false)
   const first = await use('first')
   const second = use('second')
   const third = use('third')
   await turn()
   t.same(order, ['first'])
-  t.equal(turns.busy, true)
+  t.equal(mutex.isLocked, true)
   first()
   ;(await second)()
-  t.equal(turns.busy, true, 'the third has it')
+  t.equal(mutex.isLocked, true, 'the third has it')
   ;(await third)()
   t.same(order, ['first', 'second', 'third'])
-  t.equal(turns.busy, false)
+  t.equal(mutex.isLocked, false)
 })
 
 void t.test('who has the turn can learn that somebody waits for it', async t => {
-  const turns = new Turns()
+  const mutex = new Mutex()
   const seen: string[] = []
-  const watch = (name: string) => { void turns.contended.then(() => seen.push(name)) }
-  const first = await turns.take()
+  const watch = (name: string) => { void mutex.hasWaiter().then(() => seen.push(name)) }
+  const first = await mutex.acquire()
   watch('before')
   await turn()
   t.same(seen, [], 'nobody waits')
-  const second = turns.take()
+  const second = mutex.acquire()
   await turn()
   t.same(seen, ['before'])
   watch('after')
@@ -46,7 +46,7 @@ void t.test('who has the turn can learn that somebody waits for it', async t => 
   await turn()
   t.same(seen, ['before', 'after'], 'for the turn of the second nobody waits')
   end()
-  const last = await turns.take()
+  const last = await mutex.acquire()
   await turn()
   t.same(seen, ['before', 'after'], 'it was free')
   last()
