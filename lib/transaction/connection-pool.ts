@@ -3,7 +3,7 @@ import { driverError } from '../errors/driver-error.ts'
 import { scopeIs } from '../errors/errors.ts'
 import type { Loan, Loans } from './loans.ts'
 import type { Patience } from './acquire-timeout.ts'
-import { severable, type Sever } from './interruptible.ts'
+import { interruptible, type Interrupt } from './interruptible.ts'
 
 /** A pooled connection that is held until it is released. */
 export interface HeldConnection extends Loan {
@@ -107,13 +107,13 @@ class ConnectionLoan implements Loan {
   readonly borrower: Lender
   readonly #loans: Loans
   readonly #connection: DatabaseConnection
-  readonly #sever: Sever
+  readonly #interrupt: Interrupt
 
   constructor (borrower: Lender, loans: Loans, connection: DatabaseConnection) {
     this.borrower = borrower
     this.#loans = loans
     this.#connection = connection
-    this.#sever = severable(connection)
+    this.#interrupt = interruptible(connection)
     loans.add(this)
   }
 
@@ -124,7 +124,7 @@ class ConnectionLoan implements Loan {
 
   async discard (): Promise<void> {
     if (!this.#loans.has(this)) return
-    this.#sever(scopeIs('closed'))
+    this.#interrupt(scopeIs('closed'))
     kill(this.#connection, this.#control)
   }
 

@@ -2,19 +2,19 @@ import type { DatabaseConnection } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
-export type Sever = (error: Error) => void
+export type Interrupt = (error: Error) => void
 
-const SEVERABLE = new WeakMap<DatabaseConnection, Sever>()
+const INTERRUPTIBLE = new WeakMap<DatabaseConnection, Interrupt>()
 
 /**
- * Makes a connection severable. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
+ * Makes a connection interruptible. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
  * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What its
  * statements fail with is remembered as the database's error.
  */
-export function severable (connection: DatabaseConnection): Sever {
-  const known = SEVERABLE.get(connection)
+export function interruptible (connection: DatabaseConnection): Interrupt {
+  const known = INTERRUPTIBLE.get(connection)
   if (known !== undefined) return known
-  const waiting = new Set<Sever>()
+  const waiting = new Set<Interrupt>()
   const answered = <T>(answer: Promise<T>) => new Promise<T>((resolve, reject) => {
     waiting.add(reject)
     answer.then(
@@ -31,15 +31,15 @@ export function severable (connection: DatabaseConnection): Sever {
       [Symbol.asyncIterator] () { return this }
     }
   }
-  const sever: Sever = error => { for (const refuse of waiting) refuse(error) }
+  const interrupt: Interrupt = error => { for (const refuse of waiting) refuse(error) }
   // Asked for by Kysely, for the abort signal of a statement.
   if (killSession !== undefined) {
     connection.killSession = control => {
       const killed = killSession.call(connection, control)
-      sever(new Error('the connection was closed'))
+      interrupt(new Error('the connection was closed'))
       return killed
     }
   }
-  SEVERABLE.set(connection, sever)
-  return sever
+  INTERRUPTIBLE.set(connection, interrupt)
+  return interrupt
 }

@@ -1,7 +1,7 @@
 import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import t from 'tap'
 import { isDatabaseError } from '../lib/session/database-error.ts'
-import { severable } from '../lib/transaction/interruptible.ts'
+import { interruptible } from '../lib/transaction/interruptible.ts'
 
 const QUERY = {} as CompiledQuery
 
@@ -11,7 +11,7 @@ void t.test('what a connection fails with is remembered as the database\'s error
     executeQuery: fail,
     streamQuery: () => ({ next: fail, return: fail })
   } as unknown as DatabaseConnection
-  severable(connection)
+  interruptible(connection)
   const failures = [connection.executeQuery(QUERY), connection.streamQuery(QUERY, 1).next(), connection.streamQuery(QUERY, 1).return?.()]
   for (const failure of failures) {
     const error: unknown = await failure?.catch((error: unknown) => error)
@@ -28,9 +28,9 @@ void t.test('what runs on a connection whose session is killed ends', async t =>
     async * streamQuery () { yield await never },
     async killSession (control) { calls.push(this, control) }
   }
-  const sever = severable(connection)
+  const interrupt = interruptible(connection)
   const { executeQuery, streamQuery, killSession } = connection
-  t.equal(severable(connection), sever)
+  t.equal(interruptible(connection), interrupt)
   t.match(connection, { executeQuery, streamQuery, killSession }, 'changed once')
   const control = async () => await never
   const executed = async () => { await connection.executeQuery(QUERY) }
