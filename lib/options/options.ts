@@ -1,6 +1,6 @@
 import type { FlushMode, ForkOptions, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type Check, type Place } from './validate.ts'
+import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.
@@ -107,7 +107,7 @@ const ISOLATION_LEVELS = Object.keys({
   'read uncommitted': 0, 'read committed': 0, snapshot: 0, 'repeatable read': 0, serializable: 0
 } satisfies Record<`${IsolationLevel}`, 0>)
 
-const FORK_CHECKS: Record<keyof SessionOptions, Check> = {
+const FORK_SCHEMA: Record<keyof SessionOptions, OptionSchema> = {
   flushMode: oneOf(...FLUSH_MODES),
   schema: { takes: 'the name of a schema', accepts: value => typeof value === 'string' },
   loggerContext: plainObject,
@@ -117,32 +117,32 @@ const FORK_CHECKS: Record<keyof SessionOptions, Check> = {
   cloneEventManager: boolean
 }
 
-export const sessionOptions: Check = {
+export const sessionOptions: OptionSchema = {
   takes: `MikroORM fork options without ${RESERVED_FORK_OPTIONS.join(', ')}`,
   accepts: value => isPlainObject(value) && RESERVED_FORK_OPTIONS.every(option => !Object.hasOwn(value as object, option)),
-  fields: FORK_CHECKS
+  fields: FORK_SCHEMA
 }
 
-const milliseconds: Check = {
+const milliseconds: OptionSchema = {
   takes: 'a number of milliseconds from 1 to 2147483647',
   accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
 }
 
-const attempts: Check = { takes: 'a number of attempts from 2 to 100', accepts: value => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 100 }
+const attempts: OptionSchema = { takes: 'a number of attempts from 2 to 100', accepts: value => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 100 }
 
-const RETRY_CHECKS: Record<keyof RetryOptions, Check> = {
+const RETRY_SCHEMA: Record<keyof RetryOptions, OptionSchema> = {
   attempts,
   backoff: milliseconds,
   when: onlyFunction('(error, isTransient) => boolean')
 }
 
-const retry: Check = {
+const retry: OptionSchema = {
   takes: `${attempts.takes}, or { attempts, backoff, when }`,
   accepts: value => attempts.accepts(value) || isPlainObject(value),
-  fields: RETRY_CHECKS
+  fields: RETRY_SCHEMA
 }
 
-const RUN_CHECKS: Record<keyof RunScopeOptions, Check> = {
+const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
@@ -150,8 +150,8 @@ const RUN_CHECKS: Record<keyof RunScopeOptions, Check> = {
   readOnly: boolean
 }
 
-const SCOPE_CHECKS: Record<keyof ScopeOptions, Check> = {
-  ...RUN_CHECKS,
+const SCOPE_SCHEMA: Record<keyof ScopeOptions, OptionSchema> = {
+  ...RUN_SCHEMA,
   commitOnTeardown: orFunction(boolean, '(request, reply, error) => boolean'),
   sessionOptions: orFunction(sessionOptions, '(request) => fork options'),
   cancelOnAbort: boolean,
@@ -160,11 +160,11 @@ const SCOPE_CHECKS: Record<keyof ScopeOptions, Check> = {
 
 export const ORM_TAKES = 'a MikroORM instance, or MikroORM options'
 
-const PLUGIN_CHECKS: Record<keyof ScopedDbOptions, Check> = {
+const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   // Which of the two it is, or neither, is found out by whoever opens it.
   orm: { takes: ORM_TAKES, accepts: value => typeof value === 'object' && value !== null },
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
-  ...SCOPE_CHECKS,
+  ...SCOPE_SCHEMA,
   acquireTimeout: milliseconds,
   closeTimeout: milliseconds
 }
@@ -174,34 +174,34 @@ const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** Checks what `register()` was given and fills in the defaults. */
 export function settingsOf (options: unknown): Settings {
-  const own = readOptions(options ?? {}, PLUGIN_CHECKS, { whole: 'register()', ignored: FASTIFY_OPTIONS }) as ScopedDbOptions
+  const own = readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) as ScopedDbOptions
   const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own
   return { orm, name, acquireTimeout, closeTimeout, rules: { ...DEFAULT_RULES, ...rules } as Rules }
 }
 
 /** Checks a route's `config.db`, on an application with databases of these names. */
-export function readRouteOptions (options: unknown, names: string[], place: Place): RouteOptions {
-  return readOptions(options, { ...withUse(SCOPE_CHECKS, names), retry }, place)
+export function readRouteOptions (options: unknown, names: string[], path: OptionPath): RouteOptions {
+  return readOptions(options, { ...withUse(SCOPE_SCHEMA, names), retry }, path)
 }
 
 /** Checks the options of `db.run()`. */
-export function readRunOptions (options: unknown, names: string[], place: Place): RunOptions {
-  return readOptions(options, { ...withUse(RUN_CHECKS, names), retry }, place)
+export function readRunOptions (options: unknown, names: string[], path: OptionPath): RunOptions {
+  return readOptions(options, { ...withUse(RUN_SCHEMA, names), retry }, path)
 }
 
 /** Checks the options of `db.open()`. */
-export function readOpenOptions (options: unknown, names: string[], place: Place): OpenOptions {
-  return readOptions(options, withUse(RUN_CHECKS, names), place)
+export function readOpenOptions (options: unknown, names: string[], path: OptionPath): OpenOptions {
+  return readOptions(options, withUse(RUN_SCHEMA, names), path)
 }
 
 /** Checks what a function given as `sessionOptions` gave. */
-export function readSessionOptions (options: unknown, place: Place): SessionOptions {
-  return readOptions({ sessionOptions: options }, RUN_CHECKS, place)['sessionOptions'] as SessionOptions
+export function readSessionOptions (options: unknown, path: OptionPath): SessionOptions {
+  return readOptions({ sessionOptions: options }, RUN_SCHEMA, path)['sessionOptions'] as SessionOptions
 }
 
-function withUse (checks: Record<string, Check>, names: string[]): Record<string, Check> {
-  const ofOne: Check = { ...plainObject, fields: checks }
-  return { ...checks, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
+function withUse (schema: Record<string, OptionSchema>, names: string[]): Record<string, OptionSchema> {
+  const ofOne: OptionSchema = { ...plainObject, fields: schema }
+  return { ...schema, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
 }
 
 const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false, mapErrors: false }

@@ -1,4 +1,4 @@
-import type { Place } from './validate.ts'
+import type { OptionPath } from './validate.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { readOpenOptions, readRouteOptions, readRunOptions, type RetryOptions, type RouteOptions, type Rules } from './options.ts'
 import type { ScopeKind } from '../types.ts'
@@ -42,30 +42,30 @@ export function routeRules (databases: readonly RuledDatabase[], options: unknow
   if (options === undefined) return new ScopeRules()
   if (options === false) return false
   const whole = `config.db of ${route}`
-  const place = { whole, or: 'false', suffix: ` in ${whole}` }
-  return checked(databases, readRouteOptions(options, namesOf(databases), place), place)
+  const path = { whole, or: 'false', suffix: ` in ${whole}` }
+  return checked(databases, readRouteOptions(options, namesOf(databases), path), path)
 }
 
 /** Checks the options of `db.run()` or `db.open()`. */
 export function runRules (databases: readonly RuledDatabase[], kind: ScopeKind, options: unknown): ScopeRules {
   const read = kind === 'db.run' ? readRunOptions : readOpenOptions
-  const place = { whole: `${kind}()`, suffix: ` of ${kind}()` }
-  return checked(databases, read(options, namesOf(databases), place), place)
+  const path = { whole: `${kind}()`, suffix: ` of ${kind}()` }
+  return checked(databases, read(options, namesOf(databases), path), path)
 }
 
 function namesOf (databases: readonly RuledDatabase[]): string[] {
   return databases.map(({ name }) => name)
 }
 
-function checked (databases: readonly RuledDatabase[], own: RouteOptions, place: Place): ScopeRules {
+function checked (databases: readonly RuledDatabase[], own: RouteOptions, path: OptionPath): ScopeRules {
   const rules = new ScopeRules(own)
-  refuseIdle(own, '', databases, rules, place)
-  for (const database of databases) refuseIdle(own.use?.[database.name] ?? {}, `use.${database.name}.`, [database], rules, place)
+  refuseIdle(own, '', databases, rules, path)
+  for (const database of databases) refuseIdle(own.use?.[database.name] ?? {}, `use.${database.name}.`, [database], rules, path)
   return rules
 }
 
 /** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
-function refuseIdle ({ isolationLevel, begin = 'auto', retry }: RouteOptions, prefix: string, databases: readonly RuledDatabase[], rules: ScopeRules, { suffix = '' }: Place): void {
+function refuseIdle ({ isolationLevel, begin = 'auto', retry }: RouteOptions, prefix: string, databases: readonly RuledDatabase[], rules: ScopeRules, { suffix = '' }: OptionPath): void {
   if (databases.some(database => rules.of(database).commitOnTeardown !== false)) return
   const [idle] = Object.entries({ isolationLevel, begin: begin === 'auto' ? undefined : begin, retry }).find(([, value]) => value !== undefined) ?? []
   if (idle !== undefined) throw new InvalidOptionError(`the option "${prefix}${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')

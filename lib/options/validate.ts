@@ -2,16 +2,16 @@ import { inspect, types } from 'node:util'
 import { InvalidOptionError, UnknownOptionError } from '../errors/errors.ts'
 
 /** What an option takes. */
-export interface Check {
+export interface OptionSchema {
   /** In words, for the error. */
   readonly takes: string
   readonly accepts: (value: unknown) => boolean
   /** What an object that is accepted can hold, where that is to be checked too. */
-  readonly fields?: Record<string, Check>
+  readonly fields?: Record<string, OptionSchema>
 }
 
 /** Where options stand, for the error. */
-export interface Place {
+export interface OptionPath {
   /** What to call all of them. */
   readonly whole: string
   /** What else than an object can stand there. */
@@ -28,25 +28,25 @@ export interface Place {
  *
  * @throws InvalidOptionError, UnknownOptionError naming the option and what it takes
  */
-export function readOptions (given: unknown, checks: Record<string, Check>, place: Place, prefix = ''): Record<string, unknown> {
-  const { whole, or, suffix = '', ignored = [] } = place
+export function readOptions (given: unknown, schema: Record<string, OptionSchema>, path: OptionPath, prefix = ''): Record<string, unknown> {
+  const { whole, or, suffix = '', ignored = [] } = path
   const keys = isPlainObject(given) ? keysOf(given) : undefined
   if (keys === undefined) throw new InvalidOptionError(whole, `${or === undefined ? '' : `${or} or `}a plain object`, show(given))
   const read: Record<string, unknown> = {}
   for (const key of keys) {
     if (ignored.includes(key as string)) continue
     const name = `"${prefix}${shorten(JSON.stringify(String(key)).slice(1, -1))}"${suffix}`
-    const check = typeof key === 'string' && Object.hasOwn(checks, key) ? checks[key] : undefined
-    if (check === undefined) throw new UnknownOptionError(name, Object.keys(checks).join(', '))
-    const value = readValue(given as Record<string, unknown>, key as string, check, name)
+    const option = typeof key === 'string' && Object.hasOwn(schema, key) ? schema[key] : undefined
+    if (option === undefined) throw new UnknownOptionError(name, Object.keys(schema).join(', '))
+    const value = readValue(given as Record<string, unknown>, key as string, option, name)
     if (value === undefined) continue
-    const { fields } = check
+    const { fields } = option
     read[key as string] = fields !== undefined && typeof value === 'object' ? readOptions(value, fields, { whole: `the option ${name}`, suffix }, `${prefix}${String(key)}.`) : value
   }
   return read
 }
 
-function readValue (given: Record<string, unknown>, key: string, { takes, accepts }: Check, name: string): unknown {
+function readValue (given: Record<string, unknown>, key: string, { takes, accepts }: OptionSchema, name: string): unknown {
   const value = attempt(() => ({ of: given[key] }))
   if (value === undefined) throw new InvalidOptionError(`the option ${name}`, takes, 'an error when it was read')
   if (value.of !== undefined && attempt(() => accepts(value.of)) !== true) throw new InvalidOptionError(`the option ${name}`, takes, show(value.of))
@@ -65,20 +65,20 @@ function shorten (text: string): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text
 }
 
-export const boolean: Check = { takes: 'true or false', accepts: value => typeof value === 'boolean' }
+export const boolean: OptionSchema = { takes: 'true or false', accepts: value => typeof value === 'boolean' }
 
-export const plainObject: Check = { takes: 'a plain object', accepts: isPlainObject }
+export const plainObject: OptionSchema = { takes: 'a plain object', accepts: isPlainObject }
 
-export function oneOf (...values: string[]): Check {
+export function oneOf (...values: string[]): OptionSchema {
   return { takes: values.map(value => `'${value}'`).join(', '), accepts: value => values.includes(value as string) }
 }
 
 /** The same, or a function, which has to answer at once. */
-export function orFunction (check: Check, signature: string): Check {
-  return { ...check, takes: `${check.takes}, or a function ${signature} that is not async`, accepts: value => isPlainFunction(value) || check.accepts(value) }
+export function orFunction (schema: OptionSchema, signature: string): OptionSchema {
+  return { ...schema, takes: `${schema.takes}, or a function ${signature} that is not async`, accepts: value => isPlainFunction(value) || schema.accepts(value) }
 }
 
-export function onlyFunction (signature: string): Check {
+export function onlyFunction (signature: string): OptionSchema {
   return { takes: `a function ${signature} that is not async`, accepts: isPlainFunction }
 }
 
