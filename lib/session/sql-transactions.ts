@@ -7,7 +7,7 @@ import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from '../transaction/lazy-transaction.ts'
 import type { PreparedCommit } from '../transaction/prepared-commit.ts'
-import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type Route } from '../transaction/routes.ts'
+import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
@@ -33,7 +33,7 @@ export class SqlTransactions implements SessionTransactions {
       connection,
       report,
       isAutomatic: this.isAutomatic,
-      route: routeFor(rules),
+      placement: placementFor(rules),
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
     this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
@@ -113,7 +113,7 @@ export class SqlTransactions implements SessionTransactions {
       loans: this.#rules.loans,
       isolationLevel,
       readOnly,
-      route: routeFor({ mode: 'automatic', begin: 'statement', readOnly }),
+      placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
       announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
@@ -139,9 +139,9 @@ export class SqlTransactions implements SessionTransactions {
   }
 }
 
-function routeFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): Route {
-  const route = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
-  return isReadOnly === true ? readOnly(route) : route
+function placementFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): PlacementRule {
+  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
+  return isReadOnly === true ? readOnly(rule) : rule
 }
 
 function announce (session: EntityManager, event: TransactionEvent, trx?: Transaction): Promise<void> | undefined {

@@ -8,15 +8,14 @@ import { BegunTransaction, type BeginSettings, type Finish } from './active-tran
 import { createContext, type ContextTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
 import { Lender } from './connection-pool.ts'
-import { OpenStreams, type Place } from './query-streams.ts'
-import { afterOutcome, closed, type Route } from './routes.ts'
-import { CONTROL, type Statement } from './statement.ts'
+import { OpenStreams } from './query-streams.ts'
+import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
 import { Mutex } from './mutex.ts'
 
 export interface LazyTransactionSettings extends BeginSettings, PoolRules {
-  /** Where each statement goes; see routes.ts. */
-  readonly route: Route
-  /** Whether the route can begin it. */
+  /** Where each statement goes; see statement.ts. */
+  readonly placement: PlacementRule
+  /** Whether a statement can begin it. */
   readonly isAutomatic: boolean
   /** Given, the transaction is for one use: it is closed once it was committed or rolled back, and this is called. */
   readonly onEnd?: () => void
@@ -24,7 +23,7 @@ export interface LazyTransactionSettings extends BeginSettings, PoolRules {
 
 /** What a statement runs with, and how it gives that back. */
 interface Entered {
-  readonly place: Place
+  readonly placement: Placement
   readonly executor: QueryExecutor
   leave (): Promise<void> | void
 }
@@ -43,7 +42,7 @@ export class LazyTransaction implements ContextTransaction {
   readonly #lender: Lender
   readonly #mutex = new Mutex()
   readonly #streams = new OpenStreams()
-  #route: Route
+  #placement: PlacementRule
   /** A promise while it begins. */
   #begun: BegunTransaction | Promise<BegunTransaction> | undefined
   #hasWritten = false
@@ -54,7 +53,7 @@ export class LazyTransaction implements ContextTransaction {
 
   constructor (settings: LazyTransactionSettings) {
     this.#settings = settings
-    this.#route = settings.route
+    this.#placement = settings.placement
     const client = settings.connection.getClient()
     this.#lender = new Lender(client, settings.patience, settings.loans)
     this.context = createContext(client, this)
@@ -106,11 +105,11 @@ export class LazyTransaction implements ContextTransaction {
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const { place, executor, leave } = await this.#enter(statement)
+    const { placement, executor, leave } = await this.#enter(statement)
     try {
-      yield * this.#streams.read(place, run(executor), leave, () => scopeIs('closed'))
+      yield * this.#streams.read(placement, run(executor), leave, () => scopeIs('closed'))
     } catch (error) {
-      throw place === 'inside' ? await this.#failed(error) : error
+      throw placement === 'inside' ? await this.#failed(error) : error
     }
   }
 
@@ -152,7 +151,7 @@ export class LazyTransaction implements ContextTransaction {
       carryOut: async outcome => {
         await this.#finish('commit')
         // Before anybody else has the turn: what waits must not begin anew.
-        if (outcome !== undefined) this.#route = afterOutcome(outcome)
+        if (outcome !== undefined) this.#placement = afterOutcome(outcome)
       },
       leave: end,
       announceDone: () => begun?.announceDone('commit')
@@ -190,13 +189,13 @@ export class LazyTransaction implements ContextTransaction {
    * @param outcome what has become of the scope, for the message of the errors that come too late
    */
   settle (outcome: string): Promise<void> | undefined {
-    this.#route = afterOutcome(outcome)
+    this.#placement = afterOutcome(outcome)
     return this.isAtRest ? undefined : this.#shut()
   }
 
   /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. At rest there is nothing to wait for. */
   close (): Promise<void> | undefined {
-    this.#route = closed
+    this.#placement = closed
     return this.isAtRest ? undefined : this.#shut(this.#streams.cut())
   }
 
@@ -217,15 +216,15 @@ export class LazyTransaction implements ContextTransaction {
     else await Promise.allSettled([this.#lastRollback])
   }
 
-  #where (statement: Statement): Place {
-    return this.#route(statement, this.#begun !== undefined)
+  #where (statement: Statement): Placement {
+    return this.#placement(statement, this.#begun !== undefined)
   }
 
   async #enter (statement: Statement): Promise<Entered> {
     return await this.#enterTransaction(statement) ?? await this.#enterPool(statement)
   }
 
-  /** Takes the turn and begins, where a statement's place is inside. Gives nothing when it is outside, by now or by the time that the turn has come. */
+  /** Takes the turn and begins, where a statement's placement is inside. Gives nothing when it is outside, by now or by the time that the turn has come. */
   #enterTransaction (statement: Statement): Promise<Entered | undefined> | undefined {
     if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
@@ -241,7 +240,7 @@ export class LazyTransaction implements ContextTransaction {
         const { kysely } = await this.#begin()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { place: 'inside', executor: kysely.getExecutor(), leave: end }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', executor: kysely.getExecutor(), leave: end }
       }
       end()
       return undefined
@@ -263,7 +262,7 @@ export class LazyTransaction implements ContextTransaction {
       await held.release()
       throw error
     }
-    return { place: 'outside', executor: held.kysely.getExecutor(), leave: () => held.release() }
+    return { placement: 'outside', executor: held.kysely.getExecutor(), leave: () => held.release() }
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
@@ -307,7 +306,7 @@ export class LazyTransaction implements ContextTransaction {
     this.#begun = undefined
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
-    this.#route = closed
+    this.#placement = closed
     onEnd()
   }
 

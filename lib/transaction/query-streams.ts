@@ -1,8 +1,7 @@
-/** Where a query stream has its connection from. */
-export type Place = 'inside' | 'outside'
+import type { Placement } from './statement.ts'
 
 interface OpenStream {
-  readonly place: Place
+  readonly placement: Placement
   /** Whether its reader waits for a row now, rather than working on the last one. */
   isRead: boolean
   cut (): Promise<void>
@@ -19,8 +18,8 @@ export class OpenStreams {
     return this.#open.length === 0
   }
 
-  has (place: Place): boolean {
-    return this.#at(place).length > 0
+  has (placement: Placement): boolean {
+    return this.#at(placement).length > 0
   }
 
   /** Whether a stream inside the transaction has a reader who is busy with something else. */
@@ -29,8 +28,8 @@ export class OpenStreams {
   }
 
   /** Ends the streams inside the transaction, or all of them. Their readers get the error that `read()` was given. */
-  async cut (place?: Place): Promise<void> {
-    await Promise.allSettled(this.#at(place).map(stream => stream.cut()))
+  async cut (placement?: Placement): Promise<void> {
+    await Promise.allSettled(this.#at(placement).map(stream => stream.cut()))
   }
 
   /**
@@ -38,7 +37,7 @@ export class OpenStreams {
    * @param leave gives the connection back; called once, whoever ends the stream
    * @param refusal makes the error for a reader whose stream was cut: the end of the rows would look like the end of the table
    */
-  async * read<T> (place: Place, rows: AsyncIterableIterator<T>, leave: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
+  async * read<T> (placement: Placement, rows: AsyncIterableIterator<T>, leave: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
     let isCut = false
     const end = async () => {
       this.#open = this.#open.filter(other => other !== stream)
@@ -49,7 +48,7 @@ export class OpenStreams {
       }
     }
     const stream: OpenStream = {
-      place,
+      placement,
       isRead: false,
       cut: async () => {
         isCut = true
@@ -75,7 +74,7 @@ export class OpenStreams {
     }
   }
 
-  #at (place?: Place): OpenStream[] {
-    return this.#open.filter(stream => place === undefined || stream.place === place)
+  #at (placement?: Placement): OpenStream[] {
+    return this.#open.filter(stream => placement === undefined || stream.placement === placement)
   }
 }

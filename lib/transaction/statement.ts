@@ -1,3 +1,5 @@
+import { ReadOnlyError, scopeIs } from '../errors/errors.ts'
+
 /**
  * - `read`: a plain read, which gives the same result outside a transaction.
  * - `write`: changes something, or is not recognised.
@@ -51,3 +53,41 @@ export class Statement {
 
 /** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
 export const CONTROL = new Statement('', 'doubtful')
+
+/** Where a statement goes. */
+export type Placement = 'inside' | 'outside'
+
+/**
+ * Where a statement goes: `inside` the transaction, which begins if it has not, or `outside`, on any pooled connection,
+ * as it would without a transaction.
+ */
+export type PlacementRule = (statement: Statement, begun: boolean) => Placement
+
+/** The first statement of any kind begins. */
+export const fromTheFirstStatement: PlacementRule = () => 'inside'
+
+/** Plain reads before the first other statement stay outside. */
+export const fromTheFirstWrite: PlacementRule = (statement, begun) => begun || statement.kind !== 'read' ? 'inside' : 'outside'
+
+/** Nothing begins by itself: autocommit. */
+export const never: PlacementRule = () => 'outside'
+
+/** Refuses what writes. What only may write is the database's to judge, which is told that the transaction is read-only. */
+export function readOnly (rule: PlacementRule): PlacementRule {
+  return (statement, begun) => {
+    if (statement.kind === 'write') throw new ReadOnlyError()
+    return rule(statement, begun)
+  }
+}
+
+/** After the outcome: plain reads, each by itself. */
+export function afterOutcome (outcome: string): PlacementRule {
+  return ({ kind }) => {
+    if (kind !== 'read') throw scopeIs(outcome)
+    return 'outside'
+  }
+}
+
+export const closed: PlacementRule = () => {
+  throw scopeIs('closed')
+}
