@@ -7,13 +7,13 @@ import { SqlitePlatform } from '@mikro-orm/sqlite'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { driverError } from '../lib/errors/driver-error.ts'
-import { isTransient, kindOf } from '../lib/session/error-kind.ts'
+import { isTransient, errorKind } from '../lib/session/error-kind.ts'
 import { CommitUnknownError, PartlyCommittedError, ReadOnlyError, RollbackOnlyError } from '../lib/errors/errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 import { Gate } from './support/signals.ts'
 
-type Kind = ReturnType<typeof kindOf>
+type Kind = ReturnType<typeof errorKind>
 
 const TRANSIENT: Kind[] = ['deadlock', 'lock timeout', 'serialization', 'connection']
 
@@ -53,7 +53,7 @@ for (const [kind, errors] of CASES) {
       const wrapped = Object.assign(new Error('of the application', { cause: error }), { code: 'MY_OWN' })
       for (const one of [error, new DriverException(error), wrapped, new RollbackOnlyError('so')].map(one => one instanceof RollbackOnlyError ? Object.assign(one, { cause: error }) : one)) {
         const name = JSON.stringify({ class: one.constructor.name, ...error, message: error.message })
-        t.equal(kindOf(one), kind, name)
+        t.equal(errorKind(one), kind, name)
         t.equal(isTransient(one), TRANSIENT.includes(kind), name)
       }
     }
@@ -78,7 +78,7 @@ void t.test('MikroORM\'s classes, without a code', async t => {
     [undefined, new SyntaxErrorException(plain)],
     [undefined, new DriverException(plain)]
   ] as [Kind, Error][]) {
-    t.equal(kindOf(error), kind, error.message)
+    t.equal(errorKind(error), kind, error.message)
     t.equal(isTransient(error), TRANSIENT.includes(kind), error.message)
   }
 })
@@ -87,10 +87,10 @@ void t.test('the code says more than what MikroORM finds in a message', async t 
   const values = sqlite('SQLITE_CONSTRAINT_CHECK', 'CHECK constraint failed: database is locked')
   const converted = new SqlitePlatform().getExceptionConverter().convertException(values)
   t.ok(converted instanceof LockWaitTimeoutException)
-  t.equal(kindOf(converted), 'check')
+  t.equal(errorKind(converted), 'check')
   const denied = new MySqlPlatform().getExceptionConverter().convertException(mysql(1142))
   t.ok(denied instanceof ConnectionException)
-  t.equal(kindOf(denied), 'privilege')
+  t.equal(errorKind(denied), 'privilege')
 })
 
 void t.test('SQLite\'s numbers', async t => {
@@ -101,11 +101,11 @@ void t.test('SQLite\'s numbers', async t => {
       database.exec(sql)
       t.fail(sql)
     } catch (error) {
-      t.equal(kindOf(error), kind, sql)
+      t.equal(errorKind(error), kind, sql)
     }
   }
   for (const [rawCode, kind] of [[2067, 'unique'], [787, 'foreign key'], [5, 'lock timeout'], [517, 'serialization'], [1, undefined]] as const) {
-    t.equal(kindOf(shaped('secret', { name: 'LibsqlError', code: 'SQLITE_OF_SOME_KIND', rawCode })), kind, String(rawCode))
+    t.equal(errorKind(shaped('secret', { name: 'LibsqlError', code: 'SQLITE_OF_SOME_KIND', rawCode })), kind, String(rawCode))
   }
 })
 
@@ -113,7 +113,7 @@ void t.test('a commit of unknown or mixed outcome is never anything else, wherev
   const unknown = Object.assign(new CommitUnknownError(), { cause: lost('ECONNRESET') })
   const partly = Object.assign(new PartlyCommittedError(), { cause: mysql(1213) })
   for (const error of [unknown, partly, new DriverException(unknown), new DriverException(partly), new Error('wrapped', { cause: unknown }), Object.assign(new DeadlockException(mysql(1213)), { cause: unknown })]) {
-    t.equal(kindOf(error), undefined)
+    t.equal(errorKind(error), undefined)
     t.equal(isTransient(error), false)
   }
 })
@@ -129,7 +129,7 @@ void t.test('what is no error of a database', async t => {
     new Error('its cause is no error', { cause: 'ECONNRESET' })
   ]
   for (const other of others) {
-    t.equal(kindOf(other), undefined)
+    t.equal(errorKind(other), undefined)
     t.equal(isTransient(other), false)
   }
 })
@@ -144,7 +144,7 @@ onEachDatabase('real errors of statements, through MikroORM and raw', automatic,
     try {
       await work()
     } catch (error) {
-      return kindOf(error)
+      return errorKind(error)
     }
     return 'nothing was thrown'
   }
@@ -174,7 +174,7 @@ onEachDatabase('a lock that another connection holds', {}, async (t, { kind, dat
     await em.execute(kind === 'mysql' ? "set statement innodb_lock_wait_timeout = 1 for insert into item (label, amount) values ('held', 1)" : "insert into item (label, amount) values ('held', 1)")
     t.fail('it was let in')
   } catch (error) {
-    t.equal(kindOf(error), 'lock timeout')
+    t.equal(errorKind(error), 'lock timeout')
     t.ok(isTransient(error))
   }
   await holder.rollback()
@@ -186,7 +186,7 @@ onEachDatabase('SQLite: a snapshot that is too old to write in', { kinds: ['sqli
   await em.count(Item)
   await database.witness.em.fork().insert(Item, { label: 'newer', amount: 0 })
   await t.rejects(em.insert(Item, { label: 'older', amount: 0 }), { code: 'SQLITE_BUSY_SNAPSHOT' })
-  await em.insert(Item, { label: 'older', amount: 0 }).catch((error: unknown) => t.equal(kindOf(error), 'serialization'))
+  await em.insert(Item, { label: 'older', amount: 0 }).catch((error: unknown) => t.equal(errorKind(error), 'serialization'))
   await em.rollback()
 })
 
@@ -214,13 +214,13 @@ onEachDatabase('a deadlock, and a connection that is killed', { ...automatic, ki
   })
   await Promise.all([app.inject({ method: 'POST', url: '/a/b/0' }), app.inject({ method: 'POST', url: '/b/a/1' })])
   t.match(seen, [{ code: 'FST_SCOPED_DB_ROLLBACK_ONLY' }])
-  t.equal(kindOf(seen.pop()), 'deadlock')
+  t.equal(errorKind(seen.pop()), 'deadlock')
   for (const headers of [{ 'x-more': 'yes' }, {}]) {
     await app.inject({ method: 'POST', url: '/killed', headers })
     const error = seen.pop()
     // Nobody knows of a COMMIT that was sent before the driver had noticed.
     const isUnknown = (error as { code?: string }).code === 'FST_SCOPED_DB_COMMIT_UNKNOWN'
-    t.equal(kindOf(error), isUnknown ? undefined : 'connection')
+    t.equal(errorKind(error), isUnknown ? undefined : 'connection')
     t.equal(isTransient(error), !isUnknown)
   }
 })

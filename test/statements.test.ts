@@ -1,7 +1,7 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { raw } from '@mikro-orm/core'
 import { db } from '../plugin.ts'
-import { kindOf } from '../lib/transaction/statement.ts'
+import { statementKind } from '../lib/transaction/statement.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { onEachDatabase, type Stage } from './support/on-each-database.ts'
 import t from 'tap'
@@ -189,13 +189,13 @@ onEachDatabase('db.remove() rolls back and the next use makes a new session', au
 void t.test('kinds of statements', async t => {
   for (const sql of ['select 1', ' SELECT * from a where b = ?', '(select 1) union (select 2)', 'show tables', 'with a as (select 1) select * from a',
     'explain select 1', 'select `updated_at` from `inserts`', 'values (1)', 'select 1;', 'select 1; ', '( select 1)', '\n\n select 1', '(\n(select 1))',
-    'with a as (select count(*) updates from b) select * from a', 'select a - -1 from b', 'select forupdate from a']) t.equal(kindOf(sql), 'read', sql)
+    'with a as (select count(*) updates from b) select * from a', 'select a - -1 from b', 'select forupdate from a']) t.equal(statementKind(sql), 'read', sql)
   for (const sql of ['select 1 for update', 'select 1 FOR  SHARE', 'select 1 lock in share mode', "select 1 into outfile 'a'", 'select 1; delete from a',
     'select /* hidden */ 1', 'select 1 -- hidden', 'select 1 # hidden', 'select @a := 1', "select get_lock('a', 1)", 'select last_insert_id()', 'select nextval(a)',
     'explain analyze select 1', 'with a as (delete from b returning *) select * from a', "select 'into the wild'", 'select 1;delete from a', 'select 1;\n\n delete from a', 'select 1 for no key update',
     'select 1 for  no  key  update', 'select 1 for key  share', 'select 1 lock  in  share  mode', 'select pg_advisory_lock(1)', 'select pg_try_advisory_xact_lock(1)', 'select row_count()',
-    'explain with a as (select 1) insert into b select * from a']) t.equal(kindOf(sql), 'doubtful', sql)
+    'explain with a as (select 1) insert into b select * from a']) t.equal(statementKind(sql), 'doubtful', sql)
   for (const sql of ['insert into a values (1)', 'UPDATE a set b = 1', 'create table a (b int)', 'call a()', 'pragma foreign_keys = 0', 'set @a = 1', '',
     'with a as (select 1) insert into b select * from a', ' \n with a as (select 1)insert into b select * from a', 'WITH a as (\n  select 1\n)\n  DELETE from b',
-    'create table a as select 1', 'begin; select 1', 'selection', 'something new']) t.equal(kindOf(sql), 'write', sql)
+    'create table a as select 1', 'begin; select 1', 'selection', 'something new']) t.equal(statementKind(sql), 'write', sql)
 })

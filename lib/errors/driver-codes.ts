@@ -30,10 +30,10 @@ export interface DriverCodes {
   readonly rawCode?: unknown
 }
 
-export function kindOfCode (error: DriverCodes): ErrorKind | undefined {
+export function errorKindOfCode (error: DriverCodes): ErrorKind | undefined {
   const { message, code, errno, sqlState, severity, errcode, rawCode } = error
   if (errno === ERROR_DURING_COMMIT) return message.includes('error 149') ? 'deadlock' : undefined
-  return MYSQL.get(errno) ?? kindOfState(severity === undefined ? sqlState : code) ??
+  return MYSQL.get(errno) ?? errorKindOfState(severity === undefined ? sqlState : code) ??
     SQLITE.get(errcode ?? rawCode) ?? SQLITE.get(code) ?? (LOST_CODES.has(code) || LOST_MESSAGES.has(message) ? 'connection' : undefined)
 }
 
@@ -75,7 +75,7 @@ const STATES = byKey({
 /** Class 08 is "connection exception", of which 08007 is "transaction resolution unknown". */
 const CONNECTION_STATE = /^08(?!007)...$/
 
-function kindOfState (state: unknown): ErrorKind | undefined {
+function errorKindOfState (state: unknown): ErrorKind | undefined {
   return STATES.get(state) ?? (CONNECTION_STATE.test(String(state)) ? 'connection' : undefined)
 }
 

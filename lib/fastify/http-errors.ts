@@ -1,5 +1,5 @@
 import type { FastifyError } from '@fastify/error'
-import { isOrmError, kindOf, type ErrorKind } from '../session/error-kind.ts'
+import { isOrmError, errorKind, type ErrorKind } from '../session/error-kind.ts'
 import { BusyError, ConflictError, InvalidDataError, NotFoundError, RollbackOnlyError, StaleError, UnavailableError } from '../errors/errors.ts'
 
 /** An error that is made to be sent: Fastify takes over its headers, too. */
@@ -34,7 +34,7 @@ const ANSWERS: Partial<Record<ErrorKind, (error: Error) => HttpError>> = {
  */
 export function answerTo (error: unknown): HttpError | undefined {
   if (!isMeant(error)) return undefined
-  const kind = kindOf(error)
+  const kind = errorKind(error)
   return kind === undefined ? undefined : ANSWERS[kind]?.(error)
 }
 

@@ -4,7 +4,7 @@ import {
 } from '@mikro-orm/core'
 import { causesOf, isInDoubt } from '../errors/causes.ts'
 import { isDatabaseError } from './database-error.ts'
-import { kindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
+import { errorKindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
 
 export type { ErrorKind } from '../errors/driver-codes.ts'
 
@@ -14,26 +14,26 @@ export type { ErrorKind } from '../errors/driver-codes.ts'
  * @returns undefined for everything else, and always when a commit of unknown or of mixed outcome is among the causes
  *
  * @example
- * kindOf(new UniqueConstraintViolationException(error)) // 'unique'
+ * errorKind(new UniqueConstraintViolationException(error)) // 'unique'
  */
-export function kindOf (error: unknown): ErrorKind | undefined {
-  return isInDoubt(error) ? undefined : [...causesOf(error)].map(kindOfOne).find(kind => kind !== undefined)
+export function errorKind (error: unknown): ErrorKind | undefined {
+  return isInDoubt(error) ? undefined : [...causesOf(error)].map(errorKindOfOne).find(kind => kind !== undefined)
 }
 
 /** Whether the same work can go through when it is done again from its beginning, in a new transaction. */
 export function isTransient (error: unknown): boolean {
-  return TRANSIENT.has(kindOf(error))
+  return TRANSIENT.has(errorKind(error))
 }
 
 const TRANSIENT = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection'])
 
 /** The codes come first: they say more than MikroORM's classes, which it finds for SQLite by the words of the message. */
-function kindOfOne (error: Error): ErrorKind | undefined {
+function errorKindOfOne (error: Error): ErrorKind | undefined {
   if (error instanceof NotFoundError) return 'not found'
   // "Cannot obtain optimistic lock on unversioned entity" is of the same class, and a mistake in the code.
   if (error instanceof OptimisticLockError) return error.message.startsWith('Cannot') ? undefined : 'optimistic lock'
   if (!isDatabaseError(error)) return undefined
-  return kindOfCode(error) ?? CLASSES.find(([Class]) => error instanceof Class)?.[1]
+  return errorKindOfCode(error) ?? CLASSES.find(([Class]) => error instanceof Class)?.[1]
 }
 
 /** Whether it is an error of MikroORM that means something to a client, or one of the database: itself, not by a cause. */

@@ -1,6 +1,6 @@
 import { causesOf } from '../errors/causes.ts'
 import { isDriverError } from '../errors/driver-error.ts'
-import { kindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
+import { errorKindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { SqlConnection } from './sql-connection.ts'
  * `insert or rollback` or when its disk is full, and it can be asked.
  */
 export async function hasRolledBack (connection: SqlConnection, error: unknown): Promise<boolean> {
-  if ([...causesOf(error)].some(cause => isDriverError(cause) && ROLLED_BACK.has(kindOfCode(cause)))) return true
+  if ([...causesOf(error)].some(cause => isDriverError(cause) && ROLLED_BACK.has(errorKindOfCode(cause)))) return true
   return (await nativeClient(connection)).inTransaction === false
 }
 

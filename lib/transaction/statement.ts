@@ -27,10 +27,10 @@ const DOUBTS = new RegExp([
  * taken for a doubtful one costs a BEGIN and a COMMIT, the reverse would cost correctness.
  *
  * @example
- * kindOf('select * from `user` where `id` = 1')  // 'read'
- * kindOf('select * from `user` for update')      // 'doubtful'
+ * statementKind('select * from `user` where `id` = 1')  // 'read'
+ * statementKind('select * from `user` for update')      // 'doubtful'
  */
-export function kindOf (sql: string): StatementKind {
+export function statementKind (sql: string): StatementKind {
   if (!READS.test(sql) || WITH_WRITE.test(sql)) return 'write'
   return DOUBTS.test(sql) ? 'doubtful' : 'read'
 }
@@ -46,7 +46,7 @@ export class Statement {
   }
 
   get kind (): StatementKind {
-    this.#kind ??= kindOf(this.#sql)
+    this.#kind ??= statementKind(this.#sql)
     return this.#kind
   }
 }
