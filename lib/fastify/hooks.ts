@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import type { AppDatabases } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
-import { keepDatabaseErrorsPrivate } from './redact-errors.ts'
+import { redactDatabaseErrors } from './redact-errors.ts'
 import { RequestUnit } from './request-scope.ts'
 import { Retry } from '../scope/retry.ts'
 import { routeRules, type ScopeRules } from '../options/route-options.ts'
@@ -105,7 +105,7 @@ function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: un
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
   const unit = unitOf(request)
   unit?.fail(error)
-  if (!keepDatabaseErrorsPrivate(reply, error, unit?.mapsErrors === true)) enter(request, done)
+  if (!redactDatabaseErrors(reply, error, unit?.mapsErrors === true)) enter(request, done)
 }
 
 function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {

@@ -3,21 +3,21 @@ import { STATUS_CODES } from 'node:http'
 import { tellsOfDatabase } from '../session/database-error.ts'
 import { answerTo, type HttpError } from './http-errors.ts'
 
-/** Replies that were kept private already: an error that comes now comes after every error handler. */
-const kept = new WeakSet<FastifyReply>()
+/** Replies that were redacted private already: an error that comes now comes after every error handler. */
+const redacted = new WeakSet<FastifyReply>()
 
 /**
- * Keeps what a database said of SQL, values and names out of the reply. Fastify's default error handler, and every error
+ * Redacts what a database said of SQL, values and names. Fastify's default error handler, and every error
  * handler that passes the error on, ends in `reply.send(error)`, whose message goes to the client: from here on it
  * is sent with another message. Error handlers and the log get the error itself before that.
  *
  * @param isMapped whether the message is that of the answer of `mapErrors`, where there is one
  * @returns whether it has answered: Fastify sends an error that comes while an error reply is sent without asking anybody
  */
-export function keepDatabaseErrorsPrivate (reply: FastifyReply, error: Error, isMapped: boolean): boolean {
+export function redactDatabaseErrors (reply: FastifyReply, error: Error, isMapped: boolean): boolean {
   const answer = answerInstead(error, isMapped)
-  if (kept.has(reply)) return answer !== undefined && sendInstead(reply, error, answer)
-  kept.add(reply)
+  if (redacted.has(reply)) return answer !== undefined && sendInstead(reply, error, answer)
+  redacted.add(reply)
   const { send } = reply
   reply.send = function (this: FastifyReply, payload?: unknown) {
     const answer = answerInstead(payload, isMapped)
@@ -32,10 +32,10 @@ type Answer = Pick<HttpError, 'message'> & Partial<HttpError>
 /** What to tell in the place of an error that would tell of the database. */
 function answerInstead (error: unknown, isMapped: boolean): Answer | undefined {
   const mapped = isMapped ? answerTo(error) : undefined
-  return mapped ?? (tellsOfDatabase(error) ? PRIVATE : undefined)
+  return mapped ?? (tellsOfDatabase(error) ? REDACTED : undefined)
 }
 
-const PRIVATE: Answer = { message: 'A database error occurred' }
+const REDACTED: Answer = { message: 'A database error occurred' }
 
 /** Answers as Fastify would, but for the message. It would not log it either. */
 function sendInstead (reply: FastifyReply, err: Error, answer: Answer): boolean {
