@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { TransactionPropagation } from '@mikro-orm/core'
 import t, { type Test } from 'tap'
 import scopedDb, { db } from '../plugin.ts'
-import { Attempts } from '../lib/fastify/handler-retry.ts'
+import { HandlerRetry } from '../lib/fastify/handler-retry.ts'
 import { RetriesExhaustedError } from '../lib/errors/errors.ts'
 import { Retry } from '../lib/scope/retry.ts'
 import { postAndLeave, rawClient } from './support/clients.ts'
@@ -489,7 +489,7 @@ void t.test('an attempt that nobody waits for any more is not made', async t => 
   const host = { pause: async () => { canRepeat = false } }
   const unit = { host, canRepeat: () => canRepeat, discardScope: async () => {}, renewScope: () => t.fail('a new scope'), attempt: (handler: () => unknown) => handler() }
   const reply = { statusCode: 200, getHeaders: () => ({}), send: () => reply, log: { warn: () => {}, error: () => {} } }
-  const attempts = new Attempts(unit as never, new Retry({ backoff: 1 }), reply as never, () => {
+  const attempts = new HandlerRetry(unit as never, new Retry({ backoff: 1 }), reply as never, () => {
     runs++
     throw deadlock()
   })

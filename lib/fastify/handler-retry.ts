@@ -22,7 +22,7 @@ export interface Repeatable {
  * The attempts of one request's handler. One that fails, or whose commit fails, with a transient error is followed by another, in a
  * new scope, before anything reaches the client: what Fastify would have sent is dropped, and the reply gets its first head back.
  */
-export class Attempts {
+export class HandlerRetry {
   readonly #unit: Repeatable
   readonly #retry: Retry
   readonly #reply: FastifyReply

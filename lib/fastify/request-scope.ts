@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppDatabases } from '../application/application.ts'
-import { Attempts, type Repeatable } from './handler-retry.ts'
+import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import type { Log, Outcome } from '../types.ts'
 import type { Rules } from '../options/options.ts'
@@ -50,7 +50,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   readonly #surroundings: ScopeSource | undefined
   #scope: Scope | undefined
   #unmadeState: UnmadeState = 'open'
-  #attempts: Attempts | undefined
+  #handlerRetry: HandlerRetry | undefined
   #replyState: ReplyState = 'awaited'
   #isWatched = false
   /** The first thing that was thrown or sent as an error. */
@@ -113,8 +113,8 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
 
   /** Runs a handler that is run again when it fails with a transient error. */
   attempts (retry: Retry, handler: () => unknown): unknown {
-    this.#attempts = new Attempts(this, retry, this.#reply, handler)
-    return this.#attempts.start()
+    this.#handlerRetry = new HandlerRetry(this, retry, this.#reply, handler)
+    return this.#handlerRetry.start()
   }
 
   canRepeat (state: ScopeState): boolean {
@@ -316,7 +316,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
 
   /** What to answer with when a reply has failed with `error`; never, when the handler is run again. */
   async #instead (error: unknown, state: ScopeState, payload?: unknown): Promise<unknown> {
-    return await (this.#attempts?.instead(error, state, payload) ?? error)
+    return await (this.#handlerRetry?.instead(error, state, payload) ?? error)
   }
 
   #onClose (): void {
