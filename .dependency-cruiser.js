@@ -13,7 +13,7 @@ const FLOORS = [
   ['lib/transaction/'],
   ['lib/options/'],
   ['lib/errors/'],
-  ['lib/types.ts', 'lib/timeout.ts', 'lib/local-proxy.ts']
+  ['lib/types.ts', 'lib/timeout.ts', 'lib/local-proxy.ts', 'lib/transition.ts']
 ]
 
 /** Whose code at run time is known to which rooms. Types may be known to all. */

@@ -1,15 +1,93 @@
-import t from 'tap'
+import { MikroORM } from '@mikro-orm/sqlite'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
 import { scopeIs } from '../lib/errors/errors.ts'
-import { transition, type ScopeState } from '../lib/scope/state.ts'
+import type { Scope } from '../lib/scope/scope.ts'
+import { TRANSITIONS, type ScopeState } from '../lib/scope/state.ts'
+import { transition } from '../lib/transition.ts'
+import scopedDb from '../plugin.ts'
+import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 
-const STATES: ScopeState[] = ['open', 'completing', 'committed', 'rolled back', 'ended', 'closed']
+const STATES = Object.keys(TRANSITIONS) as ScopeState[]
 
-void t.test('a scope goes forward only, and asking twice changes nothing', async t => {
-  const legal = STATES.flatMap(from => STATES.filter(to => from !== to && transition(from, to) === to).map(to => `${from} -> ${to}`))
-  t.same(legal, [
-    'open -> completing', 'open -> ended', 'open -> closed', 'completing -> committed', 'completing -> rolled back', 'committed -> closed', 'rolled back -> closed', 'ended -> closed'
-  ])
-  for (const from of STATES) t.equal(transition(transition(from, 'closed'), 'open'), transition(from, 'closed'))
+/** What can be asked of a scope, and how. */
+const EVENTS = {
+  'end(commit)': (scope: Scope) => scope.end('commit'),
+  'end(rollback)': (scope: Scope) => scope.end('rollback'),
+  'close()': (scope: Scope) => scope.close(),
+  'cancel()': (scope: Scope) => scope.cancel(),
+  'destroy()': (scope: Scope) => scope.destroy()
+}
+
+/** How a scope with something to commit gets into each state. */
+const WAYS: Record<ScopeState, (scope: Scope, held: Promise<void>) => unknown> = {
+  open: () => {},
+  ending: (scope, held) => {
+    // What it waits for ends with the scope, as the wait for a reply's first byte does.
+    scope.end('commit', () => held)?.catch(() => {})
+  },
+  committed: async scope => { await scope.end('commit') },
+  'rolled back': async scope => { await scope.end('rollback') },
+  destroyed: async scope => { await scope.cancel() },
+  closed: async scope => { await scope.close() }
+}
+
+/** By state and event: the state at the end, when all that was under way has ended. `!` where it throws ScopeClosedError. */
+const TABLE: Record<ScopeState, Record<keyof typeof EVENTS, string>> = {
+  open: { 'end(commit)': 'committed', 'end(rollback)': 'rolled back', 'close()': 'closed', 'cancel()': 'destroyed', 'destroy()': 'destroyed' },
+  ending: { 'end(commit)': 'committed', 'end(rollback)': 'committed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
+  committed: { 'end(commit)': 'committed', 'end(rollback)': 'committed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
+  'rolled back': { 'end(commit)': 'rolled back', 'end(rollback)': 'rolled back', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
+  destroyed: { 'end(commit)': 'closed !', 'end(rollback)': 'closed', 'close()': 'destroyed', 'cancel()': 'destroyed', 'destroy()': 'destroyed' },
+  closed: { 'end(commit)': 'closed', 'end(rollback)': 'closed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' }
+}
+
+async function after (t: Test, state: ScopeState, event: keyof typeof EVENTS): Promise<string> {
+  const orm = await MikroORM.init({ entities: [Item, Part], dbName: ':memory:' })
+  const app = Fastify()
+  await app.register(scopedDb, { orm, commitOnTeardown: true })
+  await orm.schema.create()
+  const { host } = app.db
+  const scope = host.openScope('db.open', host.rulesOf('db.open', {}))
+  const session = scope.session(app.db)
+  session.create(Item, { label: 'x', amount: 0 })
+  await session.flush()
+  const held = Promise.withResolvers<void>()
+  await WAYS[state](scope, held.promise)
+  if (state === 'ending') while (scope.state !== 'ending') await new Promise(setImmediate)
+  t.equal(scope.state, state)
+  const asked = Promise.resolve(EVENTS[event](scope)).then(() => '', (error: { code?: string }) => error.code === 'FST_SCOPED_DB_SCOPE_CLOSED' ? ' !' : String(error))
+  await new Promise(setImmediate)
+  held.resolve()
+  const thrown = await asked
+  const reached = `${scope.state}${thrown}`
+  await scope.close()
+  t.equal(app.db.openScopes, 0, `${state}, ${event}: nothing is left open`)
+  await app.close()
+  await orm.close()
+  return reached
+}
+
+void t.test('a scope in each state, and all that can be asked of it', async t => {
+  for (const state of STATES) {
+    for (const event of Object.keys(EVENTS) as (keyof typeof EVENTS)[]) t.equal(await after(t, state, event), TABLE[state][event], `${state}, ${event}`)
+  }
+})
+
+void t.test('a transition that is not in the table throws in tests, and is logged in production', async t => {
+  const logged: object[] = []
+  const log = () => ({ warn: () => {}, error: (details: object) => { logged.push(details) } })
+  for (const from of STATES) {
+    for (const to of STATES) {
+      if (TRANSITIONS[from].includes(to)) t.equal(transition(TRANSITIONS, from, to, log), to)
+      else t.throws(() => transition(TRANSITIONS, from, to, log), { message: `fastify-scoped-db: there is no transition from "${from}" to "${to}"` })
+    }
+  }
+  t.same(logged, [])
+  process.env['NODE_ENV'] = 'production'
+  t.teardown(() => { process.env['NODE_ENV'] = 'test' })
+  t.equal(transition(TRANSITIONS, 'closed', 'open', log), 'closed', 'it stays')
+  t.match(logged, [{ err: { message: /from "closed" to "open"/ } }])
 })
 
 void t.test('what comes too late is told how late', async t => {

@@ -4,7 +4,8 @@ import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
 import { Loans } from '../lib/transaction/loans.ts'
 import { Patience } from '../lib/transaction/acquire-timeout.ts'
-import { openTransactions } from '../lib/session/open-transactions.ts'
+import { NoTransactions } from '../lib/session/no-transactions.ts'
+import type { SessionTransactions } from '../lib/session/session-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
 
 const Note = defineEntity({ name: 'Note', properties: { id: p.integer().primary(), text: p.string() } })
@@ -53,7 +54,7 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
-  const transactions = openTransactions(orm.em.fork(), { mode: 'automatic', begin: 'statement', patience: new Patience(1), loans: new Loans() }, () => {})
+  const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', patience: new Patience(1), loans: new Loans() })
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.doom(new Error('doomed'))
   t.equal(transactions.hasEnded({}), false)

@@ -99,7 +99,7 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
 
   async pause (milliseconds: number): Promise<void> {
     const stop = new AbortController()
-    const scope = { kind: 'db.run' as const, end: async () => stop.abort() }
+    const scope = { kind: 'db.run' as const, destroy: async () => stop.abort() }
     this.opened(scope)
     await sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
     this.closed(scope)

@@ -161,7 +161,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
       },
       commit: () => scope.commit(),
       rollback: () => scope.rollback(),
-      [Symbol.asyncDispose]: async () => await scope.dispose()
+      [Symbol.asyncDispose]: async () => await scope.close()
     }
   }
 

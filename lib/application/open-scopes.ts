@@ -35,8 +35,8 @@ export class OpenScopes {
     await this.#idle.promise
   }
 
-  /** Rolls all of them back and disposes of them, whatever they do. */
-  async end (): Promise<void> {
-    await Promise.all([...this.#scopes].map(scope => scope.end()))
+  /** Destroys all of them, whatever they do. */
+  async destroy (): Promise<void> {
+    await Promise.all([...this.#scopes].map(scope => scope.destroy()))
   }
 }

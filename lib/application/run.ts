@@ -32,9 +32,9 @@ export async function runUnit<T> (host: UnitHost, rules: ScopeRules, work: Work<
 async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {
   try {
     const result = await inScope(scope, () => work(scope))
-    await scope.complete(scope.isRollbackOnly ? 'rollback' : 'commit')
+    await scope.end(scope.isRollbackOnly ? 'rollback' : 'commit')
     return result
   } finally {
-    await scope.dispose()
+    await scope.close()
   }
 }

@@ -55,6 +55,6 @@ export class Closing {
   }
 
   async #end (): Promise<void> {
-    if (!await withTimeout(ROLLBACK_GRACE, this.#scopes.end())) await this.#discard()
+    if (!await withTimeout(ROLLBACK_GRACE, this.#scopes.destroy())) await this.#discard()
   }
 }

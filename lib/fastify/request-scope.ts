@@ -101,7 +101,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   }
 
   /** A commit that waits for the reply's first byte waits no longer. */
-  ended (error: Error): void {
+  destroyed (error: Error): void {
     this.#onError?.(error)
   }
 
@@ -125,7 +125,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   }
 
   async discardScope (): Promise<void> {
-    await this.scope.dispose()
+    await this.scope.close()
   }
 
   renewScope (): void {
@@ -188,7 +188,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
     if (this.#isUntrue(scope)) return this.#breakOff()
     if (!this.#isUndecided(scope) || !isSendable(payload, this.#reply)) return 'send'
     keepFromCrashing(payload)
-    const completion = scope.complete(this.#outcome(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
+    const completion = scope.end(this.#outcome(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
     return completion === undefined ? 'send' : this.#carriedOut(completion, payload)
   }
 
@@ -208,14 +208,14 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   finish (): Promise<void> | undefined {
     if (this.#replyState !== 'sent') return undefined
     this.#unmadeState = 'closed'
-    return this.#scope?.dispose()
+    return this.#scope?.close()
   }
 
   /** A scope that comes too late learns at once what it has missed. */
   #makeScope (): Scope {
     const scope = this.#newScope()
-    if (this.#unmadeState === 'completed') void scope.complete(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
-    if (this.#unmadeState === 'closed') void scope.dispose()
+    if (this.#unmadeState === 'completed') void scope.end(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
+    if (this.#unmadeState === 'closed') void scope.close()
     return scope
   }
 
@@ -225,7 +225,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
 
   /** What was rolled back by force must not answer as if it were committed, unless nobody listens. */
   #isUndecided ({ state }: Scope): boolean {
-    return state === 'open' || (state === 'ended' && this.#replyState !== 'gone')
+    return state === 'open' || (state === 'destroyed' && this.#replyState !== 'gone')
   }
 
   get #rulesOfAll (): Rules[] {
@@ -268,7 +268,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   #isSuperseded ({ state }: Scope): boolean {
     // An error came while a hook of this reply took its time: the error's own reply follows.
     if (!this.#isLast) return true
-    if (state === 'completing') return true
+    if (state === 'ending') return true
     if (state !== 'open') return this.#reply.raw.headersSent
     return this.#replyState === 'flushing' && this.#error === undefined
   }
@@ -309,7 +309,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
       reply.code(errorStatus(failure))
       throw failure
     } finally {
-      if (this.#replyState === 'gone') void this.scope.dispose()
+      if (this.#replyState === 'gone') void this.scope.close()
     }
     if (this.#error !== error) restoreHead(reply, statusCode, headers)
   }
@@ -321,7 +321,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
 
   #onClose (): void {
     if (this.#replyState === 'sent') {
-      if (!this.scope.isDisposed) setTimeout(() => { void this.scope.dispose() }, ON_RESPONSE_GRACE)
+      if (!this.scope.isClosed) setTimeout(() => { void this.scope.close() }, ON_RESPONSE_GRACE)
       return
     }
     this.#replyState = 'gone'
@@ -329,7 +329,7 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
     // Hijacked, or ended by hand: no onSend will come.
     else if (this.scope.state === 'open' && this.#reply.sent) void this.#conclude('rollback')
     else if (this.scope.state === 'open') this.#awaitHandler()
-    else if (this.scope.state !== 'completing') void this.scope.dispose()
+    else if (this.scope.state !== 'ending') void this.scope.close()
   }
 
   /**
@@ -348,14 +348,14 @@ export class RequestUnit implements ScopeOwner, ScopeSource, Repeatable {
   /** Carries out the outcome where no `onSend` has, and disposes. */
   async #conclude (outcome?: Outcome): Promise<void> {
     await this.#carryOut(outcome)
-    await this.scope.dispose()
+    await this.scope.close()
   }
 
   /** There is nobody to throw to any more. */
   async #carryOut (outcome?: Outcome): Promise<void> {
     if (this.scope.state !== 'open') return
     try {
-      await this.scope.complete(outcome ?? this.#outcome(this.#reply.statusCode))
+      await this.scope.end(outcome ?? this.#outcome(this.#reply.statusCode))
     } catch (err) {
       this.log.error({ err }, 'the commit of a request failed after its reply had begun')
     }

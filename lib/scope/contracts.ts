@@ -8,8 +8,8 @@ import type { Log, ScopeKind } from '../types.ts'
 /** What its host does with a scope. */
 export interface HostedScope {
   readonly kind: ScopeKind
-  /** Cancels it and disposes of it at once. */
-  end (): Promise<void>
+  /** Ends it by force. */
+  destroy (): Promise<void>
 }
 
 /** What a scope belongs to: the databases of one application. */
@@ -39,6 +39,6 @@ export interface ScopeOwner {
   forkOptions (database: SessionDatabase): ForkOptions
   /** The scope has something to clean up from now on. May be called more than once. */
   opened? (): void
-  /** The scope is ended by force, because of `error`. */
-  ended? (error: Error): void
+  /** The scope is destroyed, because of `error`. */
+  destroyed? (error: Error): void
 }

@@ -1,20 +1,22 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
-import type { SessionOwner } from '../session/binding.ts'
 import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
-import type { ScopeHost, ScopeOwner } from './contracts.ts'
-import type { Outcome, ScopeInfo, ScopeKind } from '../types.ts'
-import { COMPLETED, transition, type ScopeState } from './state.ts'
+import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
-import { Session } from '../session/session.ts'
-import { Sessions, TEARDOWN_FAILED } from './sessions.ts'
+import type { SessionOwner } from '../session/binding.ts'
+import { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/prepared-commit.ts'
+import { transition } from '../transition.ts'
+import type { Outcome, ScopeInfo, ScopeKind } from '../types.ts'
+import type { ScopeHost, ScopeOwner } from './contracts.ts'
+import { Participants, TEARDOWN_FAILED } from './participants.ts'
+import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
 
 /**
  * One unit of work: a request, or one `db.run()`. Holds at most one session for each database, made on first use, and goes once
- * through the states of scope-state.ts. Completing and disposing are idempotent: Fastify may call `onSend` twice, and
- * `onResponse` never.
+ * through the states of state.ts. Ending and closing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
+ *
+ * Longer than other files: it is where the states, the sessions and the callbacks of a unit of work meet, and nothing else.
  */
 export class Scope implements SessionOwner {
   readonly host: ScopeHost
@@ -22,13 +24,14 @@ export class Scope implements SessionOwner {
   #parent: Scope | undefined
   #state: ScopeState = 'open'
   /** None until the first session is made. */
-  #sessions: Sessions | undefined
+  #participants: Participants | undefined
   /** None until something waits for the outcome. */
   #callbacks: OutcomeCallbacks | undefined
   #isRollbackOnly = false
   #hasCommitted = false
-  #completion: Promise<void> | undefined
-  #disposal: Promise<void> | undefined
+  /** What `end()` has given, while there was something to wait for. */
+  #ending: Promise<void> | undefined
+  #closing: Promise<void> | undefined
 
   /** @param parent the scope that it is opened in */
   constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
@@ -55,12 +58,13 @@ export class Scope implements SessionOwner {
     return this.#state
   }
 
-  get isDisposed (): boolean {
-    return this.#disposal !== undefined || this.#isOver
+  /** Whether it is closed, or about to be. */
+  get isClosed (): boolean {
+    return this.#closing !== undefined || this.#isOver
   }
 
   get #isOver (): boolean {
-    return this.#state === 'ended' || this.#state === 'closed'
+    return this.#state === 'destroyed' || this.#state === 'closed'
   }
 
   get isRollbackOnly (): boolean {
@@ -69,16 +73,26 @@ export class Scope implements SessionOwner {
 
   /** Whether it has had a session, of whichever database. */
   get isUsed (): boolean {
-    return this.#sessions !== undefined
+    return this.#participants !== undefined
   }
 
   /** Whether something of it is in a database already, or may be: by a commit by hand, a transaction of its own, or a session that the scope does not commit. */
   get hasCommitted (): boolean {
-    return this.#hasCommitted || this.#sessions?.hasWrittenByHand === true
+    return this.#hasCommitted || this.#participants?.hasWrittenByHand === true
+  }
+
+  /** Whether there is a session that the scope commits, rather than plain MikroORM. */
+  get isAutomatic (): boolean {
+    return this.#participants?.isAutomatic === true
+  }
+
+  /** Whether anything but plain reads has gone through the scope's transactions. */
+  get hasWritten (): boolean {
+    return this.#participants?.hasWritten === true
   }
 
   hasSession (database: SessionDatabase): boolean {
-    return this.#sessions?.find(database) !== undefined
+    return this.#participants?.find(database) !== undefined
   }
 
   /**
@@ -87,22 +101,12 @@ export class Scope implements SessionOwner {
    */
   session (database: SessionDatabase): EntityManager {
     if (this.#isOver) throw scopeIs('closed')
-    return (this.#sessions?.find(database) ?? this.#open(database)).em
-  }
-
-  /** Whether there is a session that the scope commits, rather than plain MikroORM. */
-  get isAutomatic (): boolean {
-    return this.#sessions?.isAutomatic === true
-  }
-
-  /** Whether anything but plain reads has gone through the scope's transactions. */
-  get hasWritten (): boolean {
-    return this.#sessions?.hasWritten === true
+    return (this.#participants?.find(database) ?? this.#join(database)).em
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
   flush (): Promise<void> | undefined {
-    return this.#sessions?.flush()
+    return this.#participants?.flush()
   }
 
   /**
@@ -113,9 +117,9 @@ export class Scope implements SessionOwner {
    */
   async commit (): Promise<void> {
     this.#assertOpen()
-    if (this.#isUntouched) return
+    if (this.#participants === undefined && this.#callbacks === undefined) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
-    await this.#settled('commit', this.#sessions?.commit())
+    await this.#callBackAfter('commit', this.#participants?.commit())
     this.#hasCommitted = true
   }
 
@@ -125,18 +129,18 @@ export class Scope implements SessionOwner {
    */
   async rollback (): Promise<void> {
     this.#assertOpen()
-    await this.#settled('rollback', this.#sessions?.rollback())
+    await this.#callBackAfter('rollback', this.#participants?.rollback())
   }
 
-  /** From now on the scope can only roll back. */
+  /** Dooms it: from now on it can only roll back. */
   setRollbackOnly (): void {
     this.#isRollbackOnly = true
   }
 
-  /** Drops the session of one database, rolling back what is open; the next use makes a new one. */
+  /** Closes the session of one database, rolling back what is open; the next use makes a new one. */
   async remove (database: SessionDatabase): Promise<void> {
-    await this.#sessions?.remove(database)
-    this.#settle('rollback', other => other === database)
+    await this.#participants?.remove(database)
+    this.#callBack('rollback', other => other === database)
   }
 
   /**
@@ -145,7 +149,7 @@ export class Scope implements SessionOwner {
    */
   after (outcome: Outcome, database: SessionDatabase, work: AfterWork): void {
     this.#assertOpen()
-    const callbacks = this.#sessions?.find(database)?.callbacks ?? this.callbacks
+    const callbacks = this.#participants?.find(database)?.callbacks ?? this.callbacks
     callbacks.add({ outcome, database, work })
     this.#isInUse()
   }
@@ -167,112 +171,133 @@ export class Scope implements SessionOwner {
    * is nothing to wait for.
    * @param ready what a commit waits for after the flush, unless a session is used again
    * @throws what stops the commit; the outcome is then a rollback
-   * @throws ScopeClosedError, once, when a commit is asked of a scope that was ended by force
+   * @throws ScopeClosedError, once, when a commit is asked of a scope that was destroyed
    */
-  complete (outcome: Outcome, ready?: Ready): Promise<void> | undefined {
-    if (this.#state === 'ended') {
+  end (outcome: Outcome, ready?: Ready): Promise<void> | undefined {
+    if (this.#state === 'destroyed') {
       this.#enter('closed')
-      if (outcome === 'commit') this.#completion = Promise.reject(scopeIs('closed'))
+      if (outcome === 'commit') this.#ending = Promise.reject(scopeIs('closed'))
     } else if (this.#state === 'open') {
-      const sessions = this.#sessions
-      // Before the state that has to be left again, whatever is thrown.
-      const isSettled = sessions === undefined || sessions.settleAtRest(outcome)
-      this.#enter('completing')
-      if (isSettled) {
-        this.#enter(COMPLETED[outcome])
-        this.#settle(outcome, database => this.#commits(database))
-      } else this.#completion = this.#complete(sessions, outcome, ready)
+      const participants = this.#participants
+      if (participants === undefined || participants.endAtRest(outcome)) {
+        this.#enter(ENDED[outcome])
+        this.#callBack(outcome, database => this.#commits(database))
+      } else this.#ending = this.#end(participants, outcome, ready)
     }
-    return this.#completion
+    return this.#ending
   }
 
   /**
    * Closes the scope: rolls back what is open, gives the connections back, refuses every later use. Never throws.
    * Idempotent. Where nothing is open there is nothing to wait for.
    */
-  dispose (): Promise<void> | undefined {
-    this.#disposal ??= this.#state === 'completing' ? this.#disposeLater() : this.#dispose()
-    return this.#disposal
+  close (): Promise<void> | undefined {
+    this.#closing ??= this.#state === 'ending' ? this.#closeLater() : this.#close()
+    return this.#closing
   }
 
-  /** Asks the servers to stop the statements that run now, rolls back, and disposes of the scope. An outcome under way is left alone. */
+  /** Asks the servers to stop the statements that run now, rolls back, and closes. An outcome under way is left alone. */
   async cancel (): Promise<void> {
-    if (this.#state === 'open') {
-      // Plain MikroORM has nothing that it would still commit.
-      this.#enter(this.isAutomatic ? 'ended' : 'closed')
-      const rolledBack = this.#sessions?.abandon()
-      await this.#sessions?.cancel()
-      await rolledBack
-    }
-    await this.dispose()
-  }
-
-  /** Cancels and disposes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
-  async end (): Promise<void> {
-    this.#owner.ended?.(scopeIs('closed'))
-    void this.cancel()
-    await this.dispose()
-  }
-
-  async #complete (sessions: Sessions, outcome: Outcome, ready?: Ready): Promise<void> {
     try {
-      await this.#settled(outcome, outcome === 'commit' ? sessions.commitAndSettle(ready) : sessions.abandon(), database => this.#commits(database))
-    } catch (error) {
-      await sessions.settle()
-      this.#enter('rolled back')
-      throw error
+      if (this.#state !== 'open') return
+      // Plain MikroORM has nothing that it would still commit.
+      this.#enter(this.isAutomatic ? 'destroyed' : 'closed')
+      await Promise.all([this.#participants?.endWithRollback(), this.#participants?.cancel()])
+    } finally {
+      await this.close()
     }
-    this.#enter(COMPLETED[outcome])
   }
 
-  async #disposeLater (): Promise<void> {
+  /** Cancels and closes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
+  async destroy (): Promise<void> {
+    this.#owner.destroyed?.(scopeIs('closed'))
+    void this.cancel()
+    await this.close()
+  }
+
+  /** The one way into `ending`, and the ways out of it: it is left whatever is thrown. */
+  async #end (participants: Participants, outcome: Outcome, ready?: Ready): Promise<void> {
+    this.#enter('ending')
+    let left: ScopeState = 'rolled back'
+    try {
+      const work = outcome === 'commit' ? participants.endWithCommit(ready) : participants.endWithRollback()
+      await this.#callBackAfter(outcome, work, database => this.#commits(database))
+      left = ENDED[outcome]
+    } catch (error) {
+      await participants.endWithRollback()
+      throw error
+    } finally {
+      this.#enter(left)
+    }
+  }
+
+  async #closeLater (): Promise<void> {
     // Whoever asked for the outcome gets its error.
-    await this.#completion?.catch(() => undefined)
-    await this.#dispose()
+    await this.#ending?.catch(() => undefined)
+    await this.#close()
   }
 
-  #dispose (): Promise<void> | undefined {
-    const closed = this.#sessions?.close()
-    this.#leave()
-    if (closed !== undefined) return closed.then(() => this.#forget())
-    this.#forget()
-    return undefined
-  }
-
-  /** What was ended by force stays so until somebody was told. */
-  #leave (): void {
+  #close (): Promise<void> | undefined {
     this.#parent = undefined
-    if (this.#state !== 'ended') this.#enter('closed')
+    // What was destroyed stays so until somebody was told.
+    if (!this.#isOver) this.#enter('closed')
+    let closed: Promise<void> | undefined
+    try {
+      closed = this.#participants?.close()
+    } finally {
+      if (closed === undefined) this.#leave()
+    }
+    return closed?.then(() => this.#leave())
   }
 
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
-  #forget (): void {
-    this.#settle('rollback')
+  #leave (): void {
+    this.#callBack('rollback')
     this.host.closed(this)
   }
 
-  /** Waits for an outcome to be carried out, and starts what waits for it. */
-  async #settled (outcome: Outcome, work: Promise<void> | undefined, isMeant?: (database: SessionDatabase) => boolean): Promise<void> {
-    try {
-      await work
-    } catch (error) {
-      if (isInDoubt(error)) this.#drop(error)
-      else this.#settle('rollback')
-      throw error
-    }
-    this.#settle(outcome, isMeant)
+  #join (database: SessionDatabase): Participant {
+    if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
+    const participant = new Participant(database, {
+      forkOptions: this.#owner.forkOptions(database),
+      transactionRules: this.#owner.transactionRules(database),
+      owner: this,
+      report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
+    })
+    this.#participants ??= new Participants(this.#info, () => this.#owner.log)
+    this.#participants.add(participant)
+    if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.settle(this.#state)
+    this.#isInUse()
+    return participant
+  }
+
+  #isInUse (): void {
+    this.host.opened(this)
+    this.#owner.opened?.()
   }
 
   /** Whether the outcome of the scope is that of a database. Plain MikroORM waits for a commit by hand. */
   #commits (database: SessionDatabase): boolean {
-    return this.#sessions?.find(database)?.isAutomatic ?? this.#owner.transactionRules(database).mode === 'automatic'
+    return this.#participants?.find(database)?.isAutomatic ?? this.#owner.transactionRules(database).mode === 'automatic'
   }
 
-  #settle (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#info, isMeant), this.#owner.log, this.#sessions?.rolledBack)
+  /** Waits for an outcome to be carried out, and starts what waits for it. */
+  async #callBackAfter (outcome: Outcome, work: Promise<void> | undefined, isMeant?: (database: SessionDatabase) => boolean): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (isInDoubt(error)) this.#dropCallbacks(error)
+      else this.#callBack('rollback')
+      throw error
+    }
+    this.#callBack(outcome, isMeant)
   }
 
-  #drop (err: unknown): void {
+  #callBack (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
+    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#info, isMeant), this.#owner.log, this.#participants?.rolledBack)
+  }
+
+  #dropCallbacks (err: unknown): void {
     this.#hasCommitted = true
     const dropped = this.#callbacks?.drop() ?? 0
     if (dropped > 0) this.#owner.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
@@ -283,36 +308,11 @@ export class Scope implements SessionOwner {
     return { kind, request }
   }
 
-  /** Whether there is nothing to commit. */
-  get #isUntouched (): boolean {
-    return this.#sessions === undefined && this.#callbacks === undefined
-  }
-
-  #isInUse (): void {
-    this.host.opened(this)
-    this.#owner.opened?.()
-  }
-
-  #open (database: SessionDatabase): Session {
-    if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
-    const session = new Session(database, {
-      forkOptions: this.#owner.forkOptions(database),
-      transactionRules: this.#owner.transactionRules(database),
-      owner: this,
-      report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
-    })
-    this.#sessions ??= new Sessions(this.#info, () => this.#owner.log)
-    this.#sessions.add(session)
-    if (this.#state === 'rolled back' || (this.#state !== 'open' && session.isAutomatic)) void session.transactions.settle(this.#state)
-    this.#isInUse()
-    return session
-  }
-
   #assertOpen (): void {
     if (this.#state !== 'open') throw scopeIs(this.#isOver ? 'closed' : this.#state)
   }
 
   #enter (state: ScopeState): void {
-    this.#state = transition(this.#state, state)
+    this.#state = transition(TRANSITIONS, this.#state, state, () => this.#owner.log)
   }
 }

@@ -1,5 +1,5 @@
 import { CommitUnknownError, PartlyCommittedError } from '../errors/errors.ts'
-import type { Session } from '../session/session.ts'
+import type { Participant } from '../session/participant.ts'
 import type { PreparedCommit, Ready } from '../transaction/prepared-commit.ts'
 
 interface Part {
@@ -15,21 +15,22 @@ export interface CommitReport {
 }
 
 /**
- * Commits the sessions of a scope. What can fail fails before the first COMMIT: all are flushed, subscribers are told, and none
+ * Commits those who take part in a scope. What can fail fails before the first COMMIT: all are flushed, subscribers are told, and none
  * lets a statement through any more. Only what a database says to COMMIT itself is left then.
  *
  * It is the first half of what zope's `transaction` does in two phases (`tpc_vote`); for the second, databases would have to
  * promise that they will commit, which XA could ask of them at the price of two more round trips each.
  *
+ * @param automatic those whose transactions are committed together
+ * @param manual plain MikroORM, which commits each by itself, first
  * @param ready what to wait for before the first COMMIT; a statement that comes first ends the wait and runs after the COMMIT
  * @param outcome given, it is the last commit, and only plain reads come after it
  * @throws PartlyCommittedError when a COMMIT has failed after an earlier one went through
  * @throws what the flush, a subscriber, the first COMMIT, or `ready` throws. Whatever was thrown, the caller is to roll back
  */
-export async function commitTogether (sessions: readonly Session[], ready?: Ready, outcome?: string): Promise<void> {
-  const automatic = sessions.filter(({ isAutomatic }) => isAutomatic)
-  for (const session of automatic) if (!session.isClean()) await session.em.flush()
-  for (const session of sessions) if (!session.isAutomatic) await session.commitByHand()
+export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
+  for (const participant of automatic) if (participant.isDirty()) await participant.em.flush()
+  for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
   const parts: Part[] = []
   try {

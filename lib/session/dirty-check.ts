@@ -5,16 +5,25 @@ import { isHeard } from './subscribers.ts'
 type Comparator = ReturnType<EntityManager['getComparator']>
 
 /**
- * Whether a flush would write nothing and tell nobody. It compares what MikroORM compares, entity by entity, and leaves out what
- * makes MikroORM's own search for changes cost several times as much. In doubt it says no, and the flush finds out: about a value that
+ * Whether a flush would write something, or tell somebody. It compares what MikroORM compares, entity by entity, and leaves out what
+ * makes MikroORM's own search for changes cost several times as much. In doubt it says yes, and the flush finds out: about a value that
  * cannot be converted, for one, at which the comparison throws.
  */
-export function isClean (em: EntityManager): boolean {
+export function isDirty (em: EntityManager): boolean {
   try {
-    return hasNothingToWrite(em)
+    return !hasNothingToWrite(em)
   } catch {
-    return false
+    return true
   }
+}
+
+/** Counts what a session has not flushed, as `{ User: 2 }`. */
+export function countUnflushed (em: EntityManager): Record<string, number> {
+  const unitOfWork = em.getUnitOfWork()
+  unitOfWork.computeChangeSets()
+  const counts: Record<string, number> = {}
+  for (const { meta } of unitOfWork.getChangeSets()) counts[meta.className] = (counts[meta.className] ?? 0) + 1
+  return counts
 }
 
 function hasNothingToWrite (em: EntityManager): boolean {

@@ -2,7 +2,7 @@ import { defineEntity, p, Type, type Collection, type EntityManager, type Ref } 
 import { MikroORM } from '@mikro-orm/sqlite'
 import fc from 'fast-check'
 import t from 'tap'
-import { isClean } from '../lib/session/dirty-check.ts'
+import { isDirty } from '../lib/session/dirty-check.ts'
 
 class Shelf {
   declare id: number
@@ -172,7 +172,7 @@ void t.test('nothing that a flush would write is taken for clean', async t => {
     const em = orm.em.fork()
     const volumes = await READINGS[reading]?.(em) ?? []
     for (const [name, n] of changes) CHANGES[name]?.(volumes[n] as Volume, em)
-    const said = isClean(em)
+    const said = !isDirty(em)
     return !(said && hasChanges(em))
   }), { numRuns: 1500 })
 })
@@ -185,7 +185,7 @@ for (const [reading, read] of Object.entries(READINGS)) {
       const em = orm.em.fork()
       const [volume] = await read(em)
       change(volume as Volume, em)
-      const said = isClean(em)
+      const said = !isDirty(em)
       t.notOk(said && hasChanges(em), 'no change is missed')
       const isSame = name === 'nothing' || (name === 'the same title' && reading !== 'partial')
       if (isSame) t.equal(said, true, 'what was only read is clean')
@@ -209,7 +209,7 @@ for (const [name, [expected, change]] of Object.entries(LOANS)) {
       t.teardown(() => orm.close())
       const em = orm.em.fork()
       change(await em.find(LoanSchema, {}, { orderBy: { id: 1 }, populate } as never))
-      t.equal(isClean(em), expected)
+      t.equal(!isDirty(em), expected)
       t.equal(hasChanges(em), !expected, 'as MikroORM sees it')
     })
   }
@@ -220,7 +220,7 @@ void t.test('a relation inside an embedded object is left to MikroORM', async t 
   t.teardown(() => orm.close())
   const em = orm.em.fork()
   await em.find(SignSchema, {})
-  t.equal(isClean(em), false)
+  t.equal(isDirty(em), true)
 })
 
 /** What it is in the database is what another value is in the application. */
@@ -251,9 +251,9 @@ void t.test('a value that is now what the database had for another one has chang
   const em = orm.em.fork()
   const turn = await em.findOneOrFail(Turn, 1)
   t.equal(turn.side, 'left')
-  t.equal(isClean(em), true)
+  t.equal(isDirty(em), false)
   turn.side = 'right'
-  t.equal(isClean(em), false)
+  t.equal(isDirty(em), true)
   t.equal(hasChanges(em), true, 'as MikroORM sees it')
 })
 
@@ -313,7 +313,7 @@ for (const [name, { property, value, isQuick }] of Object.entries(HOLDINGS)) {
       compared.push(entity.constructor.name)
       return prepareEntity.call(comparator, entity)
     }
-    for (const time of ['first', 'second']) t.equal(isClean(em), true, time)
+    for (const time of ['first', 'second']) t.equal(isDirty(em), false, time)
     t.equal(compared.includes('Holder'), !isQuick)
   })
 }
@@ -321,7 +321,7 @@ for (const [name, { property, value, isQuick }] of Object.entries(HOLDINGS)) {
 void t.test('an empty session is clean', async t => {
   const orm = await library()
   t.teardown(() => orm.close())
-  t.equal(isClean(orm.em.fork()), true)
+  t.equal(isDirty(orm.em.fork()), false)
 })
 
 for (const event of ['beforeFlush', 'onFlush', 'afterFlush'] as const) {
@@ -329,8 +329,8 @@ for (const event of ['beforeFlush', 'onFlush', 'afterFlush'] as const) {
     const orm = await library()
     t.teardown(() => orm.close())
     const em = orm.em.fork({ freshEventManager: true })
-    t.equal(isClean(em), true)
+    t.equal(isDirty(em), false)
     em.getEventManager().registerSubscriber({ [event]: async () => {} })
-    t.equal(isClean(em), false)
+    t.equal(isDirty(em), true)
   })
 }

@@ -1,17 +1,18 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import type { SessionOwner } from './binding.ts'
-import { isClean } from './dirty-check.ts'
-import { isFlushing } from './flushes.ts'
-import { callbacksOf, bindToScope, changeRecorder } from './entity-manager.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
-import { openTransactions } from './open-transactions.ts'
+import { isSqlConnection } from '../transaction/sql-connection.ts'
+import type { SessionOwner } from './binding.ts'
+import { countUnflushed, isDirty } from './dirty-check.ts'
+import { bindToScope, callbacksOf, changeRecorder } from './entity-manager.ts'
+import { isFlushing } from './flush.ts'
+import { NoTransactions } from './no-transactions.ts'
 import type { SessionTransactions } from './session-transactions.ts'
-import { countUnflushed } from './unflushed.ts'
+import { SqlTransactions } from './sql-transactions.ts'
 
-/** What a session needs to be made. */
-export interface SessionSettings {
+/** What a participant needs to be made. */
+export interface ParticipantSettings {
   readonly forkOptions: ForkOptions
   readonly transactionRules: TransactionRules
   readonly owner: SessionOwner
@@ -19,14 +20,14 @@ export interface SessionSettings {
   readonly report: (error: unknown) => void
 }
 
-/** One database's part of a scope: its EntityManager, and what the statements of that run in. */
-export class Session {
+/** One database's part in a scope: the session, which is an EntityManager, and what its statements run in. */
+export class Participant {
   readonly database: SessionDatabase
   readonly em: EntityManager
   readonly transactions: SessionTransactions
 
   /** Sends no statement. */
-  constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: SessionSettings) {
+  constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: ParticipantSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
     if (database.listeners.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
@@ -39,9 +40,9 @@ export class Session {
     return this.transactions.isAutomatic
   }
 
-  /** Whether there is nothing to flush. In doubt there is. */
-  isClean (): boolean {
-    return !isFlushing(this.em) && isClean(this.em)
+  /** Whether there is something to flush. In doubt there is. */
+  isDirty (): boolean {
+    return isFlushing(this.em) || isDirty(this.em)
   }
 
   /** What waits for the end of the transaction that it is in now. */
@@ -49,7 +50,7 @@ export class Session {
     return callbacksOf(this.em)
   }
 
-  /** What the scope's own commit is to plain MikroORM. */
+  /** What the scope's commit is to plain MikroORM. */
   async commitByHand (): Promise<void> {
     if (this.em.isInTransaction()) await this.em.commit()
     else await this.em.flush()
@@ -66,7 +67,13 @@ export class Session {
    * The changes that end with it unwritten, counted by entity.
    * @throws what MikroORM throws while it looks for them
    */
-  unflushed (): Record<string, number> {
-    return this.isAutomatic || this.isClean() ? {} : countUnflushed(this.em)
+  countUnflushed (): Record<string, number> {
+    return this.isAutomatic || !this.isDirty() ? {} : countUnflushed(this.em)
   }
+}
+
+/** A lazy transaction where the driver speaks SQL. */
+function openTransactions (session: EntityManager, rules: TransactionRules, report: (error: unknown) => void): SessionTransactions {
+  const connection = session.getDriver().getConnection('write')
+  return isSqlConnection(connection) ? new SqlTransactions(session, connection, rules, report) : new NoTransactions(rules)
 }

@@ -1,0 +1,189 @@
+import type { SessionDatabase } from '../events/session-database.ts'
+import type { Participant } from '../session/participant.ts'
+import type { Ready } from '../transaction/prepared-commit.ts'
+import type { Log, Outcome, ScopeInfo } from '../types.ts'
+import { ENDED } from './state.ts'
+import { commitTogether, reportOf } from './two-phase-commit.ts'
+
+/** Those who take part in one scope, at most one for each database. They share one outcome. */
+export class Participants {
+  readonly #info: ScopeInfo
+  readonly #log: () => Log
+  /** Those that the scope commits. */
+  #automatic: readonly Participant[] = []
+  /** Plain MikroORM, whose `flush()` commits. */
+  #manual: readonly Participant[] = []
+  #rolledBack: Promise<unknown> | undefined
+
+  /**
+   * @param info what the scope is for
+   * @param log where to report what nobody waits for
+   */
+  constructor (info: ScopeInfo, log: () => Log) {
+    this.#info = info
+    this.#log = log
+  }
+
+  /** The one of a database, if it takes part. */
+  find (database: SessionDatabase): Participant | undefined {
+    const isOf = (participant: Participant) => participant.database === database
+    return this.#automatic.find(isOf) ?? this.#manual.find(isOf)
+  }
+
+  add (participant: Participant): void {
+    if (participant.isAutomatic) this.#automatic = [...this.#automatic, participant]
+    else this.#manual = [...this.#manual, participant]
+    this.#tell('opened', participant)
+  }
+
+  /** Whether there is one that the scope commits. */
+  get isAutomatic (): boolean {
+    return this.#automatic.length > 0
+  }
+
+  /** Whether anything but plain reads has gone through the transactions of those that the scope commits. */
+  get hasWritten (): boolean {
+    return this.#automatic.some(({ transactions }) => transactions.hasWritten)
+  }
+
+  /** Whether one of the others has sent anything but plain reads: it is committed as soon as it is done. */
+  get hasWrittenByHand (): boolean {
+    return this.#manual.some(({ transactions }) => transactions.hasWritten)
+  }
+
+  /** Writes what is pending in those that the scope commits. Where nothing is, there is nothing to wait for. */
+  flush (): Promise<void> | undefined {
+    const dirty = this.#automatic.filter(participant => participant.isDirty())
+    return dirty.length === 0 ? undefined : this.#flush(dirty)
+  }
+
+  /**
+   * Flushes and commits all; the next statement begins a new transaction.
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   */
+  async commit (): Promise<void> {
+    await this.#commit(this.#manual)
+  }
+
+  /** Rolls back what has begun, and forgets every entity. */
+  async rollback (): Promise<void> {
+    for (const participant of this.#all) await participant.rollback()
+  }
+
+  /**
+   * Ends all at once where there is nothing to write, to commit or to roll back, as after requests that only read.
+   * @returns whether it has
+   */
+  endAtRest (outcome: Outcome): boolean {
+    const ending = outcome === 'commit' ? this.#automatic : this.#all
+    if (!ending.every(participant => participant.transactions.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
+    for (const { transactions } of ending) void transactions.settle(ENDED[outcome])
+    return true
+  }
+
+  /**
+   * The last commit, after which only plain reads are served. Plain MikroORM goes on until it is closed: nothing is committed or
+   * refused on its behalf.
+   * @param ready what to wait for after the flush, unless one of them is used again
+   * @throws as `commit()` does
+   */
+  async endWithCommit (ready?: Ready): Promise<void> {
+    await this.#commit([], ready, ENDED.commit)
+    for (const { transactions } of this.#automatic) await transactions.settle(ENDED.commit)
+  }
+
+  /**
+   * Rolls back all, after which only plain reads are served. What is running may take long; nobody has to wait for it, since it cannot
+   * be committed any more. Never throws.
+   */
+  async endWithRollback (): Promise<void> {
+    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#reported(transactions.settle(ENDED.rollback)) }))
+    this.#rolledBack = Promise.all(rollbacks.map(({ done }) => done))
+    await Promise.all(rollbacks.filter(({ isBusy }) => !isBusy).map(({ done }) => done))
+  }
+
+  /** When what was running at the rollback is rolled back too, if there was one. Never rejects. */
+  get rolledBack (): Promise<unknown> | undefined {
+    return this.#rolledBack
+  }
+
+  /** Asks the servers to stop what runs now. Never throws. */
+  async cancel (): Promise<void> {
+    await Promise.all(this.#all.map(({ transactions }) => this.#reported(transactions.cancel())))
+  }
+
+  /** Closes the one of a database, rolling back what is open. */
+  async remove (database: SessionDatabase): Promise<void> {
+    const removed = this.find(database)
+    if (removed === undefined) return
+    this.#automatic = this.#automatic.filter(other => other !== removed)
+    this.#manual = this.#manual.filter(other => other !== removed)
+    await removed.transactions.close()
+    this.#tell('closed', removed)
+  }
+
+  /** Closes all, rolling back what is open and refusing every later use. Never throws. At rest there is nothing to wait for. */
+  close (): Promise<void> | undefined {
+    const all = this.#all
+    for (const participant of this.#manual) this.#warnOfUnflushed(participant)
+    const closing = all.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
+    // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
+    this.#automatic = this.#manual = []
+    if (closing.length > 0) return this.#closed(all, closing)
+    for (const participant of all) this.#tell('closed', participant)
+    return undefined
+  }
+
+  get #all (): readonly Participant[] {
+    return [...this.#automatic, ...this.#manual]
+  }
+
+  async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
+    await Promise.all(closing.map(work => this.#reported(work)))
+    for (const participant of participants) this.#tell('closed', participant)
+  }
+
+  async #flush (participants: readonly Participant[]): Promise<void> {
+    for (const { em } of participants) await em.flush()
+  }
+
+  async #commit (manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
+    try {
+      await commitTogether(this.#automatic, manual, ready, outcome)
+    } catch (error) {
+      const report = reportOf(error)
+      if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
+      await this.rollback()
+      throw error
+    }
+  }
+
+  #warnOfUnflushed (participant: Participant): void {
+    try {
+      const unflushed = participant.countUnflushed()
+      if (Object.keys(unflushed).length > 0) this.#log().warn({ unflushed }, 'unflushed changes were dropped at the end of their scope')
+    } catch (err) {
+      this.#log().warn({ err }, 'unflushed changes were dropped at the end of their scope, and could not be counted')
+    }
+  }
+
+  /** Listeners are told at once, but none of them is waited for, or can do any harm. */
+  #tell (signal: 'opened' | 'closed', { database: { name, listeners }, em }: Participant): void {
+    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#info, session: em }))) {
+      void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
+    }
+  }
+
+  /** At teardown there is nobody to throw to. */
+  async #reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
+    try {
+      await work
+    } catch (err) {
+      this.#log().error({ err }, failure)
+    }
+  }
+}
+
+const LISTENER_FAILED = 'a listener to the sessions of a database failed'
+
+export const TEARDOWN_FAILED = 'teardown of a database scope failed'
