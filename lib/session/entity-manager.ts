@@ -1,10 +1,10 @@
 import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import { isAutocommit, isOwn, waitingFor, type Binding, type SessionOwner } from './binding.ts'
 import { flushInTurn } from './flush.ts'
-import { alone, inSavepoint } from './nested-work.ts'
-import { currentNesting, type Nesting } from './nesting.ts'
+import {
+  alone, currentNesting, inSavepoint, isAutocommit, isOwn, waitingFor, type Binding, type Nesting, type SessionOwner
+} from './nesting.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import { Mutex } from '../transaction/mutex.ts'

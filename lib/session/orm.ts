@@ -1,10 +1,12 @@
-import { MikroORM } from '@mikro-orm/core'
-import { loadConfigFile } from './config-file.ts'
-import { isPlainObject, show } from '../options/validate.ts'
-import { isDatabaseError } from './database-error.ts'
-import { InvalidOptionError } from '../errors/errors.ts'
+import { MikroORM, type Options } from '@mikro-orm/core'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ConfigFileError, InvalidOptionError, OrmNotFoundError } from '../errors/errors.ts'
 import { ORM_TAKES, type ScopedDbOptions } from '../options/options.ts'
+import { isPlainObject, show } from '../options/validate.ts'
 import { prepareConnection } from '../transaction/sql-connection.ts'
+import { isDatabaseError } from './database-error.ts'
 
 export interface OpenOrm {
   readonly orm: MikroORM
@@ -37,4 +39,40 @@ async function prepared (orm: MikroORM, isOurs: boolean): Promise<OpenOrm> {
 function unusable (cause: unknown): Error {
   const why = cause instanceof Error ? cause.message : String(cause)
   return Object.assign(new InvalidOptionError('the option "orm"', ORM_TAKES, `one that MikroORM cannot work with: ${why}`), { cause })
+}
+
+const ENDINGS = ['ts', 'mts', 'js', 'mjs']
+
+/**
+ * Loads MikroORM's options from the file that its CLI would use: `MIKRO_ORM_CLI_CONFIG`, else `mikro-orm.config.*` in
+ * the working directory or in its `src/`. The file's default export is the options, or a function that gives them.
+ *
+ * @throws OrmNotFoundError naming the places looked at, when there is no such file
+ * @throws ConfigFileError when the file cannot be loaded or exports no options
+ */
+async function loadConfigFile (): Promise<Options> {
+  const places = candidates()
+  const file = places.find(place => existsSync(place))
+  if (file === undefined) throw new OrmNotFoundError(places.join(', '))
+  const options = await exportOf(file)
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ConfigFileError(file, 'its default export is not MikroORM options')
+  }
+  return options as Options
+}
+
+function candidates (): string[] {
+  const named = process.env['MIKRO_ORM_CLI_CONFIG']
+  if (named !== undefined && named !== '') return [resolve(named)]
+  return ['.', 'src'].flatMap(folder => ENDINGS.map(ending => resolve(folder, `mikro-orm.config.${ending}`)))
+}
+
+async function exportOf (file: string): Promise<unknown> {
+  try {
+    const module = await import(pathToFileURL(file).href) as { default?: unknown }
+    const exported = module.default
+    return typeof exported === 'function' ? await exported() : await exported
+  } catch (cause) {
+    throw Object.assign(new ConfigFileError(file, cause instanceof Error ? cause.message : String(cause)), { cause })
+  }
 }
