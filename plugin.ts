@@ -4,7 +4,7 @@ import { AppDatabases } from './lib/application/application.ts'
 import { Database, type DatabaseSession } from './lib/application/database.ts'
 import { addApplication, currentSession, removeApplication } from './lib/application/global-db.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
-import { addLifecycle, unitOf } from './lib/fastify/hooks.ts'
+import { addHooks, requestScopeOf } from './lib/fastify/hooks.ts'
 import { openOrm } from './lib/session/orm.ts'
 import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
@@ -78,12 +78,12 @@ function addToApplication (fastify: FastifyInstance, databases: AppDatabases): v
   })
   fastify.decorateRequest('db', {
     getter (this) {
-      const unit = unitOf(this)
-      if (unit === null) throw new NoScopeError()
-      return unit.scope.session(databases.default) as DatabaseSession
+      const scope = requestScopeOf(this)
+      if (scope === null) throw new NoScopeError()
+      return scope.openScope().session(databases.default) as DatabaseSession
     }
   })
-  addLifecycle(fastify, databases)
+  addHooks(fastify, databases)
 }
 
 /** Those that are registered already. */

@@ -1,6 +1,6 @@
 import Fastify, { type FastifyReply } from 'fastify'
 import t from 'tap'
-import { errorStatus, isClosed, restoreHead } from '../lib/fastify/raw-reply.ts'
+import { errorStatus, isClosed, restoreHead } from '../lib/fastify/reply.ts'
 
 void t.test('the client has gone when the reply, or its stream of HTTP/2, says so in one way or the other', t => {
   const raw = (state: object) => ({ destroyed: false, closed: false, ...state }) as FastifyReply['raw']

@@ -1,11 +1,10 @@
 import type { FastifyReply } from 'fastify'
-import { restoreHead } from './raw-reply.ts'
 import type { Retry } from '../scope/retry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { ScopeState } from '../scope/state.ts'
-import { discard } from './reply.ts'
+import { discard, interceptSend, restoreHead } from './reply.ts'
 
-/** What the attempts of a handler ask of the request's unit of work. */
+/** What the attempts of a handler ask of the request that it is for. */
 export interface Repeatable {
   readonly host: ScopeHost
   /** Whether the handler can begin anew: nothing is committed, nothing has reached the client, and somebody waits for it. */
@@ -23,7 +22,7 @@ export interface Repeatable {
  * new scope, before anything reaches the client: what Fastify would have sent is dropped, and the reply gets its first head back.
  */
 export class HandlerRetry {
-  readonly #unit: Repeatable
+  readonly #request: Repeatable
   readonly #retry: Retry
   readonly #reply: FastifyReply
   readonly #handler: () => unknown
@@ -31,8 +30,8 @@ export class HandlerRetry {
   #attempt = 1
   #isOver = false
 
-  constructor (unit: Repeatable, retry: Retry, reply: FastifyReply, handler: () => unknown) {
-    this.#unit = unit
+  constructor (request: Repeatable, retry: Retry, reply: FastifyReply, handler: () => unknown) {
+    this.#request = request
     this.#retry = retry
     this.#reply = reply
     this.#handler = handler
@@ -66,7 +65,7 @@ export class HandlerRetry {
   #run (): unknown {
     let result: unknown
     try {
-      result = this.#unit.attempt(this.#handler)
+      result = this.#request.attempt(this.#handler)
     } catch (error) {
       return this.#repeat(error)
     }
@@ -86,7 +85,7 @@ export class HandlerRetry {
   }
 
   #isWorthwhile (error: unknown, state: ScopeState): boolean {
-    const canRepeat = !this.#isOver && this.#unit.canRepeat(state)
+    const canRepeat = !this.#isOver && this.#request.canRepeat(state)
     // Until the application's own predicate has answered: it may throw.
     this.#isOver = true
     this.#isOver = !(canRepeat && this.#retry.isWorthwhile(error))
@@ -94,15 +93,15 @@ export class HandlerRetry {
   }
 
   async #prepare (error: unknown): Promise<void> {
-    await this.#unit.discardScope()
-    await this.#retry.pause(error, this.#attempt, this.#reply.log, this.#unit.host).catch((exhausted: unknown) => {
+    await this.#request.discardScope()
+    await this.#retry.pause(error, this.#attempt, this.#reply.log, this.#request.host).catch((exhausted: unknown) => {
       this.#isOver = true
       throw exhausted
     })
     this.#attempt++
     // Its time may be up meanwhile, or its client may have left.
-    if (this.#isOver || !this.#unit.canRepeat('closed')) throw error
-    this.#unit.renewScope()
+    if (this.#isOver || !this.#request.canRepeat('closed')) throw error
+    this.#request.renewScope()
     restoreHead(...this.#head)
   }
 
@@ -120,12 +119,10 @@ export class HandlerRetry {
 
   /** `reply.send(error)` is a failure of the handler, too. */
   #watchSend (): void {
-    const reply = this.#reply
-    const { send } = reply
-    reply.send = payload => {
-      if (!(payload instanceof Error) || !this.#isWorthwhile(payload, 'open')) return send.call(reply, payload)
+    interceptSend(this.#reply, (payload, send) => {
+      if (!(payload instanceof Error) || !this.#isWorthwhile(payload, 'open')) return send(payload)
       void this.#deliver(this.#again(payload))
-      return reply
-    }
+      return this.#reply
+    })
   }
 }

@@ -3,18 +3,18 @@ import type { AppDatabases } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
-import { RequestUnit } from './request-scope.ts'
+import { RequestScope } from './request-scope.ts'
 import { Retry } from '../scope/retry.ts'
 import { routeRules, type ScopeRules } from '../options/route-options.ts'
 
-/** Where a request keeps its unit of work. */
-const UNIT = Symbol('fastify-scoped-db.unit')
+/** Where a request keeps its scope. */
+const SCOPE = Symbol('fastify-scoped-db.scope')
 
 /** Where a route's `config` keeps its rules. */
 const RULES = Symbol('fastify-scoped-db.rules')
 
 interface ScopedRequest extends FastifyRequest {
-  [UNIT]: RequestUnit | null
+  [SCOPE]: RequestScope | null
 }
 
 interface ScopedConfig {
@@ -39,8 +39,8 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
  * all others, so they are added there; only where no route can be seen (404, or a route that was added before this plugin
  * was loaded) they stand with the plugin's own.
  */
-export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases): void {
-  fastify.decorateRequest(UNIT as unknown as string, null)
+export function addHooks (fastify: FastifyInstance, databases: AppDatabases): void {
+  fastify.decorateRequest(SCOPE as unknown as string, null)
 
   fastify.addHook('onRoute', prepareRoute)
   fastify.addHook('onRequest', openScope)
@@ -50,16 +50,16 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
   fastify.addHook('preSerialization', flushScope)
   fastify.addHook('onError', recordError)
   fastify.addHook('onSend', sendInScope)
-  fastify.addHook('onSend', completeScopeOfUnseenRoute)
+  fastify.addHook('onSend', endScopeOfUnseenRoute)
   fastify.addHook('onResponse', recordResponse)
-  fastify.addHook('onResponse', finishScopeOfUnseenRoute)
+  fastify.addHook('onResponse', closeScopeOfUnseenRoute)
 
   function prepareRoute (route: RouteOptions): void {
     const own = routeRules(databases.all, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
     route.config = { ...route.config, [RULES]: { rules: own, isSeen: true } } as NonNullable<typeof route.config>
     if (own === false) return
-    route.onSend = [...listOf(route.onSend), completeScope]
-    route.onResponse = [...listOf(route.onResponse), finishScope]
+    route.onSend = [...listOf(route.onSend), endScope]
+    route.onResponse = [...listOf(route.onResponse), closeScope]
     route.handler = observed(route.handler, own.retry === undefined ? undefined : new Retry(own.retry))
   }
 
@@ -69,9 +69,9 @@ export function addLifecycle (fastify: FastifyInstance, databases: AppDatabases)
       inScope(undefined, done)
       return
     }
-    const unit = new RequestUnit(databases, rules, request, reply, isSeen)
-    keep(request, unit)
-    unit.enter(done)
+    const scope = new RequestScope(databases, rules, request, reply, isSeen)
+    keep(request, scope)
+    scope.enter(done)
   }
 
   function unseenRules (options: unknown, route: string): RouteRules {
@@ -97,60 +97,60 @@ function enterScopeWithPayload (request: FastifyRequest, _reply: FastifyReply, _
 }
 
 function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): Promise<void> | undefined {
-  const flushed = unitOf(request)?.flush()
+  const flushed = requestScopeOf(request)?.outcome.flush()
   if (flushed === undefined) done()
   return flushed
 }
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
-  const unit = unitOf(request)
-  unit?.fail(error)
-  if (!redactDatabaseErrors(reply, error, unit?.mapsErrors === true)) enter(request, done)
+  const outcome = requestScopeOf(request)?.outcome
+  outcome?.fail(error)
+  if (!redactDatabaseErrors(reply, error, outcome?.mapsErrors() === true)) enter(request, done)
 }
 
 function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): void {
-  const unit = unitOf(request)
-  if (unit === null) done()
-  else unit.send(done)
+  const scope = requestScopeOf(request)
+  if (scope === null) done()
+  else scope.outcome.send(done)
 }
 
-function completeScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
-  const completion = unitOf(request)?.complete(payload) ?? 'send'
-  if (completion === 'send') done()
-  return typeof completion === 'string' ? undefined : completion
+function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
+  const ended = requestScopeOf(request)?.outcome.end(payload) ?? 'send'
+  if (ended === 'send') done()
+  return typeof ended === 'string' ? undefined : ended
 }
 
-function completeScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
-  if (unitOf(request)?.isSeen === false) return completeScope(request, reply, payload, done)
+function endScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
+  if (requestScopeOf(request)?.isSeen === false) return endScope(request, reply, payload, done)
   done()
   return undefined
 }
 
 function recordResponse (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
-  unitOf(request)?.responded()
+  requestScopeOf(request)?.outcome.responded()
   enter(request, done)
 }
 
-function finishScope (request: FastifyRequest, _reply: FastifyReply, done: Done): Promise<void> | undefined {
-  const finished = unitOf(request)?.finish()
-  if (finished === undefined) done()
-  return finished
+function closeScope (request: FastifyRequest, _reply: FastifyReply, done: Done): Promise<void> | undefined {
+  const closed = requestScopeOf(request)?.outcome.finish()
+  if (closed === undefined) done()
+  return closed
 }
 
-function finishScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, done: Done): Promise<void> | undefined {
-  if (unitOf(request)?.isSeen === false) return finishScope(request, reply, done)
+function closeScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, done: Done): Promise<void> | undefined {
+  if (requestScopeOf(request)?.isSeen === false) return closeScope(request, reply, done)
   done()
   return undefined
 }
 
-/** Lets the unit of work know what the handler returned, or run it, under the handler's own name. */
+/** Lets the scope know what the handler returned, or run it, under the handler's own name. */
 function observed (handler: RouteOptions['handler'], retry: Retry | undefined): RouteOptions['handler'] {
   const { [handler.name]: observing } = {
     [handler.name]: function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
-      const unit = unitOf(request)
-      if (unit !== null && retry !== undefined) return unit.attempts(retry, () => handler.call(this, request, reply))
+      const outcome = requestScopeOf(request)?.outcome
+      if (outcome !== undefined && retry !== undefined) return outcome.runHandler(retry, () => handler.call(this, request, reply))
       const result: unknown = handler.call(this, request, reply)
-      unit?.handled(result)
+      outcome?.takeHandled(result)
       return result
     }
   }
@@ -158,18 +158,18 @@ function observed (handler: RouteOptions['handler'], retry: Retry | undefined): 
 }
 
 function enter (request: FastifyRequest, next: () => void): void {
-  const unit = unitOf(request)
-  if (unit === null) next()
-  else unit.enter(next)
+  const scope = requestScopeOf(request)
+  if (scope === null) next()
+  else scope.enter(next)
 }
 
-/** The request's unit of work; null before `onRequest` and on a route with `db: false`. */
-export function unitOf (request: FastifyRequest): RequestUnit | null {
-  return (request as ScopedRequest)[UNIT]
+/** The request's scope; null before `onRequest` and on a route with `db: false`. */
+export function requestScopeOf (request: FastifyRequest): RequestScope | null {
+  return (request as ScopedRequest)[SCOPE]
 }
 
-function keep (request: FastifyRequest, unit: RequestUnit): void {
-  (request as ScopedRequest)[UNIT] = unit
+function keep (request: FastifyRequest, scope: RequestScope): void {
+  (request as ScopedRequest)[SCOPE] = scope
 }
 
 function listOf<T> (hooks: T | T[] | undefined): T[] {

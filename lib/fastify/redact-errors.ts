@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { tellsOfDatabase } from '../session/database-error.ts'
 import { answerTo, type HttpError } from './http-errors.ts'
+import { interceptSend } from './reply.ts'
 
 /** Replies that were redacted private already: an error that comes now comes after every error handler. */
 const redacted = new WeakSet<FastifyReply>()
@@ -18,11 +19,10 @@ export function redactDatabaseErrors (reply: FastifyReply, error: Error, isMappe
   const answer = answerInstead(error, isMapped)
   if (redacted.has(reply)) return answer !== undefined && sendInstead(reply, error, answer)
   redacted.add(reply)
-  const { send } = reply
-  reply.send = function (this: FastifyReply, payload?: unknown) {
+  interceptSend(reply, (payload, send) => {
     const answer = answerInstead(payload, isMapped)
-    return send.call(this, answer === undefined ? payload : withAnswer(payload as Error, answer))
-  }
+    return send(answer === undefined ? payload : withAnswer(payload as Error, answer))
+  })
   return false
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { Readable } from 'node:stream'
@@ -43,6 +44,56 @@ export async function firstByte (payload: Readable, reply: FastifyReply): Promis
   } finally {
     stop.abort()
   }
+}
+
+/** Whether the client has gone: an HTTP/2 reply only says so through its stream. */
+export function isClosed (raw: FastifyReply['raw']): boolean {
+  const { stream } = raw as { stream?: { destroyed?: boolean } }
+  return raw.destroyed || raw.closed || stream?.destroyed === true
+}
+
+/** The status to answer with when `error` stops a commit. */
+export function errorStatus (error: unknown): number {
+  const { statusCode } = error as { statusCode?: unknown }
+  return typeof statusCode === 'number' && statusCode >= 400 ? statusCode : 500
+}
+
+/** Takes back what a reply that was dropped has done to the head. */
+export function restoreHead (reply: FastifyReply, statusCode: number, headers: ReturnType<FastifyReply['getHeaders']>): void {
+  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
+  reply.headers(headers)
+  reply.code(statusCode)
+}
+
+/** Has `intercept` see what is given to `reply.send()` from now on. It passes on what it likes. */
+export function interceptSend (reply: FastifyReply, intercept: (payload: unknown, send: (payload: unknown) => FastifyReply) => FastifyReply): void {
+  const { send } = reply
+  reply.send = function (this: FastifyReply, payload?: unknown) {
+    return intercept(payload, passed => send.call(this, passed))
+  }
+}
+
+/** A reply that is being sent. Several of a request can be on their way. */
+interface Sending {
+  readonly of: object
+  /** How often the request had failed when the reply was begun. */
+  readonly failures: number
+}
+
+const sendings = new AsyncLocalStorage<Sending>()
+
+/** Sends a reply of a request that has failed so many times. */
+export function sendKnowing (of: object, failures: number, send: () => void): void {
+  sendings.run({ of, failures }, send)
+}
+
+/**
+ * How often the request had failed when the reply that is being sent was begun. Nobody knows where a hook goes on in another context, such as
+ * that of another request's reply, which has made this request.
+ */
+export function failuresBefore (of: object): number | undefined {
+  const sending = sendings.getStore()
+  return sending?.of === of ? sending.failures : undefined
 }
 
 function isEventStream (reply: FastifyReply): boolean {

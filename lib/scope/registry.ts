@@ -4,23 +4,24 @@ import type { Scope } from './scope.ts'
 
 /** What the current scope is found by: the scope itself, or a request, which has one made when it is first asked for. */
 export interface ScopeSource {
-  readonly scope: Scope
+  /** Makes it, if it was not. */
+  openScope (): Scope
 }
 
 /**
  * Which scope is current. One registry for the whole process: a scope knows its database, so that several applications
  * never mix. Flask-SQLAlchemy's `scoped_session` is the model, with the asynchronous context in the place of its scope function.
  */
-const storage = new AsyncLocalStorage<ScopeSource | undefined>()
+const sources = new AsyncLocalStorage<ScopeSource | undefined>()
 
 /** The scope that the code that runs now belongs to, if any. It may be closed: work can outlive its request. */
 export function currentScope (): Scope | undefined {
-  return storage.getStore()?.scope
+  return sources.getStore()?.openScope()
 }
 
 /** The same, without having a request's scope made. */
 export function currentSource (): ScopeSource | undefined {
-  return storage.getStore()
+  return sources.getStore()
 }
 
 /**
@@ -28,5 +29,5 @@ export function currentSource (): ScopeSource | undefined {
  * enclosing scope: it is a unit of work of its own.
  */
 export function inScope<T> (source: ScopeSource | undefined, fn: () => T): T {
-  return storage.run(source, outsideTransactions<T>, fn)
+  return sources.run(source, outsideTransactions<T>, fn)
 }

@@ -41,7 +41,7 @@ export class Scope implements SessionOwner {
   }
 
   /** Itself: what has it for its source is in it. */
-  get scope (): this {
+  openScope (): this {
     return this
   }
 

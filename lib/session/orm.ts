@@ -20,13 +20,22 @@ export interface OpenOrm {
  */
 export async function openOrm (given: ScopedDbOptions['orm']): Promise<OpenOrm> {
   if (given === undefined) return await prepared(await MikroORM.init(await loadConfigFile()), true)
-  const isOpen = given instanceof MikroORM
+  const isOpen = isOrm(given)
   if (!isOpen && !isPlainObject(given)) throw new InvalidOptionError('the option "orm"', ORM_TAKES, show(given))
   try {
     return await prepared(isOpen ? given : await MikroORM.init(given), !isOpen)
   } catch (cause) {
     if (isDatabaseError(cause)) throw cause
     throw unusable(cause)
+  }
+}
+
+/** Whatever it is: a proxy can throw at the question. */
+function isOrm (given: object): given is MikroORM {
+  try {
+    return given instanceof MikroORM
+  } catch {
+    return false
   }
 }
 
