@@ -14,7 +14,7 @@ export interface Arguments {
   readonly size: Size
   readonly sections: readonly Section[]
   readonly workloads: readonly Workload[]
-  /** Whether the results go into docs/performance.md. */
+  /** Whether the results go into bench/report.md and docs/performance.md. */
   readonly isPublished: boolean
   /** Whether nothing is measured, and the last results are written there again. */
   readonly isReport: boolean
@@ -28,8 +28,8 @@ export const HELP = `npm run bench -- [options]
   --workloads LIST    of ${workloads.map(({ name }) => name).join(',')} (all)
   --connections LIST  how many at a time (1,50,1000)
   --rounds N          how often everybody has a turn, at least (15)
-  --publish           write tables and plots into docs/performance.md, and what they are made of into bench/results.json
-  --report            only that, from the bench/results.json that is there`
+  --publish           write the figures into bench/results.json, and tables and plots of them into bench/report.md and docs/performance.md
+  --report            only the latter, from the bench/results.json that is there`
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },

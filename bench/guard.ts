@@ -1,11 +1,13 @@
 /**
  * Fails when a request costs more than it did: statements and round trips of each workload, counted on the wire, and what a request
- * that uses no database allocates. Nothing is timed. `npm run check:bench` runs it.
+ * that uses no database allocates; and when pages say anything but what was measured. Nothing is timed. `npm run check:bench` runs it.
  */
 import { startServer } from '../test/support/mariadb.ts'
 import { FLOOR, type ContenderName } from './contenders/all.ts'
 import { allocationsOf } from './measure/allocations.ts'
 import { countStatements } from './measure/statements.ts'
+import { pages } from './report/pages.ts'
+import { loadResults } from './results.ts'
 import { STATIC, workloads } from './workloads.ts'
 
 const GUARDED = ['scoped-db off', 'scoped-db on'] as const satisfies ContenderName[]
@@ -44,6 +46,10 @@ async function checkAllocations (): Promise<string[]> {
   return failures
 }
 
-const failures = [...await checkStatements(), ...await checkAllocations()]
+async function checkPages (): Promise<string[]> {
+  return (await pages(await loadResults())).filter(({ isCurrent }) => !isCurrent).map(({ name }) => `${name} does not say what is in bench/results.json: npm run bench -- --report`)
+}
+
+const failures = [...await checkPages(), ...await checkStatements(), ...await checkAllocations()]
 for (const failure of failures) console.error(`FAILED: ${failure}`)
 process.exitCode = failures.length === 0 ? 0 : 1

@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
+/** Their packages are in scripts/, so that who works on the library need not install them. */
+const tool = (name: string) => join(import.meta.dirname, 'node_modules/.bin', name)
 const { name, dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
 const folder = mkdtempSync(join(tmpdir(), `${name}-package-`))
 
@@ -66,13 +68,23 @@ function install (tarball: string): void {
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(CONFIG))
 }
 
+/** Fails when the package has files that its users need not download. */
+function refuse (title: string, isRefused: (file: string) => boolean): void {
+  console.log(`\n> no ${title}`)
+  const found = readdirSync(join(folder, 'node_modules', name), { recursive: true, encoding: 'utf8' }).filter(isRefused)
+  if (found.length === 0) return
+  console.error(found.join('\n'))
+  failed.push(`no ${title}`)
+}
+
 try {
   if (check('npm pack', 'npm', 'pack', root, '--pack-destination', folder, '--loglevel', 'error')) {
     const tarball = join(folder, readdirSync(folder).find(file => file.endsWith('.tgz')) ?? 'no tarball')
-    check('publint', 'publint', 'run', tarball, '--strict')
+    check('publint', tool('publint'), 'run', tarball, '--strict')
     // The package is ESM only, as MikroORM 7 is: what require() from CommonJS and node10's resolution would get is no fault.
-    check('attw', 'attw', tarball, '--profile', 'esm-only')
+    check('attw', tool('attw'), tarball, '--profile', 'esm-only')
     install(tarball)
+    refuse('reports and plots', file => /^bench\b|\.svg$/.test(file))
     check('import', 'node', '--input-type=module', '--eval', `import plugin, { db } from '${name}'; import { isolate } from '${name}/testing'; if (typeof plugin !== 'function' || typeof db !== 'object' || typeof isolate !== 'function') process.exit(1)`)
     check('types for a user', 'tsc', '-p', folder)
   }

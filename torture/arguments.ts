@@ -22,7 +22,7 @@ export const HELP = `npm run torture -- [options]
   --database D    mysql or sqlite (mysql)
   --clients N     how many send at a time (64)
   --plugin FILE   the module with the plugin to torture (this project's)
-  --plot FILE     draw the answers over time as SVG`
+  --plot FILE     draw the answers over time as SVG; needs npm ci --prefix bench`
 
 const OPTIONS = {
   requests: { type: 'string', default: '20000' },

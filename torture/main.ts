@@ -9,9 +9,11 @@ import type { Database } from './database/database.ts'
 import { openMariaDb } from './database/mariadb.ts'
 import { openSqlite } from './database/sqlite.ts'
 import { chooseFaults } from './faults/all.ts'
-import { plot } from './plot.ts'
+import type { Ledger } from './ledger.ts'
 import { details, table } from './report.ts'
 import { Storm } from './storm.ts'
+
+type Draw = (ledger: Ledger) => Promise<void>
 
 async function main (args: string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
@@ -19,16 +21,17 @@ async function main (args: string[]): Promise<number> {
     return 0
   }
   const given = readArguments(args)
+  const draw = await loadPlot(given.plot)
   const { signal } = interrupt()
   const database = given.database === 'mysql' ? await openMariaDb() : await openSqlite()
   const folder = await mkdtemp(join(tmpdir(), 'torture-'))
-  const violations = await torture(given, database, folder, signal)
+  const violations = await torture(given, database, folder, signal, draw)
   if (violations.length === 0) await rm(folder, { recursive: true })
   else console.log(`\nseed ${given.seed}; the application's logs are in ${folder}`)
   return violations.length === 0 ? 0 : 1
 }
 
-async function torture (given: Arguments, database: Database, folder: string, signal: AbortSignal): Promise<Violation[]> {
+async function torture (given: Arguments, database: Database, folder: string, signal: AbortSignal, draw: Draw): Promise<Violation[]> {
   const { requests, seed, clients, plugin } = given
   const storm = new Storm(database, { requests, seed, clients, plugin, folder, signal, faults: chooseFaults(given.faults) })
   const { ledger } = storm
@@ -41,12 +44,20 @@ async function torture (given: Arguments, database: Database, folder: string, si
     const title = `torture of ${given.database}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
     console.log(table(title, ledger, fatesOfUnknown(ledger.entries, contents), violations))
     if (violations.length > 0) console.log(await details(violations, folder))
-    if (given.plot !== undefined) await writeFile(given.plot, await plot(ledger))
+    await draw(ledger)
     return violations
   } finally {
     clearInterval(progress)
     await database.close()
   }
+}
+
+/** What draws has its packages from bench/, which may not be installed: better to know before the run than after it. */
+async function loadPlot (file: string | undefined): Promise<Draw> {
+  if (file === undefined) return async () => {}
+  const module = '../bench/report/torture.ts'
+  const { plot } = await import(module) as { plot: (ledger: Ledger) => Promise<string> }
+  return async ledger => { await writeFile(file, await plot(ledger)) }
 }
 
 /** Servers and processes that were started have to be stopped before this one goes. */

@@ -3,7 +3,7 @@ import { compile, type TopLevelSpec } from 'vega-lite'
 import { contenderNames, TITLES } from '../contenders/all.ts'
 import type { Series } from '../measure/throughput.ts'
 import { workloads } from '../workloads.ts'
-import { ratiosOf, referenceOf } from './tables.ts'
+import { ratiosOf, referenceOf } from './ratios.ts'
 
 /** Draws the ratios of all contenders, with their quartiles, as SVG: one panel for each workload. */
 export async function plot (all: readonly Series[]): Promise<string> {

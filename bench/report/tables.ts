@@ -1,4 +1,4 @@
-import { contenderNames, FLOOR, TITLES, type ContenderName, type SubjectName } from '../contenders/all.ts'
+import { contenderNames, FLOOR, TITLES, type SubjectName } from '../contenders/all.ts'
 import type { Allocations } from '../measure/allocations.ts'
 import type { Flask } from '../measure/flask.ts'
 import type { Memory } from '../measure/memory.ts'
@@ -6,14 +6,18 @@ import type { OpenScopes } from '../measure/open-scopes.ts'
 import type { Statements } from '../measure/statements.ts'
 import type { Round, Series } from '../measure/throughput.ts'
 import type { Results } from '../results.ts'
-import { median, ratios, type Spread } from '../statistics.ts'
+import { median } from '../statistics.ts'
 import { workloads } from '../workloads.ts'
+import { describe, table } from './markdown.ts'
+import { ratiosOf, referenceOf } from './ratios.ts'
+import { targetsTable } from './targets.ts'
 
-/** The tables in Markdown, each under the name of its place in docs/performance.md. */
+/** The tables in Markdown, each under the name of its place in bench/report.md. */
 export function tables (results: Results): Record<string, string> {
   const { machine, statements, allocations, throughput, memory, openScopes, flask } = results
   return {
     machine: table(['what', 'which'], Object.entries(machine)),
+    targets: targetsTable(results),
     ...throughput === undefined ? {} : { throughput: throughput.map(throughputTable).join('\n\n') },
     ...statements === undefined ? {} : { statements: statementsTable(statements) },
     ...allocations === undefined ? {} : { allocations: allocationsTable(allocations) },
@@ -21,16 +25,6 @@ export function tables (results: Results): Record<string, string> {
     ...flask === undefined ? {} : { flask: flaskTable(flask) },
     ...openScopes === undefined ? {} : { 'open scopes': openScopesTable(openScopes) }
   }
-}
-
-/** What the others are compared with: the limit where no database is used, and elsewhere what MikroORM's documentation tells to do. */
-export function referenceOf ({ rounds }: Series): ContenderName {
-  return rounds.bare === undefined ? 'request-context' : 'bare'
-}
-
-export function ratiosOf ({ rounds }: Series, name: ContenderName, reference: ContenderName): Spread {
-  const cpu = (of: ContenderName) => (rounds[of] ?? []).map(round => round.cpu)
-  return ratios(cpu(name), cpu(reference))
 }
 
 function throughputTable (series: Series): string {
@@ -47,10 +41,6 @@ function throughputTable (series: Series): string {
   })
   const place = usesDatabase ? `${database === 'sqlite' ? 'SQLite in memory' : 'MariaDB over TCP'}, ` : ''
   return `**${title[0]?.toUpperCase()}${title.slice(1)}**: ${place}${connections === 1 ? 'one connection' : `${connections} connections`}, ${rounds['scoped-db on']?.length ?? 0} rounds of ${series.requests} requests\n\n${table(titles, rows)}`
-}
-
-function describe ({ median, lower, upper }: Spread): string {
-  return Number.isNaN(median) ? '' : `${median.toFixed(3)} (${lower.toFixed(3)} to ${upper.toFixed(3)})`
 }
 
 function statementsTable (all: readonly Statements[]): string {
@@ -97,8 +87,4 @@ function flaskTable (all: readonly Flask[]): string {
 
 function mebibytes (bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1)
-}
-
-function table (titles: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }

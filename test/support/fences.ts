@@ -5,7 +5,7 @@ import { join } from 'node:path'
 export const ROOT = join(import.meta.dirname, '../..')
 
 /** Every page of documentation that is written by hand, as a path from the root. */
-export const PAGES = globSync(['*.md', '{docs,examples,.github}/**/*.md'], { cwd: ROOT }).sort()
+export const PAGES = globSync(['*.md', 'bench/*.md', '{docs,examples,.github}/**/*.md'], { cwd: ROOT }).sort()
 
 /** A fenced code block: ```language and what follows it in that line. */
 export interface Fence {

@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ROOT } from './support/fences.ts'
 
 /** What is held stays so when a mutant does not give it back: later mutants must not be blamed for that. */
 const CODE = `
@@ -73,7 +72,7 @@ const EXPECTED = [
 
 const config = `
 export default {
-  plugins: ['${ROOT}/test/mutation/runner.ts'],
+  plugins: ['${import.meta.dirname}/runner.ts'],
   testRunner: 'same-process',
   sameProcess: { testFiles: ['test/code.test.ts'] },
   mutate: ['code.ts'],
@@ -91,9 +90,9 @@ interface Report {
 
 void t.test('mutants that share a process are told apart', async t => {
   const folder = t.testdir({ 'package.json': '{ "type": "module" }', 'stryker.config.js': config, 'code.ts': CODE, test: { 'code.test.ts': TESTS } })
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  symlinkSync(join(import.meta.dirname, '../node_modules'), join(folder, 'node_modules'))
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^TAP|^NODE_OPTIONS|^NODE_TEST|^_TAPJS/.test(name)))
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, 'node_modules/.bin/stryker'), 'run'], { cwd: folder, env, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'node_modules/.bin/stryker'), 'run'], { cwd: folder, env, encoding: 'utf8' })
   t.equal(status, 0, stdout + stderr)
   const report = JSON.parse(readFileSync(join(folder, 'mutation.json'), 'utf8')) as Report
   const results = report.files['code.ts'].mutants.map(({ status, replacement, location }) => `${location.start.line} ${replacement}: ${status}`)

@@ -1,13 +1,13 @@
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
-import { countBy, type Entry, type Ledger } from './ledger.ts'
+import { countBy, type Entry, type Ledger } from '../../torture/ledger.ts'
 
 /** How many points the time axis has. */
 const POINTS = 300
 
 const KINDS = ['2xx or 3xx', '4xx', '5xx', 'none']
 
-/** Draws the answers over time, and the faults that struck meanwhile, as SVG. */
+/** Draws a torture's answers over time, and the faults that struck meanwhile, as SVG. */
 export async function plot (ledger: Ledger): Promise<string> {
   const { spec } = compile(describe(ledger))
   return await new View(parse(spec), { renderer: 'none' }).toSVG()

@@ -1,0 +1,13 @@
+import type { ContenderName } from '../contenders/all.ts'
+import type { Series } from '../measure/throughput.ts'
+import { ratios, type Spread } from '../statistics.ts'
+
+/** What the others are compared with: the limit where no database is used, and elsewhere what MikroORM's documentation tells to do. */
+export function referenceOf ({ rounds }: Series): ContenderName {
+  return rounds.bare === undefined ? 'request-context' : 'bare'
+}
+
+export function ratiosOf ({ rounds }: Series, name: ContenderName, reference: ContenderName): Spread {
+  const cpu = (of: ContenderName) => (rounds[of] ?? []).map(round => round.cpu)
+  return ratios(cpu(name), cpu(reference))
+}
