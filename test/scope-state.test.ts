@@ -6,6 +6,7 @@ import type { Scope } from '../lib/scope/scope.ts'
 import { TRANSITIONS, type ScopeState } from '../lib/scope/state.ts'
 import { transition } from '../lib/transition.ts'
 import scopedDb from '../plugin.ts'
+import { tableUnder } from './support/fences.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 
 const STATES = Object.keys(TRANSITIONS) as ScopeState[]
@@ -32,16 +33,6 @@ const WAYS: Record<ScopeState, (scope: Scope, held: Promise<void>) => unknown> =
   closed: async scope => { await scope.close() }
 }
 
-/** By state and event: the state at the end, when all that was under way has ended. `!` where it throws ScopeClosedError. */
-const TABLE: Record<ScopeState, Record<keyof typeof EVENTS, string>> = {
-  open: { 'end(commit)': 'committed', 'end(rollback)': 'rolled back', 'close()': 'closed', 'cancel()': 'destroyed', 'destroy()': 'destroyed' },
-  ending: { 'end(commit)': 'committed', 'end(rollback)': 'committed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
-  committed: { 'end(commit)': 'committed', 'end(rollback)': 'committed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
-  'rolled back': { 'end(commit)': 'rolled back', 'end(rollback)': 'rolled back', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' },
-  destroyed: { 'end(commit)': 'closed !', 'end(rollback)': 'closed', 'close()': 'destroyed', 'cancel()': 'destroyed', 'destroy()': 'destroyed' },
-  closed: { 'end(commit)': 'closed', 'end(rollback)': 'closed', 'close()': 'closed', 'cancel()': 'closed', 'destroy()': 'closed' }
-}
-
 async function after (t: Test, state: ScopeState, event: keyof typeof EVENTS): Promise<string> {
   const orm = await MikroORM.init({ entities: [Item, Part], dbName: ':memory:' })
   const app = Fastify()
@@ -56,7 +47,7 @@ async function after (t: Test, state: ScopeState, event: keyof typeof EVENTS): P
   await WAYS[state](scope, held.promise)
   if (state === 'ending') while (scope.state !== 'ending') await new Promise(setImmediate)
   t.equal(scope.state, state)
-  const asked = Promise.resolve(EVENTS[event](scope)).then(() => '', (error: { code?: string }) => error.code === 'FST_SCOPED_DB_SCOPE_CLOSED' ? ' !' : String(error))
+  const asked = Promise.resolve(EVENTS[event](scope)).then(() => '', (error: { code?: string }) => error.code === 'FST_SCOPED_DB_SCOPE_CLOSED' ? ', throws' : String(error))
   await new Promise(setImmediate)
   held.resolve()
   const thrown = await asked
@@ -69,8 +60,11 @@ async function after (t: Test, state: ScopeState, event: keyof typeof EVENTS): P
 }
 
 void t.test('a scope in each state, and all that can be asked of it', async t => {
-  for (const state of STATES) {
-    for (const event of Object.keys(EVENTS) as (keyof typeof EVENTS)[]) t.equal(await after(t, state, event), TABLE[state][event], `${state}, ${event}`)
+  const table = tableUnder('docs/architecture.md', '### Of a scope')
+  t.same(Object.keys(table), STATES)
+  for (const [state, row] of Object.entries(table)) {
+    t.same(Object.keys(row), Object.keys(EVENTS))
+    for (const [event, expected] of Object.entries(row)) t.equal(await after(t, state as ScopeState, event as keyof typeof EVENTS), expected, `${state}, ${event}`)
   }
 })
 

@@ -34,3 +34,12 @@ export function fencesOf (page: string): Fence[] {
     code
   }))
 }
+
+/** The first table under a heading: its cells by the first cell of their row and the head of their column. */
+export function tableUnder (page: string, heading: string): Record<string, Record<string, string>> {
+  const lines = (read(page).split(`\n${heading}\n`)[1] ?? '').split('\n')
+  const start = lines.findIndex(line => line.startsWith('| '))
+  const rows = lines.slice(start, lines.findIndex((line, n) => n > start && !line.startsWith('|'))).map(line => line.split('|').slice(1, -1).map(cell => cell.trim()))
+  const [[, ...columns] = [], , ...body] = rows
+  return Object.fromEntries(body.map(([name = '', ...cells]) => [name, Object.fromEntries(columns.map((column, n) => [column, cells[n] ?? '']))]))
+}
