@@ -13,6 +13,7 @@ import { ClientConnection, type Answering } from './client-connection.ts'
 import { decideOutcome } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
+import { precedenceOf } from './reply-precedence.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
 import { errorStatus, failuresBefore, firstByte, isSendable, keepFromCrashing, restoreHead, sendKnowing, statusOf } from './reply.ts'
 
@@ -34,7 +35,11 @@ export interface ReplyScope {
   renew (): void
 }
 
-/** What becomes of a request's reply, and what follows from it for the outcome of its scope. */
+/**
+ * What becomes of a request's reply, and what follows from it for the outcome of its scope.
+ *
+ * Longer than other files: all that can happen to a reply comes together here, and each of it is a few lines.
+ */
 export class ReplyOutcome implements Repeatable, Answering {
   readonly #scope: ReplyScope
   readonly #reply: FastifyReply
@@ -152,12 +157,12 @@ export class ReplyOutcome implements Repeatable, Answering {
       this.#endUnmade()
       return 'send'
     }
-    if (this.#isSuperseded(scope)) return 'drop'
-    if (this.#isUntrue(scope)) return this.#breakOff()
-    if (!this.#isUndecided(scope) || !isSendable(payload, this.#reply)) return 'send'
-    keepFromCrashing(payload)
-    const ended = scope.end(this.#decide(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
-    return ended === undefined ? 'send' : this.#ended(ended, payload)
+    switch (this.#precedence(scope)) {
+      case 'superseded': return 'drop'
+      case 'untrue': return this.#breakOff()
+      case 'follows': return 'send'
+      case 'decides': return isSendable(payload, this.#reply) ? this.#end(scope, payload) : 'send'
+    }
   }
 
   /**
@@ -199,9 +204,16 @@ export class ReplyOutcome implements Repeatable, Answering {
     void this.#scope.end(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
   }
 
-  /** What was rolled back by force must not answer as if it were committed, unless nobody listens. */
-  #isUndecided ({ state }: Scope): boolean {
-    return state === 'open' || (state === 'destroyed' && this.#state !== 'gone')
+  #precedence (scope: Scope): ReturnType<typeof precedenceOf> {
+    const { statusCode, raw: { headersSent } } = this.#reply
+    const isLast = (failuresBefore(this) ?? this.#failures) === this.#failures
+    return precedenceOf({ state: this.#state, statusCode, headersSent, hasFailed: this.#error !== undefined, isLast, scope })
+  }
+
+  #end (scope: Scope, payload: unknown): 'send' | Promise<void> {
+    keepFromCrashing(payload)
+    const ended = scope.end(this.#decide(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
+    return ended === undefined ? 'send' : this.#ended(ended, payload)
   }
 
   #decide (statusCode: number): Outcome {
@@ -227,28 +239,6 @@ export class ReplyOutcome implements Repeatable, Answering {
     }
     // An error has taken this reply's place meanwhile, and is on its way: this one goes no further.
     if (this.#error !== undefined) await new Promise<never>(() => {})
-  }
-
-  /**
-   * `reply.send()` can be called again while a reply waits for its flush or its commit: by a handler that sends and
-   * returns, or because its time is up. The reply that is being committed wins, since its outcome cannot be taken back.
-   */
-  #isSuperseded ({ state }: Scope): boolean {
-    // An error came while a hook of this reply took its time: the error's own reply follows.
-    if (!this.#isLast()) return true
-    if (state === 'ending') return true
-    if (state !== 'open') return this.#reply.raw.headersSent
-    return this.#state === 'flushing' && this.#error === undefined
-  }
-
-  /** Whether nothing has failed since the reply that is being sent was begun. One of which nobody knows is taken for the last. */
-  #isLast (): boolean {
-    return (failuresBefore(this) ?? this.#failures) === this.#failures
-  }
-
-  /** An error reply after a commit would say that nothing is in the database. */
-  #isUntrue ({ state, hasWritten }: Scope): boolean {
-    return state === 'committed' && hasWritten && this.#reply.statusCode >= 400
   }
 
   #breakOff (): 'drop' {

@@ -21,7 +21,6 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  * this stands for it, and remembers what it would have gone through.
  */
 export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
-  readonly kind = 'request'
   readonly request: FastifyRequest
   /** What the reply says about the outcome. */
   readonly outcome: ReplyOutcome
@@ -42,6 +41,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     this.#rules = rules
     this.#surroundings = currentSource()
     this.outcome = new ReplyOutcome(this, reply)
+  }
+
+  get kind (): 'request' {
+    return 'request'
   }
 
   get host (): ScopeHost {
