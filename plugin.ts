@@ -80,7 +80,7 @@ function addToApplication (fastify: FastifyInstance, databases: AppDatabases): v
     getter (this) {
       const scope = requestScopeOf(this)
       if (scope === null) throw new NoScopeError()
-      return scope.openScope().session(databases.default) as DatabaseSession
+      return scope.scopeInUse().session(databases.default) as DatabaseSession
     }
   })
   addHooks(fastify, databases)

@@ -1,6 +1,8 @@
 /** Transient errors: the unit of work is rolled back and done again, before anything reaches the client. */
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { once } from 'node:events'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransactionPropagation } from '@mikro-orm/core'
@@ -488,7 +490,7 @@ void t.test('an attempt that nobody waits for any more is not made', async t => 
   let runs = 0
   const host = { pause: async () => { canRepeat = false } }
   const unit = { host, canRepeat: () => canRepeat, discardScope: async () => {}, renewScope: () => t.fail('a new scope'), attempt: (handler: () => unknown) => handler() }
-  const reply = { statusCode: 200, getHeaders: () => ({}), send: () => reply, log: { warn: () => {}, error: () => {} } }
+  const reply = { raw: new ServerResponse(new IncomingMessage(new Socket())), send: () => reply, log: { warn: () => {}, error: () => {} } }
   const attempts = new HandlerRetry(unit as never, new Retry({ backoff: 1 }), reply as never, () => {
     runs++
     throw deadlock()

@@ -34,11 +34,12 @@ export class ClientConnection {
     this.#answering = answering
   }
 
-  /** From now on its end is noticed; at once, where it has ended already. */
+  /** From now on its end is noticed; at once, where it has ended already. Called again, it does not count twice. */
   watch (): void {
     const { raw } = this.#reply
-    if (isClosed(raw)) this.#ended()
-    else raw.once('close', () => this.#ended())
+    raw.off('close', this.#end)
+    if (isClosed(raw)) this.#end()
+    else raw.once('close', this.#end)
   }
 
   /**
@@ -55,7 +56,7 @@ export class ClientConnection {
     handled.then(ended, ended)
   }
 
-  #ended (): void {
+  readonly #end = (): void => {
     const scope = this.#answering.currentScope()
     if (this.#answering.state === 'sent') {
       if (!scope.isClosed) setTimeout(() => { void scope.close() }, ON_RESPONSE_GRACE)

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify'
 import type { Retry } from '../scope/retry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { ScopeState } from '../scope/state.ts'
-import { discard, interceptSend, restoreHead } from './reply.ts'
+import { discard, interceptSend, snapshotReply } from './reply.ts'
 
 /** What the attempts of a handler ask of the request that it is for. */
 export interface Repeatable {
@@ -19,14 +19,15 @@ export interface Repeatable {
 
 /**
  * The attempts of one request's handler. One that fails, or whose commit fails, with a transient error is followed by another, in a
- * new scope, before anything reaches the client: what Fastify would have sent is dropped, and the reply gets its first head back.
+ * new scope, before anything reaches the client: what Fastify would have sent is dropped, and the reply is what it was at first.
  */
 export class HandlerRetry {
   readonly #request: Repeatable
   readonly #retry: Retry
   readonly #reply: FastifyReply
   readonly #handler: () => unknown
-  readonly #head: Parameters<typeof restoreHead>
+  /** Makes the reply what it was before the first attempt. */
+  readonly #restore: () => void
   #attempt = 1
   #isOver = false
 
@@ -35,12 +36,12 @@ export class HandlerRetry {
     this.#retry = retry
     this.#reply = reply
     this.#handler = handler
-    this.#head = [reply, reply.statusCode, { ...reply.getHeaders() }]
+    this.#watchSend()
+    this.#restore = snapshotReply(reply)
   }
 
   /** The first attempt, and those that follow when the handler throws. Gives Fastify what the handler returns. */
   start (): unknown {
-    this.#watchSend()
     return this.#run()
   }
 
@@ -101,8 +102,8 @@ export class HandlerRetry {
     this.#attempt++
     // Its time may be up meanwhile, or its client may have left.
     if (this.#isOver || !this.#request.canRepeat('closed')) throw error
+    this.#restore()
     this.#request.renewScope()
-    restoreHead(...this.#head)
   }
 
   /** What Fastify does with what a handler returns. */

@@ -113,6 +113,8 @@ export class ReplyOutcome implements Repeatable, Answering {
 
   renewScope (): void {
     this.#scope.renew()
+    // The reply has lost its listeners with the attempt.
+    this.#client?.watch()
     if (this.#state === 'flushing') this.#enter('awaited')
   }
 

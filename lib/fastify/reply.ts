@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { Readable } from 'node:stream'
+import { isPlainObject } from '../options/validate.ts'
 
 /**
  * Whether Fastify will be able to send this reply. It looks at the payload's type and at the headers only after the
@@ -63,6 +64,37 @@ export function restoreHead (reply: FastifyReply, statusCode: number, headers: R
   for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
   reply.headers(headers)
   reply.code(statusCode)
+}
+
+/**
+ * Remembers what a reply is like.
+ * @returns a function that makes it so again, as often as it is called: its head, what plugins have put on it (cookies, trailers, a serializer, by
+ * whatever names), and who listens to it
+ */
+export function snapshotReply (reply: FastifyReply): () => void {
+  const { raw } = reply
+  const own = Reflect.ownKeys(reply).map(key => [key, copyOf(Reflect.get(reply, key))] as const)
+  const head = { statusCode: raw.statusCode, statusMessage: raw.statusMessage, headers: raw.getHeaders() }
+  const listeners = new Map(raw.eventNames().map(event => [event, raw.rawListeners(event)]))
+  return () => {
+    for (const key of Reflect.ownKeys(reply)) if (!own.some(([known]) => known === key)) Reflect.deleteProperty(reply, key)
+    for (const [key, value] of own) Reflect.set(reply, key, copyOf(value))
+    for (const name of raw.getHeaderNames()) raw.removeHeader(name)
+    for (const [name, value] of Object.entries(head.headers)) raw.setHeader(name, value as string)
+    raw.statusCode = head.statusCode
+    raw.statusMessage = head.statusMessage
+    for (const event of raw.eventNames()) {
+      for (const listener of raw.rawListeners(event)) if (listeners.get(event)?.includes(listener) !== true) raw.removeListener(event, listener as () => void)
+    }
+  }
+}
+
+/** Of what is filled bit by bit, a copy; of everything else, the same. */
+function copyOf (value: unknown): unknown {
+  if (Array.isArray(value)) return [...value as unknown[]]
+  if (value instanceof Map) return new Map(value)
+  if (value instanceof Set) return new Set(value)
+  return isPlainObject(value) ? { ...value as object } : value
 }
 
 /** Has `intercept` see what is given to `reply.send()` from now on. It passes on what it likes. */

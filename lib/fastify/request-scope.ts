@@ -82,6 +82,12 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     return this.#made
   }
 
+  /** The one that the code which runs now is to work with: code of an attempt that was given up finds that attempt's, which is closed. */
+  scopeInUse (): Scope {
+    const source = currentSource()
+    return source instanceof Scope && source.isOwnedBy(this) ? source : this.openScope()
+  }
+
   /** Makes it current again where a parser or another plugin has lost it. */
   enter (next: () => void): void {
     if (currentSource() === this) next()

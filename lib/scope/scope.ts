@@ -45,6 +45,10 @@ export class Scope implements SessionOwner {
     return this
   }
 
+  isOwnedBy (owner: ScopeOwner): boolean {
+    return this.#owner === owner
+  }
+
   /** The scope that this one was opened in, until this one is closed: nothing is kept of a chain of closed ones. */
   get parent (): Scope | undefined {
     return this.#parent
