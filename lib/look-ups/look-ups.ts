@@ -1,8 +1,7 @@
 import type { EntityManager, EntityName, FilterQuery, Loaded } from '@mikro-orm/core'
 import { firstOr404, getOr404, oneOr404, type GetOptions, type LookUpOptions } from './or-404.ts'
 import { paginateByCursor, type CursorOptions, type CursorPage, type CursorQuery } from './cursor-pagination.ts'
-import { paginate, type PageQuery, type PaginateOptions, type TotalOf } from './paginate.ts'
-import type { Pagination } from './pagination.ts'
+import { paginate, type PageQuery, type PaginateOptions, type Pagination, type TotalOf } from './pagination.ts'
 import type { LookUpId } from './primary-key.ts'
 
 /** Look-ups with the current session, whose failures are answers for a client: 404 and 400. */
