@@ -1,6 +1,6 @@
 import { Changes } from './changes.ts'
 import type { Outcome, ScopeInfo } from '../types.ts'
-import type { SessionDatabase } from './session-database.ts'
+import type { SessionDatabase } from './signals.ts'
 
 /** Work that waits for an outcome. */
 export type AfterWork = () => unknown

@@ -1,4 +1,4 @@
-import type { EntityManager } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { oneOf, show } from '../options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
@@ -35,6 +35,13 @@ export type Listener<Name extends keyof Signals> = (signal: Signals[Name]) => un
 type Listeners = { [Name in keyof Signals]: Set<Listener<Name>> }
 
 const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
+
+/** A registered database, for those who make sessions of it and tell of them. */
+export interface SessionDatabase {
+  readonly name: string
+  readonly orm: MikroORM
+  readonly listeners: SignalListeners
+}
 
 /** Who wants to be told what of one database. The idea is Blinker's, whose signals Flask-SQLAlchemy sends. */
 export class SignalListeners {

@@ -1,7 +1,7 @@
 import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from '../events/callbacks.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import type { Log, ScopeKind } from '../types.ts'
 
