@@ -14,8 +14,8 @@ import type { HostedScope, ScopeHost } from '../scope/contracts.ts'
 import { runRules, type ScopeRules } from '../options/route-options.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
-/** The databases of one application, which share its scopes. */
-export class AppDatabases implements ScopeHost, DatabaseHost {
+/** What is registered in one Fastify application: its databases, and the scopes that they share. */
+export class Application implements ScopeHost, DatabaseHost {
   readonly #log: Log
   readonly #databases = new Map<string, Database>()
   readonly #scopes = new OpenScopes()

@@ -58,7 +58,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly rules: Rules
   /** @internal How long its scopes may go on when the application closes, in milliseconds. */
   readonly closeTimeout: number
-  /** @internal The databases that it shares its scopes with. */
+  /** @internal The application that it is registered with. */
   readonly host: DatabaseHost
   /** @internal Who wants to be told of its scopes. */
   readonly listeners = new SignalListeners()

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AppDatabases } from '../application/application.ts'
+import type { Application } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
@@ -39,7 +39,7 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
  * all others, so they are added there; only where no route can be seen (404, or a route that was added before this plugin
  * was loaded) they stand with the plugin's own.
  */
-export function addHooks (fastify: FastifyInstance, databases: AppDatabases): void {
+export function addHooks (fastify: FastifyInstance, application: Application): void {
   fastify.decorateRequest(SCOPE as unknown as string, null)
 
   fastify.addHook('onRoute', prepareRoute)
@@ -55,7 +55,7 @@ export function addHooks (fastify: FastifyInstance, databases: AppDatabases): vo
   fastify.addHook('onResponse', closeScopeOfUnseenRoute)
 
   function prepareRoute (route: RouteOptions): void {
-    const own = routeRules(databases.all, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
+    const own = routeRules(application.all, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
     route.config = { ...route.config, [RULES]: { rules: own, isSeen: true } } as NonNullable<typeof route.config>
     if (own === false) return
     route.onSend = [...listOf(route.onSend), endScope]
@@ -69,13 +69,13 @@ export function addHooks (fastify: FastifyInstance, databases: AppDatabases): vo
       inScope(undefined, done)
       return
     }
-    const scope = new RequestScope(databases, rules, request, reply, isSeen)
+    const scope = new RequestScope(application, rules, request, reply, isSeen)
     keep(request, scope)
     scope.enter(done)
   }
 
   function unseenRules (options: unknown, route: string): RouteRules {
-    const own = routeRules(databases.all, options, route)
+    const own = routeRules(application.all, options, route)
     if (own !== false && own.retry !== undefined) throw new InvalidOptionError(`the option "retry" in config.db of ${route}`, 'a route that is added after the plugin was registered', 'one that was added before')
     return { rules: own, isSeen: false }
   }

@@ -1,6 +1,6 @@
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { AppDatabases } from '../application/application.ts'
+import type { Application } from '../application/application.ts'
 import { forkOptions, transactionRules } from '../application/session-settings.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Rules } from '../options/options.ts'
@@ -27,7 +27,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
   readonly outcome: ReplyOutcome
   /** Whether the route has the hooks that end the scope; otherwise the plugin's own do. */
   readonly isSeen: boolean
-  readonly #application: AppDatabases
+  readonly #application: Application
   readonly #rules: ScopeRules
   /** What the request was made in. */
   readonly #surroundings: ScopeSource | undefined
@@ -35,7 +35,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
   /** The state of a scope that was not made. */
   #unmade: Exclude<ScopeState, 'ending' | 'destroyed'> = 'open'
 
-  constructor (application: AppDatabases, rules: ScopeRules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
+  constructor (application: Application, rules: ScopeRules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
     this.request = request
     this.isSeen = isSeen
     this.#application = application
