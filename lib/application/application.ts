@@ -1,16 +1,13 @@
 import type { MikroORM } from '@mikro-orm/core'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AfterWork } from '../events/callbacks.ts'
-import { AfterWorks } from './after-works.ts'
-import { Closing } from './shutdown.ts'
+import { InFlight, Shutdown } from './shutdown.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from '../errors/errors.ts'
 import type { Log, ScopeKind } from '../types.ts'
-import { OpenScopes } from './open-scopes.ts'
 import type { RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
-import type { HostedScope, ScopeHost } from '../scope/contracts.ts'
+import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
 import { runRules, type ScopeRules } from '../options/route-options.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
@@ -18,10 +15,8 @@ import { forkOptions, transactionRules } from './session-settings.ts'
 export class Application implements ScopeHost, DatabaseHost {
   readonly #log: Log
   readonly #databases = new Map<string, Database>()
-  readonly #scopes = new OpenScopes()
-  readonly #afterWorks = new AfterWorks()
-  #closing: Closing | undefined
-  #isClosed = false
+  readonly #inFlight = new InFlight()
+  #shutdown: Shutdown | undefined
 
   constructor (log: Log) {
     this.#log = log
@@ -60,12 +55,12 @@ export class Application implements ScopeHost, DatabaseHost {
   }
 
   get openScopes (): number {
-    return this.#scopes.size
+    return this.#inFlight.openScopes
   }
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
-    return this.#isClosed
+    return this.#shutdown?.isOver === true
   }
 
   get log (): Log {
@@ -89,40 +84,31 @@ export class Application implements ScopeHost, DatabaseHost {
     return scope
   }
 
-  opened (scope: HostedScope): void {
-    this.#scopes.add(scope)
+  opened (scope: InFlightWork): void {
+    this.#inFlight.add(scope)
   }
 
-  closed (scope: HostedScope): void {
-    this.#scopes.delete(scope)
+  closed (scope: InFlightWork): void {
+    this.#inFlight.delete(scope)
   }
 
   async pause (milliseconds: number): Promise<void> {
-    const stop = new AbortController()
-    const scope = { kind: 'db.run' as const, destroy: async () => stop.abort() }
-    this.opened(scope)
-    await sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
-    this.closed(scope)
+    await this.#inFlight.pause(milliseconds)
   }
 
   after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
-    this.#afterWorks.start(works, log, since)
+    this.#inFlight.start(works, log, since)
   }
 
-  /** The application begins to close: from now on its scopes have a time limit, the longest of those that were given. */
-  startClosing (): Closing {
-    this.#closing ??= new Closing(this.#scopes, this.#afterWorks, {
-      closeTimeout: Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)),
-      log: this.#log,
-      onOver: () => { this.#isClosed = true },
-      discard: async () => { await Promise.all(this.all.map(({ pool }) => pool.loans.discard())) }
-    })
-    return this.#closing
+  /** The application begins to close: from now on what is in flight has a time limit, the longest `closeTimeout` of those that were given. */
+  startShutdown (): Shutdown {
+    this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)), this.#log,
+      async () => await Promise.all(this.all.map(({ pool }) => pool.loans.discard())))
+    return this.#shutdown
   }
 
-  /** Waits until no scope is left, or for `closeTimeout`, and lets none have a session from then on. */
+  /** Waits until nothing is in flight, or for `closeTimeout`, and lets no scope have a session from then on. */
   async close (): Promise<void> {
-    await this.startClosing().wait()
-    this.#isClosed = true
+    await this.startShutdown().finish()
   }
 }
