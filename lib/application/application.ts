@@ -4,11 +4,13 @@ import { InFlight, Shutdown } from './shutdown.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from '../errors/errors.ts'
 import type { Log, ScopeKind } from '../types.ts'
-import type { RunOptions } from '../options/options.ts'
+import type { OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
+import { Retry } from '../scope/retry.ts'
 import { Scope } from '../scope/scope.ts'
 import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
 import { runRules, type ScopeRules } from '../options/route-options.ts'
+import { run } from './run.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
 /** What is registered in one Fastify application: its databases, and the scopes that they share. */
@@ -63,25 +65,21 @@ export class Application implements ScopeHost, DatabaseHost {
     return this.#shutdown?.isOver === true
   }
 
-  get log (): Log {
-    return this.#log
+  /**
+   * Runs `work` in a scope of its own.
+   * @throws InvalidOptionError, UnknownOptionError, what `work` throws, or what stops the commit
+   */
+  async run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T> {
+    const rules = runRules(this.all, 'db.run', options)
+    return await run(() => this.#open('db.run', rules), work, rules.retry === undefined ? undefined : new Retry(rules.retry), this.#log)
   }
 
-  /** The rules of scopes that are no request's. */
-  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules {
-    return runRules(this.all, kind, options)
-  }
-
-  /** Opens a scope that is no request's. */
-  openScope (kind: ScopeKind, rules: ScopeRules): Scope {
-    const scope = new Scope(this, {
-      kind,
-      log: this.#log,
-      transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
-      forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
-    }, currentScope())
-    this.opened(scope)
-    return scope
+  /**
+   * Opens a scope that whoever asks for it is to close.
+   * @throws InvalidOptionError, UnknownOptionError
+   */
+  open (options: OpenOptions): Scope {
+    return this.#open('db.open', runRules(this.all, 'db.open', options))
   }
 
   opened (scope: InFlightWork): void {
@@ -110,5 +108,16 @@ export class Application implements ScopeHost, DatabaseHost {
   /** Waits until nothing is in flight, or for `closeTimeout`, and lets no scope have a session from then on. */
   async close (): Promise<void> {
     await this.startShutdown().finish()
+  }
+
+  #open (kind: ScopeKind, rules: ScopeRules): Scope {
+    const scope = new Scope(this, {
+      kind,
+      log: this.#log,
+      transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
+      forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
+    }, currentScope())
+    this.opened(scope)
+    return scope
   }
 }

@@ -4,10 +4,8 @@ import { NoScopeError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
 import type { OpenOptions, Rules, RunOptions, Settings } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
-import { runUnit, type UnitHost } from './run.ts'
+import type { ScopeHost } from '../scope/contracts.ts'
 import type { Scope } from '../scope/scope.ts'
-import type { ScopeKind } from '../types.ts'
-import type { ScopeRules } from '../options/route-options.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
 import { Loans } from '../transaction/loans.ts'
@@ -41,11 +39,12 @@ export interface OpenScope<Session extends EntityManager = DatabaseSession> exte
 }
 
 /** What a database asks of the application that it is registered with. */
-export interface DatabaseHost extends UnitHost {
+export interface DatabaseHost extends ScopeHost {
   readonly all: Database[]
   readonly openScopes: number
   use (name: string): Database
-  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules
+  run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T>
+  open (options: OpenOptions): Scope
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
@@ -140,7 +139,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    return await runUnit(this.host, this.host.rulesOf('db.run', options), scope => fn(scope.session(this) as Session))
+    return await this.host.run(scope => fn(scope.session(this) as Session), options)
   }
 
   /**
@@ -152,7 +151,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * await scope.commit()
    */
   open (options: OpenOptions = {}): OpenScope<Session> {
-    const scope = this.host.openScope('db.open', this.host.rulesOf('db.open', options))
+    const scope = this.host.open(options)
     const session = () => scope.session(this) as Session
     return {
       get session () {
