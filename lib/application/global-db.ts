@@ -1,6 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { Application } from './application.ts'
-import type { Database, DatabaseSession } from './database.ts'
+import type { Database } from './database.ts'
+import type { DatabaseSession } from './session-types.ts'
 import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
 import { currentScope } from '../scope/registry.ts'
 import { sessionProxy } from '../session/session-proxy.ts'

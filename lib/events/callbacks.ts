@@ -2,7 +2,7 @@ import { Changes } from './changes.ts'
 import type { Outcome, ScopeInfo } from '../types.ts'
 import type { SessionDatabase } from './signals.ts'
 
-/** Work that waits for an outcome. */
+/** Work that waits for an outcome. What it returns is waited for when the application closes; what it throws goes to the log. */
 export type AfterWork = () => unknown
 
 const SIGNALS = { commit: 'committed', rollback: 'rolledBack' } as const

@@ -30,10 +30,13 @@ export interface CursorOptions<
 
 /** One page of a list, from `db.paginateByCursor()`: plain data, for a handler to return. */
 export interface CursorPage<Item, Total extends number | null = null> {
+  /** What is on this page. */
   items: Item[]
   /** How many items there are on all pages; `null` without `count: true`. */
   total: Total
+  /** Whether items come behind this page. */
   hasNext: boolean
+  /** Whether items come ahead of this page. */
   hasPrev: boolean
   /** What to pass as `before` for the page ahead of this one; `null` if this one is empty. */
   startCursor: string | null

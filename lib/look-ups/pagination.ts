@@ -37,7 +37,7 @@ export interface IterPagesOptions {
   rightEdge?: number
 }
 
-/** What a {@link Pagination} is in JSON, with the items as they serialize themselves. */
+/** What a {@link Pagination} is in JSON, with the items as they serialize themselves. Its members are those of the same name. */
 export interface PaginationData<Item, Total extends number | null = number | null> {
   items: Item[]
   total: Total
@@ -64,6 +64,7 @@ export class Pagination<Item, Total extends number | null = number> implements I
   readonly page: number
   /** How many items a page has at most. */
   readonly perPage: number
+  /** Whether a page comes behind this one. */
   readonly hasNext: boolean
 
   /** @internal Made by `db.paginate()`. */
@@ -80,14 +81,17 @@ export class Pagination<Item, Total extends number | null = number> implements I
     return (this.total === null ? null : Math.ceil(this.total / this.perPage)) as Total
   }
 
+  /** Whether a page comes ahead of this one. */
   get hasPrev (): boolean {
     return this.page > 1
   }
 
+  /** The number of the page behind this one; `null` if there is none. */
   get nextNum (): number | null {
     return this.hasNext ? this.page + 1 : null
   }
 
+  /** The number of the page ahead of this one; `null` if there is none. */
   get prevNum (): number | null {
     return this.hasPrev ? this.page - 1 : null
   }
@@ -112,10 +116,12 @@ export class Pagination<Item, Total extends number | null = number> implements I
     return iterPages(this.page, this.pages ?? 0, options)
   }
 
+  /** The items of this page. */
   [Symbol.iterator] (): Iterator<Item> {
     return this.items.values()
   }
 
+  /** What `JSON.stringify()` and Fastify make of it. */
   toJSON (): PaginationData<Item, Total> {
     const { items, total, page, perPage, pages, hasNext, hasPrev, first, last } = this
     return { items, total, page, perPage, pages, hasNext, hasPrev, first, last }

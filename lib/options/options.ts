@@ -8,7 +8,7 @@ import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, r
  */
 export type CommitRule = (request: FastifyRequest, reply: FastifyReply, error: Error | undefined) => boolean
 
-/** How MikroORM forks the session. What the scope itself decides is left out. */
+/** How MikroORM forks the session. What the scope itself decides is left out, and refused. */
 export type SessionOptions = Omit<ForkOptions, ReservedForkOption>
 
 /** What is said of a database's scopes when it is registered, and can be said differently for one route. */
@@ -49,9 +49,11 @@ export interface RetryOptions {
 export interface RouteOptions extends ScopeOptions {
   /** Run the handler again when it, or its commit, fails with a transient error: how often at most, the first time included. Default: never. */
   retry?: number | RetryOptions | undefined
+  /** Options of one database, by its name: they override those beside them. */
   use?: Record<string, ScopeOptions> | undefined
 }
 
+/** What `register()` takes. */
 export interface ScopedDbOptions extends ScopeOptions {
   /** A MikroORM, which stays yours to close; or its options; or nothing, and MikroORM's config file is used. */
   orm?: MikroORM | Partial<MikroOrmOptions> | undefined
@@ -65,12 +67,15 @@ export interface ScopedDbOptions extends ScopeOptions {
 
 /** What `db.run()` and `db.open()` can say of one database. */
 export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort' | 'mapErrors'> {
+  /** Flush and commit when the function resolves; `false` is plain MikroORM. Default: what the plugin was given; a function counts as `true`. */
   commitOnTeardown?: boolean | undefined
+  /** Fork options of the session, in the place of the plugin's. */
   sessionOptions?: SessionOptions | undefined
 }
 
 /** What `db.open()` takes: of every database, and in `use` of one, by its name. */
 export interface OpenOptions extends RunScopeOptions {
+  /** Options of one database, by its name: they override those beside them. */
   use?: Record<string, RunScopeOptions> | undefined
 }
 
