@@ -7,7 +7,7 @@ import type { DatabaseSession } from './lib/application/session-types.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
 import { addHooks, requestScopeOf } from './lib/fastify/hooks.ts'
 import { openOrm } from './lib/session/orm.ts'
-import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
+import { databaseSettings, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
 import { withTimeout } from './lib/timeout.ts'
 
@@ -43,7 +43,7 @@ declare module 'fastify' {
 }
 
 const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) => {
-  const settings = settingsOf(options)
+  const settings = databaseSettings(options)
   const known = applicationOf(fastify)
   if (known?.has(settings.name) === true) throw new AlreadyRegisteredError(settings.name)
 

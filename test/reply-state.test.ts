@@ -31,7 +31,7 @@ class Subject {
     const reply = { raw: this.raw, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {} } }
     const scope = {
       request: { log: { error: () => {}, warn: () => {} } }, host: { isClosed: false }, made, openScope: () => made, enter: (next: () => void) => next(),
-      rulesOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }], end: made.end, close: made.close, reopen: () => {}, renew: () => {}
+      settingsOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }], end: made.end, close: made.close, reopen: () => {}, renew: () => {}
     }
     Object.defineProperty(scope, 'state', { get: () => this.#state })
     this.outcome = new ReplyOutcome(scope as unknown as ReplyScope, reply as unknown as FastifyReply)

@@ -4,12 +4,12 @@ import { InFlight, Shutdown } from './shutdown.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from '../errors/errors.ts'
 import type { Log, ScopeKind } from '../types.ts'
-import type { OpenOptions, RunOptions } from '../options/options.ts'
+import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
 import { Retry } from '../scope/retry.ts'
 import { Scope } from '../scope/scope.ts'
 import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
-import { runRules, type ScopeRules } from '../options/route-options.ts'
+import { runSettings, type RouteSettings } from '../options/route-options.ts'
 import { run } from './run.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
@@ -26,6 +26,11 @@ export class Application implements ScopeHost, DatabaseHost {
 
   get all (): Database[] {
     return [...this.#databases.values()]
+  }
+
+  /** What they were registered with. */
+  get settings (): DatabaseSettings[] {
+    return this.all.map(({ settings }) => settings)
   }
 
   /** What `db`, `fastify.db` and `request.db` are about: the one named `'default'`, or else the first. */
@@ -70,8 +75,8 @@ export class Application implements ScopeHost, DatabaseHost {
    * @throws InvalidOptionError, UnknownOptionError, what `work` throws, or what stops the commit
    */
   async run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T> {
-    const rules = runRules(this.all, 'db.run', options)
-    return await run(() => this.#open('db.run', rules), work, rules.retry === undefined ? undefined : new Retry(rules.retry), this.#log)
+    const settings = runSettings(this.settings, 'db.run', options)
+    return await run(() => this.#open('db.run', settings), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
   }
 
   /**
@@ -79,7 +84,7 @@ export class Application implements ScopeHost, DatabaseHost {
    * @throws InvalidOptionError, UnknownOptionError
    */
   open (options: OpenOptions): Scope {
-    return this.#open('db.open', runRules(this.all, 'db.open', options))
+    return this.#open('db.open', runSettings(this.settings, 'db.open', options))
   }
 
   opened (scope: InFlightWork): void {
@@ -100,22 +105,22 @@ export class Application implements ScopeHost, DatabaseHost {
 
   /** The application begins to close: from now on what is in flight has a time limit, the longest `closeTimeout` of those that were given. */
   startShutdown (): Shutdown {
-    this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)), this.#log,
+    this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.settings.map(({ closeTimeout }) => closeTimeout)), this.#log,
       async () => await Promise.all(this.all.map(({ pool }) => pool.loans.discard())))
     return this.#shutdown
   }
 
   /** Waits until nothing is in flight, or for `closeTimeout`, and lets no scope have a session from then on. */
   async close (): Promise<void> {
-    await this.startShutdown().finish()
+    await this.startShutdown().close()
   }
 
-  #open (kind: ScopeKind, rules: ScopeRules): Scope {
+  #open (kind: ScopeKind, settings: RouteSettings): Scope {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
-      transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
-      forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
+      transactionRules: ({ name }) => transactionRules(settings.of(this.use(name).settings), this.use(name).pool, false),
+      forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
     }, currentScope())
     this.opened(scope)
     return scope

@@ -2,7 +2,7 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from '../events/callbacks.ts'
 import { NoScopeError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
-import type { OpenOptions, Rules, RunOptions, Settings } from '../options/options.ts'
+import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { Scope } from '../scope/scope.ts'
@@ -31,10 +31,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly orm: MikroORM
   /** @internal How its scopes take connections. */
   readonly pool: PoolRules
-  /** @internal What its scopes do unless a route says something else. */
-  readonly rules: Rules
-  /** @internal How long its scopes may go on when the application closes, in milliseconds. */
-  readonly closeTimeout: number
+  /** @internal What it was registered with. */
+  readonly settings: DatabaseSettings
   /** @internal The application that it is registered with. */
   readonly host: DatabaseHost
   /** @internal Who wants to be told of its scopes. */
@@ -42,14 +40,13 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly #session: Session
 
   /** @internal Made by the plugin. */
-  constructor (host: DatabaseHost, orm: MikroORM, { name, acquireTimeout, closeTimeout, rules }: Settings) {
+  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings) {
     super()
     this.host = host
-    this.name = name
+    this.name = settings.name
     this.orm = orm
-    this.pool = { patience: new Patience(acquireTimeout), loans: new Loans() }
-    this.rules = rules
-    this.closeTimeout = closeTimeout
+    this.pool = { patience: new Patience(settings.acquireTimeout), loans: new Loans() }
+    this.settings = settings
     this.#session = sessionProxy(() => this.currentSession()) as Session
   }
 

@@ -106,7 +106,7 @@ export class Shutdown {
   }
 
   /** The server is closed, and nothing comes any more: waits until nothing is in flight, or what was left is destroyed. */
-  async finish (): Promise<void> {
+  async close (): Promise<void> {
     this.#serverClosed.resolve()
     await this.#done
   }

@@ -85,8 +85,8 @@ export interface RunOptions extends OpenOptions {
   retry?: number | RetryOptions | undefined
 }
 
-/** Options of a database's scopes, with every default in its place. */
-export interface Rules extends ScopeOptions {
+/** `ScopeOptions` with every default in its place. */
+export interface ScopeSettings extends ScopeOptions {
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
@@ -94,12 +94,11 @@ export interface Rules extends ScopeOptions {
   mapErrors: boolean
 }
 
-export interface Settings {
-  readonly orm: MikroORM | Partial<MikroOrmOptions> | undefined
-  readonly name: string
-  readonly acquireTimeout: number
-  readonly closeTimeout: number
-  readonly rules: Rules
+/** `ScopedDbOptions` with every default in its place. */
+export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm'> {
+  name: string
+  acquireTimeout: number
+  closeTimeout: number
 }
 
 const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session'] as const
@@ -174,14 +173,23 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   closeTimeout: milliseconds
 }
 
+const DEFAULTS: DatabaseSettings = {
+  name: 'default',
+  commitOnTeardown: false,
+  begin: 'auto',
+  readOnly: false,
+  cancelOnAbort: false,
+  mapErrors: false,
+  acquireTimeout: 10_000,
+  closeTimeout: 10_000
+}
+
 /** Fastify hands these of its own to every plugin. */
 const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** Checks what `register()` was given and fills in the defaults. */
-export function settingsOf (options: unknown): Settings {
-  const own = readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) as ScopedDbOptions
-  const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own
-  return { orm, name, acquireTimeout, closeTimeout, rules: { ...DEFAULT_RULES, ...rules } as Rules }
+export function databaseSettings (options: unknown): DatabaseSettings {
+  return { ...DEFAULTS, ...readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) }
 }
 
 /** Checks a route's `config.db`, on an application with databases of these names. */
@@ -208,5 +216,3 @@ function withUse (schema: Record<string, OptionSchema>, names: string[]): Record
   const ofOne: OptionSchema = { ...plainObject, fields: schema }
   return { ...schema, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
 }
-
-const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false, mapErrors: false }
