@@ -1,25 +1,26 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { AppDatabases } from './lib/application/application.ts'
-import { Database, type DatabaseSession } from './lib/application/database.ts'
+import { Application } from './lib/application/application.ts'
+import { Database } from './lib/application/database.ts'
 import { addApplication, currentSession, removeApplication } from './lib/application/global-db.ts'
+import type { DatabaseSession } from './lib/application/session-types.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
 import { addHooks, requestScopeOf } from './lib/fastify/hooks.ts'
 import { openOrm } from './lib/session/orm.ts'
-import { settingsOf, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
+import { databaseSettings, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
 import { withTimeout } from './lib/timeout.ts'
 
 export { db } from './lib/application/global-db.ts'
-export type { Database, Databases, DatabaseSession, OpenScope, SessionOf } from './lib/application/database.ts'
+export type { Database } from './lib/application/database.ts'
+export type { OpenScope } from './lib/application/open-scope.ts'
+export type { Databases, DatabaseSession, SessionOf } from './lib/application/session-types.ts'
 export type { ChangedEntities } from './lib/events/changes.ts'
 export type { AfterWork } from './lib/events/callbacks.ts'
 export type { Listener, OutcomeSignal, SessionSignal, Signals } from './lib/events/signals.ts'
 export type { GetOptions, LookUpOptions } from './lib/look-ups/or-404.ts'
-export type { IterPagesOptions } from './lib/look-ups/iter-pages.ts'
 export type { CursorOptions, CursorPage, CursorQuery } from './lib/look-ups/cursor-pagination.ts'
-export type { PageQuery, PaginateOptions } from './lib/look-ups/paginate.ts'
-export type { Pagination } from './lib/look-ups/pagination.ts'
+export type { IterPagesOptions, PageQuery, PaginateOptions, Pagination } from './lib/look-ups/pagination.ts'
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
 export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
@@ -42,55 +43,55 @@ declare module 'fastify' {
 }
 
 const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) => {
-  const settings = settingsOf(options)
-  const known = databasesOf(fastify)
+  const settings = databaseSettings(options)
+  const known = applicationOf(fastify)
   if (known?.has(settings.name) === true) throw new AlreadyRegisteredError(settings.name)
 
   const { orm, close } = await openOrm(settings.orm)
   const other = known?.of(orm)
   if (other !== undefined) throw new OrmInUseError(settings.name, other.name)
 
-  const databases = known ?? new AppDatabases(fastify.log)
-  databases.add(new Database(databases, orm, settings))
+  const application = known ?? new Application(fastify.log)
+  application.add(new Database(application, orm, settings))
   fastify.addHook('onClose', async function closeScopedDb () {
-    await databases.close()
-    removeApplication(databases)
+    await application.close()
+    removeApplication(application)
     const isClosed = await withTimeout(settings.closeTimeout, close())
     if (!isClosed) fastify.log.error({ closeTimeout: settings.closeTimeout }, 'the ORM was not closed within closeTimeout: a connection of it does not answer')
   })
-  if (known === undefined) addToApplication(fastify, databases)
+  if (known === undefined) addToFastify(fastify, application)
 
   // Last, so that a registration that fails leaves nothing behind.
   resolveToScopes(orm, currentSession)
-  addApplication(databases)
+  addApplication(application)
 }
 
 /** Adds what all databases of an application have in common. */
-function addToApplication (fastify: FastifyInstance, databases: AppDatabases): void {
+function addToFastify (fastify: FastifyInstance, application: Application): void {
   // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
-  fastify.addHook('preClose', async function limitClosing () {
-    databases.startClosing()
+  fastify.addHook('preClose', async function startShutdown () {
+    application.startShutdown()
   })
   fastify.decorate('db', {
     getter () {
-      return databases.default
+      return application.default
     }
   })
   fastify.decorateRequest('db', {
     getter (this) {
       const scope = requestScopeOf(this)
       if (scope === null) throw new NoScopeError()
-      return scope.scopeInUse().session(databases.default) as DatabaseSession
+      return scope.scopeInUse().session(application.default) as DatabaseSession
     }
   })
-  addHooks(fastify, databases)
+  addHooks(fastify, application)
 }
 
-/** Those that are registered already. */
-function databasesOf (fastify: FastifyInstance): AppDatabases | undefined {
+/** What is registered already. */
+function applicationOf (fastify: FastifyInstance): Application | undefined {
   // Another plugin's decorator is Fastify's to refuse.
   const db: unknown = fastify.hasDecorator('db') ? fastify.db : undefined
-  return db instanceof Database && db.host instanceof AppDatabases ? db.host : undefined
+  return db instanceof Database && db.host instanceof Application ? db.host : undefined
 }
 
 /** Request-scoped database sessions for MikroORM. See the README. */

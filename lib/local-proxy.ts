@@ -9,7 +9,7 @@
  * @param fixed members that need no object
  */
 export function localProxy<T extends object> (prototype: object, resolve: () => T, fixed: Partial<T> = {}): T {
-  // The target only lends its shape: what is not on the real object must not be reported as its own.
+  // The target gives only its shape: what is not on the real object must not be reported as its own.
   return new Proxy(Object.create(prototype) as T, {
     get (_, key) {
       if (Object.hasOwn(fixed, key)) return Reflect.get(fixed, key) as unknown

@@ -7,6 +7,7 @@ export type ScopeKind = 'request' | 'db.run' | 'db.open'
 
 /** What a scope is for, for whoever is told of it. */
 export interface ScopeInfo {
+  /** Whether it is a request's, or one of `db.run()` or `db.open()`. */
   readonly kind: ScopeKind
   /** Undefined in `db.run()` and `db.open()`. */
   readonly request?: FastifyRequest | undefined

@@ -440,7 +440,7 @@ onEachDatabase('em.begin() begins the transaction that the reply commits', autom
   t.same(await labels(), ['after', 'before'])
 })
 
-onEachDatabase('a read that fails outside the transaction does not spoil it', automatic, async (t, { app, labels }) => {
+onEachDatabase('a read that fails outside the transaction does not doom it', automatic, async (t, { app, labels }) => {
   app.get('/', async request => {
     await t.rejects(request.db.execute('select nothing from nowhere'))
     await request.db.insert(Item, { label: 'a', amount: 0 })

@@ -40,7 +40,7 @@ onEachDatabase('request.db, db.session, orm.em and repositories are one session'
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
 })
 
-onEachDatabase('the stand-in passes assignments on', {}, async (t, { app }) => {
+onEachDatabase('the proxy passes assignments on', {}, async (t, { app }) => {
   app.get('/', async request => {
     Object.assign(db.session, { note: 'kept' })
     t.match(request.db, { note: 'kept' })

@@ -96,6 +96,7 @@ void t.test('register() refuses what is wrong', async t => {
   await holds(100, fc.tuple(some(PLUGIN), unknown(PLUGIN), anyValue), async ([options, name, { value }]) => assertNames(await refusal(withOne({ orm, ...options }, name, value)), quoted(name), UNKNOWN))
   await holds(50, fc.tuple(some(PLUGIN), fc.constantFrom(...Object.keys(PLUGIN)), fc.boolean()), async ([options, option, isGetter]) =>
     assertNames(await refusal(withHidden({ orm, ...options }, option, isGetter || option === 'name')), `"${option}"`, INVALID))
+  for (const orm of HOSTILE) assertNames(await refusal({ orm }), '"orm"', INVALID)
   await holds(50, anyValue.filter(({ value }) => value !== undefined), async ({ value: orm }) => assertNames(await refusal({ orm }), '"orm"', INVALID))
   await holds(50, noOptions.filter(({ value }) => value !== undefined && value !== null), async ({ value: given }) => assertNames(await refusal(() => given), 'register()', INVALID))
   t.pass()

@@ -21,7 +21,12 @@ class Subject {
       this.#state = state
     }
     const made = {
-      isAutomatic: true, isUsed: true, isRollbackOnly: false, hasCommitted: false, hasWritten: true, isClosed: false,
+      isAutomatic: true,
+      isUsed: true,
+      isRollbackOnly: false,
+      hasCommitted: false,
+      hasWritten: true,
+      isClosed: false,
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
       close: async () => { note('closes', 'closed') },
@@ -30,8 +35,16 @@ class Subject {
     Object.defineProperty(made, 'state', { get: () => this.#state })
     const reply = { raw: this.raw, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {} } }
     const scope = {
-      request: { log: { error: () => {}, warn: () => {} } }, host: { isClosed: false }, made, openScope: () => made, enter: (next: () => void) => next(),
-      rulesOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }], end: made.end, close: made.close, reopen: () => {}, renew: () => {}
+      request: { log: { error: () => {}, warn: () => {} } },
+      host: { isClosed: false },
+      made,
+      openScope: () => made,
+      enter: (next: () => void) => next(),
+      settingsOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }],
+      end: made.end,
+      close: made.close,
+      reopen: () => {},
+      renew: () => {}
     }
     Object.defineProperty(scope, 'state', { get: () => this.#state })
     this.outcome = new ReplyOutcome(scope as unknown as ReplyScope, reply as unknown as FastifyReply)

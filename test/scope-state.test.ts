@@ -38,8 +38,7 @@ async function after (t: Test, state: ScopeState, event: keyof typeof EVENTS): P
   const app = Fastify()
   await app.register(scopedDb, { orm, commitOnTeardown: true })
   await orm.schema.create()
-  const { host } = app.db
-  const scope = host.openScope('db.open', host.rulesOf('db.open', {}))
+  const scope = app.db.host.open({})
   const session = scope.session(app.db)
   session.create(Item, { label: 'x', amount: 0 })
   await session.flush()

@@ -1,27 +1,24 @@
 import type { MikroORM } from '@mikro-orm/core'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AfterWork } from '../events/callbacks.ts'
-import { AfterWorks } from './after-works.ts'
-import { Closing } from './shutdown.ts'
+import { InFlight, Shutdown } from './shutdown.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from '../errors/errors.ts'
 import type { Log, ScopeKind } from '../types.ts'
-import { OpenScopes } from './open-scopes.ts'
-import type { RunOptions } from '../options/options.ts'
+import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
+import { Retry } from '../scope/retry.ts'
 import { Scope } from '../scope/scope.ts'
-import type { HostedScope, ScopeHost } from '../scope/contracts.ts'
-import { runRules, type ScopeRules } from '../options/route-options.ts'
+import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
+import { runSettings, type RouteSettings } from '../options/route-options.ts'
+import { run } from './run.ts'
 import { forkOptions, transactionRules } from './session-settings.ts'
 
-/** The databases of one application, which share its scopes. */
-export class AppDatabases implements ScopeHost, DatabaseHost {
+/** What is registered in one Fastify application: its databases, and the scopes that they share. */
+export class Application implements ScopeHost, DatabaseHost {
   readonly #log: Log
   readonly #databases = new Map<string, Database>()
-  readonly #scopes = new OpenScopes()
-  readonly #afterWorks = new AfterWorks()
-  #closing: Closing | undefined
-  #isClosed = false
+  readonly #inFlight = new InFlight()
+  #shutdown: Shutdown | undefined
 
   constructor (log: Log) {
     this.#log = log
@@ -29,6 +26,11 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
 
   get all (): Database[] {
     return [...this.#databases.values()]
+  }
+
+  /** What they were registered with. */
+  get settings (): DatabaseSettings[] {
+    return this.all.map(({ settings }) => settings)
   }
 
   /** What `db`, `fastify.db` and `request.db` are about: the one named `'default'`, or else the first. */
@@ -60,69 +62,67 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
   }
 
   get openScopes (): number {
-    return this.#scopes.size
+    return this.#inFlight.openScopes
   }
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
-    return this.#isClosed
+    return this.#shutdown?.isOver === true
   }
 
-  get log (): Log {
-    return this.#log
+  /**
+   * Runs `work` in a scope of its own.
+   * @throws InvalidOptionError, UnknownOptionError, what `work` throws, or what stops the commit
+   */
+  async run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T> {
+    const settings = runSettings(this.settings, 'db.run', options)
+    return await run(() => this.#open('db.run', settings), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
   }
 
-  /** The rules of scopes that are no request's. */
-  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules {
-    return runRules(this.all, kind, options)
+  /**
+   * Opens a scope that whoever asks for it is to close.
+   * @throws InvalidOptionError, UnknownOptionError
+   */
+  open (options: OpenOptions): Scope {
+    return this.#open('db.open', runSettings(this.settings, 'db.open', options))
   }
 
-  /** Opens a scope that is no request's. */
-  openScope (kind: ScopeKind, rules: ScopeRules): Scope {
-    const scope = new Scope(this, {
-      kind,
-      log: this.#log,
-      transactionRules: ({ name }) => transactionRules(rules.of(this.use(name)), this.use(name).pool, false),
-      forkOptions: ({ name }) => forkOptions(rules.of(this.use(name)), undefined)
-    }, currentScope())
-    this.opened(scope)
-    return scope
+  opened (scope: InFlightWork): void {
+    this.#inFlight.add(scope)
   }
 
-  opened (scope: HostedScope): void {
-    this.#scopes.add(scope)
-  }
-
-  closed (scope: HostedScope): void {
-    this.#scopes.delete(scope)
+  closed (scope: InFlightWork): void {
+    this.#inFlight.delete(scope)
   }
 
   async pause (milliseconds: number): Promise<void> {
-    const stop = new AbortController()
-    const scope = { kind: 'db.run' as const, destroy: async () => stop.abort() }
-    this.opened(scope)
-    await sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
-    this.closed(scope)
+    await this.#inFlight.pause(milliseconds)
   }
 
   after (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
-    this.#afterWorks.start(works, log, since)
+    this.#inFlight.start(works, log, since)
   }
 
-  /** The application begins to close: from now on its scopes have a time limit, the longest of those that were given. */
-  startClosing (): Closing {
-    this.#closing ??= new Closing(this.#scopes, this.#afterWorks, {
-      closeTimeout: Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)),
-      log: this.#log,
-      onOver: () => { this.#isClosed = true },
-      discard: async () => { await Promise.all(this.all.map(({ pool }) => pool.loans.discard())) }
-    })
-    return this.#closing
+  /** The application begins to close: from now on what is in flight has a time limit, the longest `closeTimeout` of those that were given. */
+  startShutdown (): Shutdown {
+    this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.settings.map(({ closeTimeout }) => closeTimeout)), this.#log,
+      async () => await Promise.all(this.all.map(({ pool }) => pool.loans.discard())))
+    return this.#shutdown
   }
 
-  /** Waits until no scope is left, or for `closeTimeout`, and lets none have a session from then on. */
+  /** Waits until nothing is in flight, or for `closeTimeout`, and lets no scope have a session from then on. */
   async close (): Promise<void> {
-    await this.startClosing().wait()
-    this.#isClosed = true
+    await this.startShutdown().close()
+  }
+
+  #open (kind: ScopeKind, settings: RouteSettings): Scope {
+    const scope = new Scope(this, {
+      kind,
+      log: this.#log,
+      transactionRules: ({ name }) => transactionRules(settings.of(this.use(name).settings), this.use(name).pool, false),
+      forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
+    }, currentScope())
+    this.opened(scope)
+    return scope
   }
 }

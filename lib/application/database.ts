@@ -2,84 +2,57 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from '../events/callbacks.ts'
 import { NoScopeError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
-import type { OpenOptions, Rules, RunOptions, Settings } from '../options/options.ts'
+import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
-import { runUnit, type UnitHost } from './run.ts'
+import type { ScopeHost } from '../scope/contracts.ts'
 import type { Scope } from '../scope/scope.ts'
-import type { ScopeKind } from '../types.ts'
-import type { ScopeRules } from '../options/route-options.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import { openScope, type OpenScope } from './open-scope.ts'
+import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
-import { SignalListeners, type Listener, type Signals } from '../events/signals.ts'
+import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
 import { Loans } from '../transaction/loans.ts'
 import { Patience } from '../transaction/acquire-timeout.ts'
 import type { PoolRules } from '../transaction/contracts.ts'
 
-/**
- * The sessions' type for each database, by the name that it is registered under. Augment it with your driver's:
- *
- * @example
- * declare module 'fastify-scoped-db' {
- *   interface Databases { default: SqlEntityManager }
- * }
- */
-// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- it is for users to fill
-export interface Databases {}
-
-/** The type of the sessions of the database registered under a name: what `Databases` says, or else MikroORM's base class. */
-export type SessionOf<Name extends string> = Databases extends Record<Name, infer Session extends EntityManager> ? Session : EntityManager
-
-/** The type of `request.db` and `db.session`. */
-export type DatabaseSession = SessionOf<'default'>
-
-/** A unit of work outside any request, from `db.open()`. Rolled back at disposal unless it was committed. */
-export interface OpenScope<Session extends EntityManager = DatabaseSession> extends AsyncDisposable {
-  readonly session: Session
-  /** Flushes and commits; the next statement begins a new transaction. */
-  commit (): Promise<void>
-  /** Rolls back and forgets every entity; the next statement begins a new transaction. */
-  rollback (): Promise<void>
-}
-
 /** What a database asks of the application that it is registered with. */
-export interface DatabaseHost extends UnitHost {
+export interface DatabaseHost extends ScopeHost {
   readonly all: Database[]
   readonly openScopes: number
   use (name: string): Database
-  rulesOf (kind: ScopeKind, options: RunOptions): ScopeRules
+  run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T>
+  open (options: OpenOptions): Scope
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
 export class Database<Session extends EntityManager = DatabaseSession> extends LookUps implements SessionDatabase {
+  /** The name that it is registered under. */
   readonly name: string
+  /** Its MikroORM. In a scope, `orm.em` and every repository made from it are the scope's session. */
   readonly orm: MikroORM
   /** @internal How its scopes take connections. */
   readonly pool: PoolRules
-  /** @internal What its scopes do unless a route says something else. */
-  readonly rules: Rules
-  /** @internal How long its scopes may go on when the application closes, in milliseconds. */
-  readonly closeTimeout: number
-  /** @internal The databases that it shares its scopes with. */
+  /** @internal What it was registered with. */
+  readonly settings: DatabaseSettings
+  /** @internal The application that it is registered with. */
   readonly host: DatabaseHost
   /** @internal Who wants to be told of its scopes. */
   readonly listeners = new SignalListeners()
   readonly #session: Session
 
   /** @internal Made by the plugin. */
-  constructor (host: DatabaseHost, orm: MikroORM, { name, acquireTimeout, closeTimeout, rules }: Settings) {
+  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings) {
     super()
     this.host = host
-    this.name = name
+    this.name = settings.name
     this.orm = orm
-    this.pool = { patience: new Patience(acquireTimeout), loans: new Loans() }
-    this.rules = rules
-    this.closeTimeout = closeTimeout
+    this.pool = { patience: new Patience(settings.acquireTimeout), loans: new Loans() }
+    this.settings = settings
     this.#session = sessionProxy(() => this.currentSession()) as Session
   }
 
   /**
    * The database that is registered under another name, with the same scopes.
-   * @throws FST_SCOPED_DB_UNKNOWN_DATABASE
+   * @throws FST_SCOPED_DB_UNKNOWN_DATABASE if there is none
    *
    * @example
    * await db.use('analytics').session.insert(Visit, { path })
@@ -89,8 +62,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   }
 
   /**
-   * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level.
-   * Using it throws `FST_SCOPED_DB_NO_SCOPE` outside any scope.
+   * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level. Using it throws
+   * `FST_SCOPED_DB_NO_SCOPE` outside any scope, and `FST_SCOPED_DB_SCOPE_CLOSED` in one that is closed.
    *
    * @example
    * const session = db.session
@@ -105,27 +78,47 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     return this.host.openScopes
   }
 
-  /** Whether the current scope has a session of this database yet. Never makes one. */
+  /**
+   * Whether the current scope has a session of this database yet. Never makes one.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   */
   hasSession (): boolean {
     return this.#scope().hasSession(this)
   }
 
-  /** Flushes and commits the current scope now, in all its databases; the next statement begins a new transaction. See {@link Scope.commit}. */
+  /**
+   * Flushes and commits the current scope now, in all its databases; the next statement begins a new transaction.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   * @throws FST_SCOPED_DB_SCOPE_CLOSED once the scope's outcome is there
+   * @throws FST_SCOPED_DB_ROLLBACK_ONLY if the scope is doomed, or a flush of it has failed
+   * @throws FST_SCOPED_DB_COMMIT_UNKNOWN, FST_SCOPED_DB_PARTLY_COMMITTED if a database may have carried out its COMMIT, or one of several has
+   * @throws what the flush or a database says; everything since the last commit is then rolled back
+   */
   async commit (): Promise<void> {
     await this.#scope().commit()
   }
 
-  /** Rolls back the current scope now, in all its databases, and forgets every entity; the next statement begins a new transaction. */
+  /**
+   * Rolls back the current scope now, in all its databases, and forgets every entity; the next statement begins a new transaction.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   * @throws FST_SCOPED_DB_SCOPE_CLOSED once the scope's outcome is there
+   */
   async rollback (): Promise<void> {
     await this.#scope().rollback()
   }
 
-  /** Dooms the current scope: from now on it can only roll back. */
+  /**
+   * Dooms the current scope: from now on it can only roll back, whatever the answer.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   */
   setRollbackOnly (): void {
     this.#scope().setRollbackOnly()
   }
 
-  /** Drops the current session of this database, rolling back what is open. The next use makes a new one. */
+  /**
+   * Drops the current session of this database, rolling back what is open. The next use makes a new one.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   */
   async remove (): Promise<void> {
     await this.#scope().remove(this)
   }
@@ -134,6 +127,11 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * Runs `fn` in a scope of its own, for jobs, queue consumers, scripts and WebSocket messages. When it resolves, its
    * `commitOnTeardown` decides; when it throws, it is rolled back and the error rethrown. Inside a request it is
    * an independent unit of work.
+   * @returns what `fn` gives, once it is committed
+   * @throws FST_SCOPED_DB_INVALID_OPTION, FST_SCOPED_DB_UNKNOWN_OPTION before `fn` is run
+   * @throws FST_SCOPED_DB_SCOPE_CLOSED if the application is closed, or was closed meanwhile
+   * @throws FST_SCOPED_DB_RETRIES_EXHAUSTED after the last of several attempts
+   * @throws what `fn` throws, or what stops the commit, as in {@link commit}
    *
    * @example
    * await db.run(async session => {
@@ -141,11 +139,13 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
-    return await runUnit(this.host, this.host.rulesOf('db.run', options), scope => fn(scope.session(this) as Session))
+    return await this.host.run(scope => fn(scope.session(this) as Session), options)
   }
 
   /**
    * The same as an object. Nothing is committed unless `commit()` is called: an object cannot know how its block ended.
+   * Its scope does not become the current one.
+   * @throws FST_SCOPED_DB_INVALID_OPTION, FST_SCOPED_DB_UNKNOWN_OPTION
    *
    * @example
    * await using scope = db.open()
@@ -153,22 +153,15 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * await scope.commit()
    */
   open (options: OpenOptions = {}): OpenScope<Session> {
-    const scope = this.host.openScope('db.open', this.host.rulesOf('db.open', options))
-    const session = () => scope.session(this) as Session
-    return {
-      get session () {
-        return session()
-      },
-      commit: () => scope.commit(),
-      rollback: () => scope.rollback(),
-      [Symbol.asyncDispose]: async () => await scope.close()
-    }
+    return openScope(this.host.open(options), this) as OpenScope<Session>
   }
 
   /**
    * Has `work` done once, after the current scope is committed: outside its transaction, without delaying the reply. Registered inside
    * `em.transactional()`, it is dropped when that rolls back to its savepoint; when the scope rolls back, it is dropped too. What it
    * throws goes to the log. Without `commitOnTeardown` it is done after the next commit by hand. As Django's `on_commit()`.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   * @throws FST_SCOPED_DB_SCOPE_CLOSED once the scope's outcome is there
    *
    * @example
    * db.afterCommit(async () => { await sendWelcome(user.email) })
@@ -177,7 +170,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.#scope().after('commit', this, work)
   }
 
-  /** The same after a rollback: what is outside the database can be undone here. */
+  /** The same after a rollback: what is outside the database can be undone here. Throws what {@link afterCommit} does. */
   afterRollback (work: AfterWork): void {
     this.#scope().after('rollback', this, work)
   }
@@ -185,6 +178,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   /**
    * Tells `listener` of every scope of the application that has, or has had, a session of this database, opened from now on.
    * @returns a function that ends it
+   * @throws FST_SCOPED_DB_INVALID_OPTION for a signal that does not exist, or a listener that is no function
    *
    * @example
    * db.on('committed', ({ changes }) => { for (const user of changes.update) cache.delete(user) })
@@ -193,7 +187,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     return this.listeners.on(signal, listener)
   }
 
-  /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
+  /** Whether the application is closed, or `closeTimeout` was over while it was closing: no new session is made then. */
   get isClosed (): boolean {
     return this.host.isClosed
   }

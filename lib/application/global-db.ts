@@ -1,24 +1,25 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import type { AppDatabases } from './application.ts'
-import type { Database, DatabaseSession } from './database.ts'
+import type { Application } from './application.ts'
+import type { Database } from './database.ts'
+import type { DatabaseSession } from './session-types.ts'
 import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
 import { currentScope } from '../scope/registry.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { localProxy } from '../local-proxy.ts'
 
-/** The databases of every application in this process that has some. */
-const applications = new Set<AppDatabases>()
+/** Those in this process that have a database. */
+const applications = new Set<Application>()
 
-export function addApplication (databases: AppDatabases): void {
-  applications.add(databases)
+export function addApplication (application: Application): void {
+  applications.add(application)
 }
 
-export function removeApplication (databases: AppDatabases): void {
-  applications.delete(databases)
+export function removeApplication (application: Application): void {
+  applications.delete(application)
 }
 
-/** Those of the current scope's application, or else of the only one. */
-function resolveApplication (): AppDatabases {
+/** The current scope's, or else the only one. */
+function resolveApplication (): Application {
   const scope = currentScope()
   const all = [...applications]
   const [application, ...others] = scope === undefined ? all : all.filter(application => application === scope.host)

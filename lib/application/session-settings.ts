@@ -1,12 +1,12 @@
 import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import { InvalidOptionError } from '../errors/errors.ts'
-import { readSessionOptions, sessionOptions, type Rules } from '../options/options.ts'
+import { readSessionOptions, sessionOptions, type ScopeSettings } from '../options/options.ts'
 import type { PoolRules, TransactionRules } from '../transaction/contracts.ts'
 
-/** What the rules mean for the transaction of one session. */
-export function transactionRules (rules: Rules, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
-  const { commitOnTeardown, begin, isolationLevel, readOnly } = rules
+/** What a scope's settings mean for the transaction of one session. */
+export function transactionRules (settings: ScopeSettings, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
+  const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
   const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
   return {
     mode: commitOnTeardown === false ? 'manual' : 'automatic',
@@ -19,7 +19,7 @@ export function transactionRules (rules: Rules, { patience, loans }: PoolRules, 
 }
 
 /** Fork options for one session. A function is checked each time, since what it gives is known only then. */
-export function forkOptions ({ sessionOptions: given = {} }: Rules, request: FastifyRequest | undefined): ForkOptions {
+export function forkOptions ({ sessionOptions: given = {} }: ScopeSettings, request: FastifyRequest | undefined): ForkOptions {
   if (typeof given !== 'function') return given
   const options: unknown = given(request)
   const suffix = ' in what its function gave'

@@ -1,60 +1,123 @@
-import type { AfterWorks } from './after-works.ts'
-import type { Log } from '../types.ts'
-import type { OpenScopes } from './open-scopes.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AfterWork } from '../events/callbacks.ts'
+import type { InFlightWork } from '../scope/contracts.ts'
+import { inScope } from '../scope/registry.ts'
 import { withTimeout } from '../timeout.ts'
+import type { Log } from '../types.ts'
 
 /**
- * How long scopes that are ended by force may take to roll back, in milliseconds: enough for a server that answers. One that
- * does not, because it is frozen or out of reach, must not hold up a process that is told to go.
+ * How long scopes that are destroyed may take to roll back, in milliseconds: enough for a server that answers. One that does not,
+ * because it is frozen or out of reach, must not hold up a process that is told to go.
  */
 const ROLLBACK_GRACE = 1_000
 
-export interface ClosingSettings {
-  /** How long scopes may go on, in milliseconds. */
-  readonly closeTimeout: number
-  readonly log: Log
-  /** Called when the time limit is over, before scopes are ended. */
-  readonly onOver: () => void
-  /** Takes back by force the connections that the scopes have. */
-  readonly discard: () => Promise<void>
-}
+/** What keeps one application from closing: scopes with something to clean up, the wait before another attempt, work after an outcome. */
+export class InFlight {
+  readonly #all = new Set<InFlightWork>()
+  #idle: PromiseWithResolvers<void> | undefined
 
-/** How an application that closes parts with its scopes: they have a time limit, then they are rolled back. */
-export class Closing {
-  readonly #scopes: OpenScopes
-  readonly #afterWorks: AfterWorks
-  readonly #discard: () => Promise<void>
-  readonly #over = Promise.withResolvers<void>()
-  readonly #timer: NodeJS.Timeout
-
-  /** Starts the time limit. */
-  constructor (scopes: OpenScopes, afterWorks: AfterWorks, { closeTimeout, log, onOver, discard }: ClosingSettings) {
-    this.#scopes = scopes
-    this.#afterWorks = afterWorks
-    this.#discard = discard
-    this.#timer = setTimeout(() => {
-      onOver()
-      if (scopes.size > 0) log.error({ closeTimeout, openScopes: scopes.kinds }, 'database scopes were still open when closeTimeout was over, and are rolled back')
-      if (afterWorks.size > 0) log.error({ closeTimeout, afterWorks: afterWorks.size }, 'work after the outcome of database scopes was still under way when closeTimeout was over')
-      this.#over.resolve(this.#end())
-    }, closeTimeout)
+  /** How much there is of each kind. */
+  get counts (): Record<InFlightWork['kind'], number> {
+    const counts = { request: 0, 'db.run': 0, 'db.open': 0, afterWork: 0 }
+    for (const { kind } of this.#all) counts[kind]++
+    return counts
   }
 
-  /** Waits until no scope is left, and no work after one, or those that are left were ended. */
-  async wait (): Promise<void> {
-    await Promise.race([this.#idle(), this.#over.promise])
-    clearTimeout(this.#timer)
+  get openScopes (): number {
+    return this.#all.size - this.counts.afterWork
   }
 
-  /** Each can start the other. */
-  async #idle (): Promise<void> {
-    while (this.#scopes.size + this.#afterWorks.size > 0) {
-      await this.#scopes.idle()
-      await this.#afterWorks.idle()
+  add (work: InFlightWork): void {
+    this.#all.add(work)
+  }
+
+  delete (work: InFlightWork): void {
+    this.#all.delete(work)
+    if (this.#all.size > 0) return
+    this.#idle?.resolve()
+    this.#idle = undefined
+  }
+
+  /** Waits for so many milliseconds, or until it is destroyed. Counts as a `db.run()`. */
+  async pause (milliseconds: number): Promise<void> {
+    const stop = new AbortController()
+    const slept = sleep(milliseconds, undefined, { signal: stop.signal }).catch(() => undefined)
+    await this.#until(slept, 'db.run', async () => stop.abort())
+  }
+
+  /**
+   * Starts work after an outcome, all of it, in its order, once the reply has had its chance. Nothing of it stops or delays anything else.
+   * @param since a promise that it waits for, which never rejects
+   */
+  start (works: readonly AfterWork[], log: Log, since?: Promise<unknown>): void {
+    for (const work of works) {
+      const done = later(work, since).catch((err: unknown) => log.error({ err }, 'work after the outcome of a database scope failed'))
+      // It is the application's own, and nothing can end it.
+      void this.#until(done, 'afterWork', async () => {})
     }
   }
 
-  async #end (): Promise<void> {
-    if (!await withTimeout(ROLLBACK_GRACE, this.#scopes.destroy())) await this.#discard()
+  /** Waits until there is nothing. */
+  async idle (): Promise<void> {
+    while (this.#all.size > 0) {
+      this.#idle ??= Promise.withResolvers()
+      await this.#idle.promise
+    }
+  }
+
+  /** Destroys all, whatever it does. */
+  async destroy (): Promise<void> {
+    await Promise.all([...this.#all].map(work => work.destroy()))
+  }
+
+  async #until (done: Promise<unknown>, kind: InFlightWork['kind'], destroy: InFlightWork['destroy']): Promise<void> {
+    const work = { kind, destroy }
+    this.add(work)
+    await done
+    this.delete(work)
+  }
+}
+
+/** The scope is over: what needs a database opens one of its own, with `db.run()`. */
+async function later (work: AfterWork, since: Promise<unknown> | undefined): Promise<void> {
+  await since
+  await new Promise(setImmediate)
+  await inScope(undefined, work)
+}
+
+/** How an application that closes parts with what is in flight: it has a time limit, then it is destroyed. */
+export class Shutdown {
+  readonly #serverClosed = Promise.withResolvers<void>()
+  readonly #done: Promise<void>
+  #isOver = false
+
+  /**
+   * Starts the time limit.
+   * @param closeTimeout how long things may stay in flight, in milliseconds
+   * @param destroyConnections takes back by force the connections that scopes have
+   */
+  constructor (inFlight: InFlight, closeTimeout: number, log: Log, destroyConnections: () => Promise<unknown>) {
+    this.#done = this.#run(inFlight, closeTimeout, log, destroyConnections)
+  }
+
+  /** Whether nothing is in flight any more, or the time limit is over. */
+  get isOver (): boolean {
+    return this.#isOver
+  }
+
+  /** The server is closed, and nothing comes any more: waits until nothing is in flight, or what was left is destroyed. */
+  async close (): Promise<void> {
+    this.#serverClosed.resolve()
+    await this.#done
+  }
+
+  async #run (inFlight: InFlight, closeTimeout: number, log: Log, destroyConnections: () => Promise<unknown>): Promise<void> {
+    const isIdle = await withTimeout(closeTimeout, this.#serverClosed.promise.then(() => inFlight.idle()))
+    this.#isOver = true
+    if (isIdle) return
+    const { afterWork: afterWorks, request: requests, ...others } = inFlight.counts
+    if (inFlight.openScopes > 0) log.error({ closeTimeout, openScopes: { requests, ...others } }, 'database scopes were still open when closeTimeout was over, and are rolled back')
+    if (afterWorks > 0) log.error({ closeTimeout, afterWorks }, 'work after the outcome of database scopes was still under way when closeTimeout was over')
+    if (!await withTimeout(ROLLBACK_GRACE, inFlight.destroy())) await destroyConnections()
   }
 }

@@ -2,6 +2,7 @@ import type { ChangeSet, ChangeSetType } from '@mikro-orm/core'
 
 /** Entities by what was done to them. */
 export interface ChangedEntities {
+  /** New ones, also when they were updated afterwards. */
   readonly insert: object[]
   readonly update: object[]
   readonly delete: object[]

@@ -1,20 +1,24 @@
-import type { EntityManager } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { oneOf, show } from '../options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import type { ScopeInfo } from '../types.ts'
 
+/** What every signal says. */
 export interface ScopeSignal extends ScopeInfo {
   /** The name of the database. */
   readonly database: string
 }
 
+/** What `opened` and `closed` tell. */
 export interface SessionSignal extends ScopeSignal {
+  /** After `closed` it cannot be used any more. */
   readonly session: EntityManager
 }
 
+/** What `committed` and `rolledBack` tell. */
 export interface OutcomeSignal extends ScopeSignal {
-  /** The entities that were flushed since the last outcome. */
+  /** The entities that were flushed since the last outcome: not what `em.insert()`, query builders and raw statements have done. */
   readonly changes: ChangedEntities
 }
 
@@ -30,11 +34,19 @@ export interface Signals {
   closed: SessionSignal
 }
 
+/** What `db.on()` takes. What it throws, or rejects with, goes to the log. */
 export type Listener<Name extends keyof Signals> = (signal: Signals[Name]) => unknown
 
 type Listeners = { [Name in keyof Signals]: Set<Listener<Name>> }
 
 const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
+
+/** A registered database, for those who make sessions of it and tell of them. */
+export interface SessionDatabase {
+  readonly name: string
+  readonly orm: MikroORM
+  readonly listeners: SignalListeners
+}
 
 /** Who wants to be told what of one database. The idea is Blinker's, whose signals Flask-SQLAlchemy sends. */
 export class SignalListeners {

@@ -1,17 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AppDatabases } from '../application/application.ts'
+import type { Application } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
 import { RequestScope } from './request-scope.ts'
 import { Retry } from '../scope/retry.ts'
-import { routeRules, type ScopeRules } from '../options/route-options.ts'
+import { routeSettings, type RouteSettings } from '../options/route-options.ts'
 
 /** Where a request keeps its scope. */
 const SCOPE = Symbol('fastify-scoped-db.scope')
 
-/** Where a route's `config` keeps its rules. */
-const RULES = Symbol('fastify-scoped-db.rules')
+/** Where a route's `config` keeps what it means. */
+const ROUTE = Symbol('fastify-scoped-db.route')
 
 interface ScopedRequest extends FastifyRequest {
   [SCOPE]: RequestScope | null
@@ -19,11 +19,11 @@ interface ScopedRequest extends FastifyRequest {
 
 interface ScopedConfig {
   db?: unknown
-  [RULES]?: RouteRules
+  [ROUTE]?: ScopedRoute
 }
 
-interface RouteRules {
-  readonly rules: ScopeRules | false
+interface ScopedRoute {
+  readonly settings: RouteSettings | false
   /** Whether `onRoute` has seen the route, and added the hooks to it that must be the last. */
   readonly isSeen: boolean
 }
@@ -39,7 +39,7 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
  * all others, so they are added there; only where no route can be seen (404, or a route that was added before this plugin
  * was loaded) they stand with the plugin's own.
  */
-export function addHooks (fastify: FastifyInstance, databases: AppDatabases): void {
+export function addHooks (fastify: FastifyInstance, application: Application): void {
   fastify.decorateRequest(SCOPE as unknown as string, null)
 
   fastify.addHook('onRoute', prepareRoute)
@@ -55,36 +55,36 @@ export function addHooks (fastify: FastifyInstance, databases: AppDatabases): vo
   fastify.addHook('onResponse', closeScopeOfUnseenRoute)
 
   function prepareRoute (route: RouteOptions): void {
-    const own = routeRules(databases.all, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
-    route.config = { ...route.config, [RULES]: { rules: own, isSeen: true } } as NonNullable<typeof route.config>
-    if (own === false) return
+    const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
+    route.config = { ...route.config, [ROUTE]: { settings, isSeen: true } } as NonNullable<typeof route.config>
+    if (settings === false) return
     route.onSend = [...listOf(route.onSend), endScope]
     route.onResponse = [...listOf(route.onResponse), closeScope]
-    route.handler = observed(route.handler, own.retry === undefined ? undefined : new Retry(own.retry))
+    route.handler = observed(route.handler, settings.retry === undefined ? undefined : new Retry(settings.retry))
   }
 
   function openScope (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    const { rules, isSeen } = rulesOf(request)
-    if (rules === false) {
+    const { settings, isSeen } = routeOf(request)
+    if (settings === false) {
       inScope(undefined, done)
       return
     }
-    const scope = new RequestScope(databases, rules, request, reply, isSeen)
+    const scope = new RequestScope(application, settings, request, reply, isSeen)
     keep(request, scope)
     scope.enter(done)
   }
 
-  function unseenRules (options: unknown, route: string): RouteRules {
-    const own = routeRules(databases.all, options, route)
-    if (own !== false && own.retry !== undefined) throw new InvalidOptionError(`the option "retry" in config.db of ${route}`, 'a route that is added after the plugin was registered', 'one that was added before')
-    return { rules: own, isSeen: false }
+  function unseenRoute (options: unknown, route: string): ScopedRoute {
+    const settings = routeSettings(application.settings, options, route)
+    if (settings !== false && settings.retry !== undefined) throw new InvalidOptionError(`the option "retry" in config.db of ${route}`, 'a route that is added after the plugin was registered', 'one that was added before')
+    return { settings, isSeen: false }
   }
 
   /** Routes that were added before this plugin was loaded are checked with their first request. */
-  function rulesOf (request: FastifyRequest): RouteRules {
+  function routeOf (request: FastifyRequest): ScopedRoute {
     const config = request.routeOptions.config as ScopedConfig
-    config[RULES] ??= unseenRules(config.db, `${request.method} ${String(request.routeOptions.url)}`)
-    return config[RULES]
+    config[ROUTE] ??= unseenRoute(config.db, `${request.method} ${String(request.routeOptions.url)}`)
+    return config[ROUTE]
   }
 }
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Rules } from '../options/options.ts'
+import type { ScopeSettings } from '../options/options.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
@@ -24,7 +24,7 @@ export interface ReplyScope {
   readonly made: Scope | undefined
   readonly state: ScopeState
   /** Those of each database. */
-  rulesOfAll (): Rules[]
+  settingsOfAll (): ScopeSettings[]
   openScope (): Scope
   enter (next: () => void): void
   end (outcome: Outcome, ready?: Ready): Promise<void> | undefined
@@ -69,7 +69,7 @@ export class ReplyOutcome implements Repeatable, Answering {
 
   /** Whether errors of the database are answered with what they mean. */
   mapsErrors (): boolean {
-    return this.#scope.rulesOfAll().some(({ mapErrors }) => mapErrors)
+    return this.#scope.settingsOfAll().some(({ mapErrors }) => mapErrors)
   }
 
   /** The scope has something to clean up from now on, so the connection is watched. */
@@ -185,7 +185,7 @@ export class ReplyOutcome implements Repeatable, Answering {
   }
 
   cancelsOnAbort (): boolean {
-    return this.#scope.rulesOfAll().some(({ cancelOnAbort }) => cancelOnAbort)
+    return this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)
   }
 
   currentScope (): Scope {
@@ -219,7 +219,7 @@ export class ReplyOutcome implements Repeatable, Answering {
   }
 
   #decide (statusCode: number): Outcome {
-    return decideOutcome(this.#scope.rulesOfAll().map(({ commitOnTeardown }) => commitOnTeardown), {
+    return decideOutcome(this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown), {
       request: this.#scope.request,
       reply: this.#reply,
       statusCode,

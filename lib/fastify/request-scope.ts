@@ -1,10 +1,10 @@
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { AppDatabases } from '../application/application.ts'
+import type { Application } from '../application/application.ts'
 import { forkOptions, transactionRules } from '../application/session-settings.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
-import type { Rules } from '../options/options.ts'
-import type { ScopeRules } from '../options/route-options.ts'
+import type { SessionDatabase } from '../events/signals.ts'
+import type { ScopeSettings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
 import type { ScopeHost, ScopeOwner } from '../scope/contracts.ts'
 import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
@@ -26,19 +26,19 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
   readonly outcome: ReplyOutcome
   /** Whether the route has the hooks that end the scope; otherwise the plugin's own do. */
   readonly isSeen: boolean
-  readonly #application: AppDatabases
-  readonly #rules: ScopeRules
+  readonly #application: Application
+  readonly #settings: RouteSettings
   /** What the request was made in. */
   readonly #surroundings: ScopeSource | undefined
   #made: Scope | undefined
   /** The state of a scope that was not made. */
   #unmade: Exclude<ScopeState, 'ending' | 'destroyed'> = 'open'
 
-  constructor (application: AppDatabases, rules: ScopeRules, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
+  constructor (application: Application, settings: RouteSettings, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
     this.request = request
     this.isSeen = isSeen
     this.#application = application
-    this.#rules = rules
+    this.#settings = settings
     this.#surroundings = currentSource()
     this.outcome = new ReplyOutcome(this, reply)
   }
@@ -63,17 +63,17 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     return this.#made?.state ?? this.#unmade
   }
 
-  rulesOfAll (): Rules[] {
-    return this.#application.all.map(database => this.#rules.of(database))
+  settingsOfAll (): ScopeSettings[] {
+    return this.#application.all.map(({ settings }) => this.#settings.of(settings))
   }
 
   transactionRules ({ name }: SessionDatabase): TransactionRules {
     const database = this.#application.use(name)
-    return transactionRules(this.#rules.of(database), database.pool, SAFE_METHODS.has(this.request.method))
+    return transactionRules(this.#settings.of(database.settings), database.pool, SAFE_METHODS.has(this.request.method))
   }
 
   forkOptions ({ name }: SessionDatabase): ForkOptions {
-    return forkOptions(this.#rules.of(this.#application.use(name)), this.request)
+    return forkOptions(this.#settings.of(this.#application.use(name).settings), this.request)
   }
 
   /** The scope, made now if it was not. One that comes too late learns at once what it has missed. */

@@ -1,11 +1,13 @@
 import type { EntityManager, EntityName, FilterQuery, Loaded } from '@mikro-orm/core'
 import { firstOr404, getOr404, oneOr404, type GetOptions, type LookUpOptions } from './or-404.ts'
 import { paginateByCursor, type CursorOptions, type CursorPage, type CursorQuery } from './cursor-pagination.ts'
-import { paginate, type PageQuery, type PaginateOptions, type TotalOf } from './paginate.ts'
-import type { Pagination } from './pagination.ts'
+import { paginate, type PageQuery, type PaginateOptions, type Pagination, type TotalOf } from './pagination.ts'
 import type { LookUpId } from './primary-key.ts'
 
-/** Look-ups with the current session, whose failures are answers for a client: 404 and 400. */
+/**
+ * Look-ups with the current session, whose failures are answers for a client: 404 and 400. Outside any scope each of them throws
+ * FST_SCOPED_DB_NO_SCOPE.
+ */
 export abstract class LookUps {
   /** @internal */
   protected abstract currentSession (): EntityManager
@@ -13,6 +15,7 @@ export abstract class LookUps {
   /**
    * Finds an entity by its primary key. Text from a URL will do for a number, a bigint or a date; what cannot be a key at
    * all is not found either, and nothing is asked of the database then.
+   * @param id the parts of a composite key are in an array, in the order of the entity's, or in an object by their names
    * @throws FST_SCOPED_DB_NOT_FOUND a 404
    *
    * @example

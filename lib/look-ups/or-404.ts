@@ -1,7 +1,6 @@
 import type { EntityManager, EntityName, FilterQuery, FindOneOptions, FindOptions, Loaded } from '@mikro-orm/core'
 import { NotFoundError } from '../errors/errors.ts'
-import { completeOrder } from './order.ts'
-import { primaryKeyIs, type LookUpId } from './primary-key.ts'
+import { completeOrder, primaryKeyIs, type LookUpId } from './primary-key.ts'
 
 /** Options of `db.getOr404()`: those of `em.findOne()`, and what the 404 says. */
 export interface GetOptions<Entity, Hint extends string = never, Fields extends string = never, Excludes extends string = never>

@@ -1,4 +1,4 @@
-import type { EntityMetadata, EntityProperty, Primary, Scalar } from '@mikro-orm/core'
+import type { EntityMetadata, EntityProperty, OrderDefinition, Primary, Scalar } from '@mikro-orm/core'
 import { scalarValue } from './scalar-value.ts'
 
 /** A primary key, or what stands for it in a URL: `'12'` for 12. The parts of a composite key are in an array, or in an object by their names. */
@@ -22,6 +22,13 @@ export function propertyValue (prop: EntityProperty, value: unknown): unknown {
   const key = primaryKeyIs(prop.targetMeta, value)
   const [part, ...others] = Object.values(key ?? {})
   return others.length > 0 ? key : part
+}
+
+/** An order that no two rows share, since a list is not cut in the same places twice without: the one given, then the primary key. */
+export function completeOrder<Entity> (meta: EntityMetadata<Entity>, orderBy: OrderDefinition<Entity> = []): OrderDefinition<Entity> {
+  const given = [orderBy].flat() as object[]
+  const missing = meta.primaryKeys.filter(key => !given.some(order => key in order))
+  return [...given, ...missing.map(key => ({ [key]: 'asc' }))] as OrderDefinition<Entity>
 }
 
 function partsOf (props: EntityProperty[], id: unknown): unknown[] {

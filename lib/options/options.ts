@@ -8,7 +8,7 @@ import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, r
  */
 export type CommitRule = (request: FastifyRequest, reply: FastifyReply, error: Error | undefined) => boolean
 
-/** How MikroORM forks the session. What the scope itself decides is left out. */
+/** How MikroORM forks the session. What the scope itself decides is left out, and refused. */
 export type SessionOptions = Omit<ForkOptions, ReservedForkOption>
 
 /** What is said of a database's scopes when it is registered, and can be said differently for one route. */
@@ -49,9 +49,11 @@ export interface RetryOptions {
 export interface RouteOptions extends ScopeOptions {
   /** Run the handler again when it, or its commit, fails with a transient error: how often at most, the first time included. Default: never. */
   retry?: number | RetryOptions | undefined
+  /** Options of one database, by its name: they override those beside them. */
   use?: Record<string, ScopeOptions> | undefined
 }
 
+/** What `register()` takes. */
 export interface ScopedDbOptions extends ScopeOptions {
   /** A MikroORM, which stays yours to close; or its options; or nothing, and MikroORM's config file is used. */
   orm?: MikroORM | Partial<MikroOrmOptions> | undefined
@@ -65,12 +67,15 @@ export interface ScopedDbOptions extends ScopeOptions {
 
 /** What `db.run()` and `db.open()` can say of one database. */
 export interface RunScopeOptions extends Omit<ScopeOptions, 'commitOnTeardown' | 'sessionOptions' | 'cancelOnAbort' | 'mapErrors'> {
+  /** Flush and commit when the function resolves; `false` is plain MikroORM. Default: what the plugin was given; a function counts as `true`. */
   commitOnTeardown?: boolean | undefined
+  /** Fork options of the session, in the place of the plugin's. */
   sessionOptions?: SessionOptions | undefined
 }
 
 /** What `db.open()` takes: of every database, and in `use` of one, by its name. */
 export interface OpenOptions extends RunScopeOptions {
+  /** Options of one database, by its name: they override those beside them. */
   use?: Record<string, RunScopeOptions> | undefined
 }
 
@@ -80,8 +85,8 @@ export interface RunOptions extends OpenOptions {
   retry?: number | RetryOptions | undefined
 }
 
-/** Options of a database's scopes, with every default in its place. */
-export interface Rules extends ScopeOptions {
+/** `ScopeOptions` with every default in its place. */
+export interface ScopeSettings extends ScopeOptions {
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
@@ -89,12 +94,11 @@ export interface Rules extends ScopeOptions {
   mapErrors: boolean
 }
 
-export interface Settings {
-  readonly orm: MikroORM | Partial<MikroOrmOptions> | undefined
-  readonly name: string
-  readonly acquireTimeout: number
-  readonly closeTimeout: number
-  readonly rules: Rules
+/** `ScopedDbOptions` with every default in its place. */
+export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm'> {
+  name: string
+  acquireTimeout: number
+  closeTimeout: number
 }
 
 const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session'] as const
@@ -169,14 +173,23 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   closeTimeout: milliseconds
 }
 
+const DEFAULTS: DatabaseSettings = {
+  name: 'default',
+  commitOnTeardown: false,
+  begin: 'auto',
+  readOnly: false,
+  cancelOnAbort: false,
+  mapErrors: false,
+  acquireTimeout: 10_000,
+  closeTimeout: 10_000
+}
+
 /** Fastify hands these of its own to every plugin. */
 const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** Checks what `register()` was given and fills in the defaults. */
-export function settingsOf (options: unknown): Settings {
-  const own = readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) as ScopedDbOptions
-  const { orm, name = 'default', acquireTimeout = 10_000, closeTimeout = 10_000, ...rules } = own
-  return { orm, name, acquireTimeout, closeTimeout, rules: { ...DEFAULT_RULES, ...rules } as Rules }
+export function databaseSettings (options: unknown): DatabaseSettings {
+  return { ...DEFAULTS, ...readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) }
 }
 
 /** Checks a route's `config.db`, on an application with databases of these names. */
@@ -203,5 +216,3 @@ function withUse (schema: Record<string, OptionSchema>, names: string[]): Record
   const ofOne: OptionSchema = { ...plainObject, fields: schema }
   return { ...schema, use: { takes: 'options by the name of a database', accepts: isPlainObject, fields: Object.fromEntries(names.map(name => [name, ofOne])) } }
 }
-
-const DEFAULT_RULES: Rules = { commitOnTeardown: false, begin: 'auto', readOnly: false, cancelOnAbort: false, mapErrors: false }

@@ -1,14 +1,14 @@
 import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from '../events/callbacks.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import type { Log, ScopeKind } from '../types.ts'
 
-/** What its host does with a scope. */
-export interface HostedScope {
-  readonly kind: ScopeKind
-  /** Ends it by force. */
+/** What keeps an application from closing: a scope, or what else it has to wait for. */
+export interface InFlightWork {
+  readonly kind: ScopeKind | 'afterWork'
+  /** Ends it by force, where that can be done. */
   destroy (): Promise<void>
 }
 
@@ -19,9 +19,9 @@ export interface ScopeHost {
   /** The database whose MikroORM this is, if it is one of these. */
   of (orm: MikroORM): SessionDatabase | undefined
   /** The scope has something to clean up from now on. May be called more than once. */
-  opened (scope: HostedScope): void
-  closed (scope: HostedScope): void
-  /** Waits for so many milliseconds, as a scope that can be ended. */
+  opened (scope: InFlightWork): void
+  closed (scope: InFlightWork): void
+  /** Waits for so many milliseconds, or less where the application is in a hurry to close. */
   pause (milliseconds: number): Promise<void>
   /**
    * Starts work that nobody waits for but the end of the application.

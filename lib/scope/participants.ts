@@ -1,4 +1,4 @@
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/prepared-commit.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'

@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
 import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { SessionOwner } from '../session/nesting.ts'
 import { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/prepared-commit.ts'
@@ -167,7 +167,7 @@ export class Scope implements SessionOwner {
   /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
   ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void {
     if (outcome === 'commit') this.#hasCommitted = true
-    if (!callbacks.isEmpty) this.host.after(callbacks.settle(outcome, this.#info, other => other === database), this.#owner.log)
+    if (!callbacks.isEmpty) this.host.after(callbacks.take(outcome, this.#info, other => other === database), this.#owner.log)
   }
 
   /**
@@ -298,7 +298,7 @@ export class Scope implements SessionOwner {
   }
 
   #callBack (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.settle(outcome, this.#info, isMeant), this.#owner.log, this.#participants?.rolledBack)
+    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.take(outcome, this.#info, isMeant), this.#owner.log, this.#participants?.rolledBack)
   }
 
   #dropCallbacks (err: unknown): void {

@@ -6,7 +6,7 @@ import {
   alone, currentNesting, inSavepoint, isAutocommit, isOwn, waitingFor, type Binding, type Nesting, type SessionOwner
 } from './nesting.ts'
 import type { Outcome } from '../types.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 

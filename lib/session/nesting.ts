@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TransactionContext, type EntityManager, type Transaction } from '@mikro-orm/core'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 

@@ -1,6 +1,6 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import type { SessionDatabase } from '../events/session-database.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import type { SessionOwner } from './nesting.ts'
