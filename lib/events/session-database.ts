@@ -5,6 +5,6 @@ import type { SignalListeners } from './signals.ts'
 export interface SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
-  /** Who wants to be told of its sessions. */
+  /** @internal Who wants to be told of its sessions. */
   readonly listeners: SignalListeners
 }
