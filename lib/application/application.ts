@@ -115,7 +115,7 @@ export class AppDatabases implements ScopeHost, DatabaseHost {
       closeTimeout: Math.max(...this.all.map(({ closeTimeout }) => closeTimeout)),
       log: this.#log,
       onOver: () => { this.#isClosed = true },
-      discard: async () => { await Promise.all(this.all.map(({ pool }) => pool.loans.discard())) }
+      discard: async () => { await Promise.all(this.all.map(({ pool }) => pool.destroy())) }
     })
     return this.#closing
   }

@@ -11,9 +11,7 @@ import type { ScopeRules } from '../options/route-options.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { SignalListeners, type Listener, type Signals } from '../events/signals.ts'
-import { Loans } from '../transaction/loans.ts'
-import { Patience } from '../transaction/acquire-timeout.ts'
-import type { PoolRules } from '../transaction/contracts.ts'
+import { ConnectionPool } from '../transaction/connection-pool.ts'
 
 /**
  * The sessions' type for each database, by the name that it is registered under. Augment it with your driver's:
@@ -53,8 +51,8 @@ export interface DatabaseHost extends UnitHost {
 export class Database<Session extends EntityManager = DatabaseSession> extends LookUps implements SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
-  /** @internal How its scopes take connections. */
-  readonly pool: PoolRules
+  /** @internal Where its scopes take connections from. */
+  readonly pool: ConnectionPool
   /** @internal What its scopes do unless a route says something else. */
   readonly rules: Rules
   /** @internal How long its scopes may go on when the application closes, in milliseconds. */
@@ -71,7 +69,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.host = host
     this.name = name
     this.orm = orm
-    this.pool = { patience: new Patience(acquireTimeout), loans: new Loans() }
+    this.pool = new ConnectionPool(acquireTimeout)
     this.rules = rules
     this.closeTimeout = closeTimeout
     this.#session = sessionProxy(() => this.currentSession()) as Session

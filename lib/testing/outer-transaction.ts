@@ -1,8 +1,6 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
 import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
-import { Lender, type HeldConnection } from '../transaction/connection-pool.ts'
-import { Loans } from '../transaction/loans.ts'
-import type { PoolRules } from '../transaction/contracts.ts'
+import { ConnectionPool, type PooledConnection } from '../transaction/connection-pool.ts'
 import { withTimeout } from '../timeout.ts'
 import { Admission } from './connection-lock.ts'
 import { answered } from './answered.ts'
@@ -17,40 +15,40 @@ export class OuterTransaction {
   readonly savepoints: Savepoints
   /** The driver's own connection. */
   readonly connection: DatabaseConnection
-  readonly #held: HeldConnection
+  readonly #pooled: PooledConnection
   readonly #kysely: ControlledTransaction<unknown>
-  readonly #patience: number
+  readonly #acquireTimeout: number
   #lost: Error | undefined
 
-  private constructor (held: HeldConnection, kysely: ControlledTransaction<unknown>, connection: DatabaseConnection, patience: number) {
-    this.admission = new Admission(patience)
+  private constructor (pooled: PooledConnection, kysely: ControlledTransaction<unknown>, connection: DatabaseConnection, acquireTimeout: number) {
+    this.admission = new Admission(acquireTimeout)
     this.savepoints = new Savepoints(kysely)
     this.connection = connection
-    this.#held = held
+    this.#pooled = pooled
     this.#kysely = kysely
-    this.#patience = patience
+    this.#acquireTimeout = acquireTimeout
   }
 
   /**
-   * Takes a connection from the pool and begins.
+   * Takes a connection and begins. It is none of those that the application's units of work have, so nobody cancels or destroys it with them.
    * @throws AcquireTimeoutError, and what the database says
    */
-  static async begin (client: Kysely<unknown>, { patience }: PoolRules): Promise<OuterTransaction> {
-    const held = await new Lender(client, patience, new Loans()).hold()
+  static async begin (client: Kysely<unknown>, { acquireTimeout }: ConnectionPool): Promise<OuterTransaction> {
+    const pooled = await new ConnectionPool(acquireTimeout).acquire({ client })
     try {
-      const kysely = await held.kysely.startTransaction().execute()
+      const kysely = await pooled.kysely.startTransaction().execute()
       await kysely.savepoint(BASE).execute()
       const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-      return new OuterTransaction(held, kysely, connection, patience.milliseconds)
+      return new OuterTransaction(pooled, kysely, connection, acquireTimeout)
     } catch (error) {
-      await held.discard()
+      await pooled.destroy()
       throw error
     }
   }
 
   /** Asks the server to stop the statement that runs, where the driver can. */
   async cancel (): Promise<void> {
-    await this.#held.cancel()
+    await this.#pooled.cancel()
   }
 
   /** It is gone: nothing is let through from now on, since it would be committed at once. Gives the error to throw. */
@@ -67,15 +65,15 @@ export class OuterTransaction {
   async rollBack (): Promise<void> {
     this.admission.close(new IsolationReleasedError())
     try {
-      if (!await withTimeout(this.#patience, this.#finish())) {
-        this.lose(`its connection did not answer within ${this.#patience} ms`)
-        await withTimeout(this.#patience, this.cancel())
+      if (!await withTimeout(this.#acquireTimeout, this.#finish())) {
+        this.lose(`its connection did not answer within ${this.#acquireTimeout} ms`)
+        await withTimeout(this.#acquireTimeout, this.cancel())
       }
     } catch (error) {
       this.lose('its connection cannot roll back', error)
     }
-    // Where it was given back there is nothing left to discard.
-    await this.#held.discard()
+    // Where it was given back there is nothing left to destroy.
+    await this.#pooled.destroy()
     if (this.#lost !== undefined) throw this.#lost
   }
 
@@ -88,6 +86,6 @@ export class OuterTransaction {
       this.lose('the database has ended it by itself', error)
     }
     await this.#kysely.rollback().execute()
-    await this.#held.release()
+    await this.#pooled.release()
   }
 }

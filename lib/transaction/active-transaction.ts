@@ -4,13 +4,14 @@ import { CommitUnknownError } from '../errors/errors.ts'
 import type { BeginOptions } from './contracts.ts'
 import { commitError } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
-import type { HeldConnection, Lender } from './connection-pool.ts'
+import type { ConnectionOwner, ConnectionPool, PooledConnection } from './connection-pool.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
+  readonly pool: ConnectionPool
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
@@ -26,30 +27,30 @@ const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRol
 export class BegunTransaction {
   readonly kysely: ControlledTransaction<unknown>
   readonly #settings: BeginSettings
-  readonly #held: HeldConnection
+  readonly #connection: PooledConnection
 
-  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, held: HeldConnection) {
+  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
     this.#settings = settings
-    this.#held = held
+    this.#connection = connection
   }
 
-  /** Takes a connection and sends BEGIN. When that fails the connection is discarded, since nobody knows what is open on it. */
-  static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
-    const { connection, isolationLevel, readOnly, announce } = settings
+  /** Takes a connection and sends BEGIN. When that fails the connection is destroyed, since nobody knows what is open on it. */
+  static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<BegunTransaction> {
+    const { connection, pool, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
     await announce?.('beforeTransactionStart')
-    const held = await lender.hold()
+    const pooled = await pool.acquire(owner)
     try {
-      let builder = held.kysely.startTransaction()
+      let builder = pooled.kysely.startTransaction()
       if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
       if (readOnly === true) builder = builder.setAccessMode('read only')
-      const begun = new BegunTransaction(await builder.execute(), settings, held)
+      const begun = new BegunTransaction(await builder.execute(), settings, pooled)
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) begun.#log(sql)
       await begun.#tell('afterTransactionStart')
       return begun
     } catch (error) {
-      await held.discard()
+      await pooled.destroy()
       throw error
     }
   }
@@ -71,7 +72,7 @@ export class BegunTransaction {
 
   /**
    * Sends COMMIT or ROLLBACK, and gives the connection back only when nothing is open on it any more: a connection that
-   * cannot even roll back is discarded, which closes it where its driver can (see `Loan`), and so rolls back on the server.
+   * cannot even roll back is destroyed, which closes it where its driver can (see `ConnectionInUse`), and so rolls back on the server.
    * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
    * @throws what the database says; whatever it was, nothing is open afterwards
    */
@@ -81,11 +82,11 @@ export class BegunTransaction {
       else await this.kysely.rollback().execute()
     } catch (error) {
       const reason = how === 'commit' ? commitError(error, this.#isEmbedded) : error
-      if (how === 'rollback' || reason instanceof CommitUnknownError) await this.#held.discard()
+      if (how === 'rollback' || reason instanceof CommitUnknownError) await this.#connection.destroy()
       else await this.finish('rollback').catch(() => undefined)
       throw reason
     }
-    await this.#held.release()
+    await this.#connection.release()
   }
 
   /** An embedded database has one connection, and no server that could be lost. */

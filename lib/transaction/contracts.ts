@@ -1,8 +1,7 @@
 import type { IsolationLevel } from '@mikro-orm/core'
-import type { Loans } from './loans.ts'
-import type { Patience } from './acquire-timeout.ts'
+import type { ConnectionPool } from './connection-pool.ts'
 
-// The package's declarations lead here, and must not lead to Kysely's.
+// The package's declarations lead here, and must not lead to Kysely's: what does is internal.
 
 /** How a transaction begins. */
 export interface BeginOptions {
@@ -10,16 +9,10 @@ export interface BeginOptions {
   readonly readOnly?: boolean | undefined
 }
 
-/** How connections are taken from the pool. */
-export interface PoolRules {
-  /** How long to wait for a pooled connection. */
-  readonly patience: Patience
-  /** What all scopes of the database have taken. */
-  readonly loans: Loans
-}
-
 /** What a scope's rules mean for its transactions. */
-export interface TransactionRules extends BeginOptions, PoolRules {
+export interface TransactionRules extends BeginOptions {
+  /** @internal Where its connections come from. */
+  readonly pool: ConnectionPool
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
 }

@@ -1,18 +1,17 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { ControlledTransaction, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { PreparedCommit } from './prepared-commit.ts'
-import type { PoolRules } from './contracts.ts'
 import { BegunTransaction, type BeginSettings, type Finish } from './active-transaction.ts'
 import { createContext, type ContextTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
-import { Lender } from './connection-pool.ts'
+import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { OpenStreams } from './query-streams.ts'
 import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
 import { Mutex } from './mutex.ts'
 
-export interface LazyTransactionSettings extends BeginSettings, PoolRules {
+export interface LazyTransactionSettings extends BeginSettings {
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
@@ -35,11 +34,12 @@ interface Entered {
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
  * for the transaction and what `em.getKysely()` gives out, and its executor asks this class where each statement goes.
  */
-export class LazyTransaction implements ContextTransaction {
+export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
+  readonly client: Kysely<unknown>
   readonly #settings: LazyTransactionSettings
-  readonly #lender: Lender
+  readonly #pool: ConnectionPool
   readonly #mutex = new Mutex()
   readonly #streams = new OpenStreams()
   #placement: PlacementRule
@@ -54,9 +54,9 @@ export class LazyTransaction implements ContextTransaction {
   constructor (settings: LazyTransactionSettings) {
     this.#settings = settings
     this.#placement = settings.placement
-    const client = settings.connection.getClient()
-    this.#lender = new Lender(client, settings.patience, settings.loans)
-    this.context = createContext(client, this)
+    this.#pool = settings.pool
+    this.client = settings.connection.getClient()
+    this.context = createContext(this.client, this)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */
@@ -201,7 +201,7 @@ export class LazyTransaction implements ContextTransaction {
 
   /** Asks the server to stop the statements that run now. */
   async cancel (): Promise<void> {
-    await this.#lender.cancel()
+    await this.#pool.cancel(this)
   }
 
   #assertCanCommit (): void {
@@ -251,18 +251,18 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    return run(this.#lender.executor(() => { this.#passOutside(statement) }))
+    return run(this.#pool.executor(this, () => { this.#passOutside(statement) }))
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
-    const held = await this.#lender.hold()
+    const connection = await this.#pool.acquire(this)
     try {
       this.#passOutside(statement)
     } catch (error) {
-      await held.release()
+      await connection.release()
       throw error
     }
-    return { placement: 'outside', executor: held.kysely.getExecutor(), leave: () => held.release() }
+    return { placement: 'outside', executor: connection.kysely.getExecutor(), leave: () => connection.release() }
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
@@ -282,7 +282,7 @@ export class LazyTransaction implements ContextTransaction {
 
   async #beginNow (): Promise<BegunTransaction> {
     try {
-      this.#begun = await BegunTransaction.begin(this.#settings, this.#lender)
+      this.#begun = await BegunTransaction.begin(this.#settings, this)
       return this.#begun
     } catch (error) {
       this.#end()
