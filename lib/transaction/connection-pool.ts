@@ -7,7 +7,7 @@ import { interruptible, type Interrupt } from './interruptible.ts'
 
 /** Somebody who takes connections from a pool. */
 export interface ConnectionOwner {
-  /** The Kysely that the pool belongs to. */
+  /** The Kysely whose pool has those that are free. */
   readonly client: Kysely<unknown>
 }
 

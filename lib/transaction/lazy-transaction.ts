@@ -10,6 +10,7 @@ import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { OpenStreams } from './query-streams.ts'
 import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
 import { Mutex } from './mutex.ts'
+import type { SqlConnection } from './sql-connection.ts'
 
 export interface LazyTransactionSettings extends BeginSettings {
   /** Where each statement goes; see statement.ts. */
@@ -37,9 +38,10 @@ interface Entered {
 export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
-  readonly client: Kysely<unknown>
   readonly #settings: LazyTransactionSettings
   readonly #pool: ConnectionPool
+  /** As it was at the beginning: what `isolate()` puts in front of it is not for transactions that came before, but goes on for those that came after. */
+  readonly #getClient: SqlConnection['getClient']
   readonly #mutex = new Mutex()
   readonly #streams = new OpenStreams()
   #placement: PlacementRule
@@ -55,8 +57,13 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
     this.#settings = settings
     this.#placement = settings.placement
     this.#pool = settings.pool
-    this.client = settings.connection.getClient()
+    this.#getClient = settings.connection.getClient
     this.context = createContext(this.client, this)
+  }
+
+  /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
+  get client (): Kysely<unknown> {
+    return this.#getClient.call(this.#settings.connection)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */
