@@ -1,6 +1,6 @@
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { Participant } from '../session/participant.ts'
-import type { Ready } from '../transaction/prepared-commit.ts'
+import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { ENDED } from './state.ts'
 import { commitTogether, reportOf } from './two-phase-commit.ts'

@@ -1,5 +1,5 @@
 import type { Connection, Transaction } from '@mikro-orm/core'
-import type { PreparedCommit } from '../transaction/prepared-commit.ts'
+import type { PreparedCommit } from '../transaction/contracts.ts'
 
 /** What a session's statements run in. */
 export interface SessionTransactions {

@@ -16,3 +16,24 @@ export interface TransactionRules extends BeginOptions {
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
 }
+
+/** What a COMMIT waits for. Asked only if there is something to commit. */
+export type Ready = () => Promise<unknown>
+
+/** A commit of which nothing is left to be found out but what the database says to COMMIT. No statement gets through until it is released. */
+export interface PreparedCommit {
+  /** Whether there is a transaction. Otherwise nothing is sent. */
+  readonly hasBegun: boolean
+  /** Resolves when a statement waits. Asked only if there is a transaction. */
+  hasWaiter (): Promise<void>
+  /**
+   * Sends COMMIT.
+   * @param outcome given, it is the last: from here on the transaction has ended, and only plain reads come after it
+   * @throws what the database says when it refuses; it is then rolled back
+   */
+  commit (outcome?: string): Promise<void>
+  /** Lets statements through again. */
+  release (): void
+  /** Tells MikroORM's subscribers that it is committed. */
+  announceDone (): Promise<void> | undefined
+}

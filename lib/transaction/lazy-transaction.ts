@@ -2,7 +2,7 @@ import type { Transaction } from '@mikro-orm/core'
 import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
-import type { PreparedCommit } from './prepared-commit.ts'
+import type { PreparedCommit } from './contracts.ts'
 import { BegunTransaction, type BeginSettings, type Finish } from './active-transaction.ts'
 import { createContext, type ContextTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
@@ -139,28 +139,28 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   }
 
   /**
-   * Takes the turn for a COMMIT: no statement gets through any more until the commit is left again.
+   * Takes the turn for a COMMIT: no statement gets through any more until the commit is released.
    * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself
    * @throws OpenStreamError when a query stream has the connection
    * @throws ScopeClosedError once it is settled or closed
    */
   async prepareCommit (): Promise<PreparedCommit> {
     this.#assertCanCommit()
-    const end = await this.#mutex.acquire()
+    const release = await this.#mutex.acquire()
     if (this.#doomedBy !== undefined) {
-      end()
+      release()
       throw rollbackOnly(this.#doomedBy)
     }
     const begun = await this.#current()
     return {
       hasBegun: begun !== undefined,
-      contended: () => this.#mutex.hasWaiter(),
-      carryOut: async outcome => {
+      hasWaiter: () => this.#mutex.hasWaiter(),
+      commit: async outcome => {
         await this.#finish('commit')
         // Before anybody else has the turn: what waits must not begin anew.
         if (outcome !== undefined) this.#placement = afterOutcome(outcome)
       },
-      leave: end,
+      release,
       announceDone: () => begun?.announceDone('commit')
     }
   }
@@ -176,8 +176,8 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   /** Sends COMMIT or ROLLBACK without MikroORM's events, for MikroORM to call, which sends its own. */
   async finish (how: Finish): Promise<void> {
     if (how === 'commit') {
-      const commit = await this.prepareCommit()
-      await commit.carryOut().finally(commit.leave)
+      const prepared = await this.prepareCommit()
+      await prepared.commit().finally(prepared.release)
     } else {
       await this.#streams.cut('inside')
       const end = await this.#mutex.acquire()
