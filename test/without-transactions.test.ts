@@ -59,7 +59,7 @@ void t.test('what a transaction would do is nothing', async t => {
   t.equal(transactions.hasEnded({}), false)
   for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(async () => await transactions[work]())
   t.match(await transactions.prepareCommit(), { hasBegun: false })
-  await transactions.settle('committed')
+  await transactions.end('committed')
   t.doesNotThrow(() => transactions.assertOpen())
   await transactions.close()
   t.throws(() => transactions.assertOpen(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })

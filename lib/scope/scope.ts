@@ -270,7 +270,7 @@ export class Scope implements SessionOwner {
     })
     this.#participants ??= new Participants(this.#info, () => this.#owner.log)
     this.#participants.add(participant)
-    if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.settle(this.#state)
+    if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
     return participant
   }

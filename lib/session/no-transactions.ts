@@ -44,7 +44,7 @@ export class NoTransactions implements SessionTransactions {
   }
 
   doom (): void {}
-  settle (): undefined {}
+  end (): undefined {}
   async cancel (): Promise<void> {}
 
   close (): undefined {

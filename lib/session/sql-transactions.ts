@@ -78,9 +78,9 @@ export class SqlTransactions implements SessionTransactions {
     this.#main.doom(error)
   }
 
-  settle (outcome: string): Promise<void> | undefined {
+  end (outcome: string): Promise<void> | undefined {
     this.#state = outcome
-    return this.#onEach(transaction => transaction.settle(outcome))
+    return this.#onEach(transaction => transaction.end(outcome))
   }
 
   async cancel (): Promise<void> {
@@ -124,12 +124,12 @@ export class SqlTransactions implements SessionTransactions {
     return transaction.context
   }
 
-  #onEach (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
-    return this.#beside.length === 0 ? end(this.#main) : this.#onAll(end)
+  #onEach (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
+    return this.#beside.length === 0 ? work(this.#main) : this.#onAll(work)
   }
 
-  async #onAll (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
-    await Promise.all(this.#all().map(async transaction => await end(transaction)))
+  async #onAll (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
+    await Promise.all(this.#all().map(async transaction => await work(transaction)))
   }
 
   #all (): LazyTransaction[] {

@@ -30,7 +30,7 @@ interface Entered {
 
 /**
  * A transaction that sends its BEGIN with the first statement that needs it, and nothing at all if there is none.
- * After a commit or a rollback the next statement begins anew, on the same `context`, until it is settled.
+ * After a commit or a rollback the next statement begins anew, on the same `context`, until it has ended.
  *
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
  * for the transaction and what `em.getKysely()` gives out, and its executor asks this class where each statement goes.
@@ -50,7 +50,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   #hasWritten = false
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
-  /** That of `settle()` or `close()`, once it was begun. */
+  /** That of `end()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
   constructor (settings: LazyTransactionSettings) {
@@ -71,7 +71,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
     return this.#settings.isAutomatic
   }
 
-  /** @throws ScopeClosedError once it is settled or closed */
+  /** @throws ScopeClosedError once it has ended or is closed */
   assertOpen (): void {
     this.#where(CONTROL)
   }
@@ -142,7 +142,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
    * Takes the turn for a COMMIT: no statement gets through any more until the commit is released.
    * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself
    * @throws OpenStreamError when a query stream has the connection
-   * @throws ScopeClosedError once it is settled or closed
+   * @throws ScopeClosedError once it has ended or is closed
    */
   async prepareCommit (): Promise<PreparedCommit> {
     this.#assertCanCommit()
@@ -195,12 +195,12 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
    * has ended. Plain reads, each by itself, are still served. Idempotent. At rest there is nothing to wait for.
    * @param outcome what has become of the scope, for the message of the errors that come too late
    */
-  settle (outcome: string): Promise<void> | undefined {
+  end (outcome: string): Promise<void> | undefined {
     this.#placement = afterOutcome(outcome)
     return this.isAtRest ? undefined : this.#shut()
   }
 
-  /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. At rest there is nothing to wait for. */
+  /** Refuses every further statement, ends every stream, and rolls back as `end` does. Idempotent. At rest there is nothing to wait for. */
   close (): Promise<void> | undefined {
     this.#placement = closed
     return this.isAtRest ? undefined : this.#shut(this.#streams.cut())
@@ -292,7 +292,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
       this.#begun = await BegunTransaction.begin(this.#settings, this)
       return this.#begun
     } catch (error) {
-      this.#end()
+      this.#ended()
       throw error
     }
   }
@@ -305,11 +305,11 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
       if (how === 'commit') throw driverError(error)
     } finally {
       this.#doomedBy = undefined
-      this.#end()
+      this.#ended()
     }
   }
 
-  #end (): void {
+  #ended (): void {
     this.#begun = undefined
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
