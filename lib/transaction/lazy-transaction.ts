@@ -7,7 +7,7 @@ import { BegunTransaction, type BeginSettings, type Finish } from './active-tran
 import { createContext, type ContextTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
-import { OpenStreams } from './query-streams.ts'
+import { QueryStreams } from './query-streams.ts'
 import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
 import { Mutex } from './mutex.ts'
 import type { SqlConnection } from './sql-connection.ts'
@@ -43,7 +43,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   /** As it was at the beginning: what `isolate()` puts in front of it is not for transactions that came before, but goes on for those that came after. */
   readonly #getClient: SqlConnection['getClient']
   readonly #mutex = new Mutex()
-  readonly #streams = new OpenStreams()
+  readonly #streams = new QueryStreams()
   #placement: PlacementRule
   /** A promise while it begins. */
   #begun: BegunTransaction | Promise<BegunTransaction> | undefined
@@ -179,7 +179,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
       const prepared = await this.prepareCommit()
       await prepared.commit().finally(prepared.release)
     } else {
-      await this.#streams.cut('inside')
+      await this.#streams.close('inside')
       const end = await this.#mutex.acquire()
       await this.#finish('rollback').finally(end)
     }
@@ -203,7 +203,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   /** Refuses every further statement, ends every stream, and rolls back as `end` does. Idempotent. At rest there is nothing to wait for. */
   close (): Promise<void> | undefined {
     this.#placement = closed
-    return this.isAtRest ? undefined : this.#shut(this.#streams.cut())
+    return this.isAtRest ? undefined : this.#shut(this.#streams.close())
   }
 
   /** Asks the server to stop the statements that run now. */
@@ -216,9 +216,9 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
     if (this.#streams.has('inside')) throw new OpenStreamError()
   }
 
-  /** Whoever waits for the turn now finds the new route. It is rolled back once, and whoever came first is told if that fails. */
-  async #shut (cut = this.#streams.cut('inside')): Promise<void> {
-    await cut
+  /** Whoever waits for the turn now finds the new placement. It is rolled back once, and whoever came first is told if that fails. */
+  async #shut (closing = this.#streams.close('inside')): Promise<void> {
+    await closing
     if (this.#lastRollback === undefined) await (this.#lastRollback = this.rollback())
     else await Promise.allSettled([this.#lastRollback])
   }
