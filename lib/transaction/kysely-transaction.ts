@@ -9,7 +9,9 @@ export interface ContextTransaction extends StatementRunner {
   /** @throws ScopeClosedError once closed */
   assertOpen (): void
   savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void>
-  finish (how: 'commit' | 'rollback'): Promise<void>
+  /** Without telling MikroORM's subscribers: MikroORM does. */
+  commitQuietly (): Promise<void>
+  rollbackQuietly (): Promise<void>
 }
 
 type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
@@ -57,11 +59,11 @@ function defineContext (Base: KyselyClass) {
     }
 
     commit () {
-      return command(() => this.#transaction.finish('commit'))
+      return command(() => this.#transaction.commitQuietly())
     }
 
     rollback () {
-      return command(() => this.#transaction.finish('rollback'))
+      return command(() => this.#transaction.rollbackQuietly())
     }
 
     savepoint (name: string) {

@@ -3,7 +3,7 @@ import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { PreparedCommit } from './contracts.ts'
-import { BegunTransaction, type BeginSettings, type Finish } from './active-transaction.ts'
+import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
 import { createContext, type ContextTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
@@ -46,7 +46,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   readonly #streams = new QueryStreams()
   #placement: PlacementRule
   /** A promise while it begins. */
-  #begun: BegunTransaction | Promise<BegunTransaction> | undefined
+  #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
   #hasWritten = false
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
@@ -83,7 +83,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
 
   /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return this.#begun === undefined && !this.#mutex.isLocked && this.#streams.isEmpty
+    return this.#active === undefined && !this.#mutex.isLocked && this.#streams.isEmpty
   }
 
   /** Whether anything but plain reads has gone through it, or beside it where nothing begins by itself. */
@@ -151,38 +151,39 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
       release()
       throw rollbackOnly(this.#doomedBy)
     }
-    const begun = await this.#current()
+    const active = await this.#current()
     return {
-      hasBegun: begun !== undefined,
+      hasBegun: active !== undefined,
       hasWaiter: () => this.#mutex.hasWaiter(),
       commit: async outcome => {
-        await this.#finish('commit')
+        await this.#commit()
         // Before anybody else has the turn: what waits must not begin anew.
         if (outcome !== undefined) this.#placement = afterOutcome(outcome)
       },
       release,
-      announceDone: () => begun?.announceDone('commit')
+      announceDone: () => active?.announceDone('commit')
     }
   }
 
-  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is discarded. */
+  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is destroyed. */
   async rollback (): Promise<void> {
-    const begun = await this.#current()
-    await begun?.announce('rollback')
-    await this.finish('rollback')
-    await begun?.announceDone('rollback')
+    const active = await this.#current()
+    await active?.announce('rollback')
+    await this.rollbackQuietly()
+    await active?.announceDone('rollback')
   }
 
-  /** Sends COMMIT or ROLLBACK without MikroORM's events, for MikroORM to call, which sends its own. */
-  async finish (how: Finish): Promise<void> {
-    if (how === 'commit') {
-      const prepared = await this.prepareCommit()
-      await prepared.commit().finally(prepared.release)
-    } else {
-      await this.#streams.close('inside')
-      const end = await this.#mutex.acquire()
-      await this.#finish('rollback').finally(end)
-    }
+  /** The same without MikroORM's events, for MikroORM to call, which sends its own. */
+  async rollbackQuietly (): Promise<void> {
+    await this.#streams.close('inside')
+    const release = await this.#mutex.acquire()
+    await this.#rollback().finally(release)
+  }
+
+  /** Sends COMMIT, as quietly. */
+  async commitQuietly (): Promise<void> {
+    const prepared = await this.prepareCommit()
+    await prepared.commit().finally(prepared.release)
   }
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
@@ -224,7 +225,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   }
 
   #where (statement: Statement): Placement {
-    return this.#placement(statement, this.#begun !== undefined)
+    return this.#placement(statement, this.#active !== undefined)
   }
 
   async #enter (statement: Statement): Promise<Entered> {
@@ -282,35 +283,41 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
     this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
   }
 
-  #begin (): BegunTransaction | Promise<BegunTransaction> {
-    this.#begun ??= this.#beginNow()
-    return this.#begun
+  #begin (): ActiveTransaction | Promise<ActiveTransaction> {
+    this.#active ??= this.#beginNow()
+    return this.#active
   }
 
-  async #beginNow (): Promise<BegunTransaction> {
+  async #beginNow (): Promise<ActiveTransaction> {
     try {
-      this.#begun = await BegunTransaction.begin(this.#settings, this)
-      return this.#begun
+      this.#active = await ActiveTransaction.begin(this.#settings, this)
+      return this.#active
     } catch (error) {
       this.#ended()
       throw error
     }
   }
 
-  async #finish (how: Finish): Promise<void> {
-    const begun = await this.#current()
+  async #commit (): Promise<void> {
     try {
-      await begun?.finish(how)
+      await (await this.#current())?.commit()
     } catch (error) {
-      if (how === 'commit') throw driverError(error)
+      throw driverError(error)
     } finally {
       this.#doomedBy = undefined
       this.#ended()
     }
   }
 
+  /** What cannot roll back has destroyed its connection: it is over, too. */
+  async #rollback (): Promise<void> {
+    await (await this.#current())?.rollback().catch(() => undefined)
+    this.#doomedBy = undefined
+    this.#ended()
+  }
+
   #ended (): void {
-    this.#begun = undefined
+    this.#active = undefined
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
     this.#placement = closed
@@ -318,8 +325,8 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
   }
 
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */
-  #current (): BegunTransaction | Promise<BegunTransaction | undefined> | undefined {
-    return this.#begun instanceof Promise ? this.#begun.catch(() => undefined) : this.#begun
+  #current (): ActiveTransaction | Promise<ActiveTransaction | undefined> | undefined {
+    return this.#active instanceof Promise ? this.#active.catch(() => undefined) : this.#active
   }
 
   async #attempt<T> (run: () => Promise<T>): Promise<T> {
@@ -332,7 +339,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async #failed (error: unknown): Promise<unknown> {
-    if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
+    if (this.#active !== undefined && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
     return error
   }
 }
