@@ -1,12 +1,11 @@
 import type { DatabaseConnection, Driver, Kysely, KyselyProps } from 'kysely'
+import type { KyselyClass } from '../transaction/kysely-transaction.ts'
 import { Lease } from './isolated-connection.ts'
 import type { OuterTransaction } from './outer-transaction.ts'
 
-type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
-
 /**
  * A Kysely that works as `client` does, except that all its connections are leases of the one that `outer` has. Its class is
- * the client's, as in ../transaction/context.ts.
+ * the client's.
  */
 export function isolatedClient (client: Kysely<unknown>, outer: OuterTransaction): Kysely<unknown> {
   const executor = client.getExecutor().withConnectionProvider({ provideConnection: consumer => Lease.lend(outer, consumer) })

@@ -4,7 +4,7 @@ import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { PreparedCommit } from './contracts.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
-import { createContext, type ContextTransaction } from './kysely-transaction.ts'
+import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import { hasRolledBack } from './has-rolled-back.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { QueryStreams } from './query-streams.ts'
@@ -35,7 +35,7 @@ interface Entered {
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
  * for the transaction and what `em.getKysely()` gives out, and its executor asks this class where each statement goes.
  */
-export class LazyTransaction implements ContextTransaction, ConnectionOwner {
+export class LazyTransaction implements UnderlyingTransaction, ConnectionOwner {
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
   readonly #settings: LazyTransactionSettings
@@ -58,7 +58,7 @@ export class LazyTransaction implements ContextTransaction, ConnectionOwner {
     this.#placement = settings.placement
     this.#pool = settings.pool
     this.#getClient = settings.connection.getClient
-    this.context = createContext(this.client, this)
+    this.context = createKyselyTransaction(this.client, this)
   }
 
   /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */

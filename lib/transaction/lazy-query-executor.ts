@@ -13,7 +13,7 @@ export interface StatementRunner {
 }
 
 /** Compiles as the client does, and leaves it to the runner where to execute. */
-export class LazyExecutor implements QueryExecutor {
+export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
   readonly #runner: StatementRunner
 
@@ -55,19 +55,19 @@ export class LazyExecutor implements QueryExecutor {
   }
 
   withPlugin (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPlugin(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#runner)
   }
 
   withPlugins (plugins: readonly KyselyPlugin[]): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPlugins(plugins), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#runner)
   }
 
   withPluginAtFront (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
   }
 
   withoutPlugins (): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withoutPlugins(), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#runner)
   }
 
   #withPlugins (executor: QueryExecutor): QueryExecutor {
