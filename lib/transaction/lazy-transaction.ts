@@ -5,7 +5,7 @@ import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts
 import type { PreparedCommit } from './contracts.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
-import { hasRolledBack } from './has-rolled-back.ts'
+import { hasRolledBack } from './errors.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { QueryStreams } from './query-streams.ts'
 import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
