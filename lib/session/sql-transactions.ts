@@ -47,7 +47,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.hasWritten
+    return this.#main.statements.hasWritten
   }
 
   assertOpen (): void {

@@ -1,14 +1,13 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { ControlledTransaction, Kysely, KyselyPlugin, KyselyProps } from 'kysely'
-import { LazyQueryExecutor, type StatementRunner } from './lazy-query-executor.ts'
+import type { Kysely, KyselyPlugin, KyselyProps } from 'kysely'
+import { LazyQueryExecutor } from './lazy-query-executor.ts'
+import type { StatementRunner } from './statement-runner.ts'
 
 /** What a KyselyTransaction leaves to the transaction that it stands for. */
-export interface UnderlyingTransaction extends StatementRunner {
+export interface UnderlyingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
-  /** @throws ScopeClosedError once closed */
-  assertOpen (): void
-  savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void>
+  readonly statements: StatementRunner
   /** Without telling MikroORM's subscribers: MikroORM does. */
   commitQuietly (): Promise<void>
   rollbackQuietly (): Promise<void>
@@ -100,13 +99,13 @@ function defineClass (Base: KyselyClass) {
     }
 
     #assertNoTransaction () {
-      this.#transaction.assertOpen()
+      this.#transaction.statements.assertOpen()
       if (this.isTransaction) throw new Error('This Kysely is inside the transaction of its scope already: nest with em.transactional()')
     }
 
-    #command (run: Parameters<UnderlyingTransaction['savepoint']>[0]) {
+    #command (run: Parameters<StatementRunner['control']>[0]) {
       return command(async () => {
-        await this.#transaction.savepoint(run)
+        await this.#transaction.statements.control(run)
         return this.#with(this.#client)
       })
     }
@@ -118,7 +117,7 @@ function defineClass (Base: KyselyClass) {
 }
 
 function propsFor (client: Kysely<unknown>, transaction: UnderlyingTransaction): KyselyProps {
-  const executor = new LazyQueryExecutor(client.getExecutor(), transaction)
+  const executor = new LazyQueryExecutor(client.getExecutor(), transaction.statements)
   return { config: unused, driver: unused, dialect: unused, executor }
 }
 

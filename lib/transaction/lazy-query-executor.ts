@@ -1,16 +1,11 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
 import { CONTROL, Statement } from './statement.ts'
+import type { StatementRunner } from './statement-runner.ts'
 
 type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
 type StreamOptions = Parameters<QueryExecutor['stream']>[2]
 type OperationNode = Parameters<QueryExecutor['transformQuery']>[0]
 type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
-
-/** Decides where a statement goes, and runs it there. */
-export interface StatementRunner {
-  execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T>
-  stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T>
-}
 
 /** Compiles as the client does, and leaves it to the runner where to execute. */
 export class LazyQueryExecutor implements QueryExecutor {
