@@ -182,11 +182,11 @@ export class PooledConnection extends ConnectionInUse {
  * another connection, to end the statement that runs, for which nobody waits: it may never answer.
  */
 function killSession (connection: DatabaseConnection, control: ControlConnectionProvider): void {
-  void quietly(() => connection.collectSessionInfo?.())
-  void quietly(() => connection.killSession?.(control))
+  void ignoringErrors(() => connection.collectSessionInfo?.())
+  void ignoringErrors(() => connection.killSession?.(control))
 }
 
-async function quietly (work: () => Promise<unknown> | undefined): Promise<void> {
+async function ignoringErrors (work: () => Promise<unknown> | undefined): Promise<void> {
   try {
     await work()
   } catch {
