@@ -1,5 +1,6 @@
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
+import { debug } from '../debug.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
@@ -44,6 +45,7 @@ export class ActiveTransaction {
       let builder = pooled.kysely.startTransaction()
       if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
       if (readOnly === true) builder = builder.setAccessMode('read only')
+      debug('BEGIN')
       const active = new ActiveTransaction(await builder.execute(), settings, pooled)
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
       await active.#tell('afterTransactionStart')
@@ -75,9 +77,11 @@ export class ActiveTransaction {
    * @throws what the database says; it is then rolled back
    */
   async commit (): Promise<void> {
+    debug('COMMIT')
     try {
       await this.kysely.commit().execute()
     } catch (error) {
+      debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.#isEmbedded)
       if (reason instanceof CommitUnknownError) await this.#connection.destroy()
       else await this.rollback().catch(() => undefined)
@@ -92,9 +96,11 @@ export class ActiveTransaction {
    * @throws what the database says; whatever it was, nothing is open afterwards
    */
   async rollback (): Promise<void> {
+    debug('ROLLBACK')
     try {
       await this.kysely.rollback().execute()
     } catch (error) {
+      debug('ROLLBACK failed: %s', String(error))
       await this.#connection.destroy()
       throw error
     }
