@@ -1,7 +1,8 @@
-import type { RouteShorthandOptions } from 'fastify'
+import Fastify, { type RouteShorthandOptions } from 'fastify'
+import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
-import { db } from '../plugin.ts'
+import scopedDb, { db } from '../plugin.ts'
 import { post, postAndLeave } from './support/clients.ts'
 import { ItemSchema as Item, PartSchema as Part } from './support/entities.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
@@ -537,3 +538,20 @@ for (const commitOnTeardown of [false, true]) {
     await assertClean()
   })
 }
+
+onEachDatabase('the first request makes the database', { kinds: ['mysql'] }, async (t, { database }) => {
+  for (const path of ['/read', '/write']) {
+    const orm = await database.connect({ dbName: `scoped_db_${randomBytes(6).toString('hex')}`, ensureDatabase: { create: true } })
+    const app = Fastify()
+    await app.register(scopedDb, { orm, commitOnTeardown: true })
+    app.get('/read', async request => await request.db.count(Item).then(String))
+    app.get('/write', { config: { db: { begin: 'statement' } } }, async request => {
+      request.db.create(Item, { label: 'first' })
+    })
+    t.equal((await app.inject(path)).statusCode, 200, path)
+    t.equal(await orm.em.fork().count(Item), path === '/read' ? 0 : 1)
+    await app.close()
+    await orm.schema.dropDatabase()
+    await orm.close()
+  }
+})

@@ -152,7 +152,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.match((await app.inject('/users/1')).json(), { statusCode: 404, message: 'User not found' })
   },
   async 'acquire-timeout' (t, { app }) {
-    t.equal(app.db.pool.patience.milliseconds, 2_000)
+    t.equal(app.db.pool.acquireTimeout, 2_000)
   },
   async 'config-db' (t, { app, orm }) {
     app.get('/session', { config: { db: false } }, async request => request.db.id)

@@ -300,9 +300,12 @@ onEachDatabase('units of work that go on after release() can neither write nor c
   const isolation = await isolate(app)
   await using scope = app.db.open()
   await scope.session.insert(Item, insert('isolated'))
+  await using unsent = app.db.open()
+  unsent.session.create(Item, insert('unsent'))
   await isolation.release()
   await t.rejects(scope.session.insert(Item, insert('late')), { code: 'FST_SCOPED_DB_ISOLATION_RELEASED' })
   await t.rejects(scope.commit())
+  await t.rejects(unsent.commit(), { code: 'FST_SCOPED_DB_ISOLATION_RELEASED' })
   t.same(await labels(), [])
 })
 

@@ -3,10 +3,9 @@ import Fastify from 'fastify'
 import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { Admission } from '../lib/testing/connection-lock.ts'
-import { Lease } from '../lib/testing/isolated-connection.ts'
-import type { OuterTransaction } from '../lib/testing/outer-transaction.ts'
-import { Savepoints } from '../lib/testing/savepoints.ts'
+import { ConnectionLock } from '../lib/testing/connection-lock.ts'
+import { IsolatedConnection } from '../lib/testing/isolated-connection.ts'
+import { Savepoints, type OuterTransaction } from '../lib/testing/outer-transaction.ts'
 import scopedDb, { type ScopedDbOptions } from '../plugin.ts'
 import { isolate } from '../testing.ts'
 import type { SqlORM, TestDatabase } from './support/databases.ts'
@@ -140,7 +139,7 @@ whileIsolated('a connection that is let go of with a transaction open', automati
     const trx = await kysely.startTransaction().execute()
     await trx.executeQuery(trx.insertInto('item').values(insert('forgotten')))
   })
-  t.same(await orm.em.fork().count(Item), 0, 'it is rolled back before it is lent again')
+  t.same(await orm.em.fork().count(Item), 0, 'it is rolled back before it is given to the next')
 })
 
 whileIsolated('savepoints of Kysely', automatic, async (t, { orm }) => {
@@ -183,13 +182,13 @@ void t.test('a transaction that PostgreSQL has aborted is rolled back to its beg
   const command = (text: string, error?: Error) => (name: string) => ({ execute: async () => { sent.push(`${text} ${name}`); if (error !== undefined) throw error } })
   const aborted = new Error('current transaction is aborted')
   const transaction = { savepoint: command('set'), releaseSavepoint: command('release', aborted), rollbackToSavepoint: command('rollback to') }
-  const connection: Partial<DatabaseConnection> = { executeQuery: async () => ({ rows: [] }) }
-  const outer = { admission: new Admission(1000), savepoints: new Savepoints(transaction as never), connection } as unknown as OuterTransaction
-  await Lease.lend(outer, async lease => {
-    await lease.begin()
-    await lease.executeQuery({} as CompiledQuery)
-    await t.rejects(lease.commit(), aborted)
-    await lease.rollback()
+  const driverConnection: Partial<DatabaseConnection> = { executeQuery: async () => ({ rows: [] }) }
+  const outer = { lock: new ConnectionLock(1000), savepoints: new Savepoints(transaction as never), connection: driverConnection } as unknown as OuterTransaction
+  await IsolatedConnection.provide(outer, async connection => {
+    await connection.begin()
+    await connection.executeQuery({} as CompiledQuery)
+    await t.rejects(connection.commit(), aborted)
+    await connection.rollback()
   })
   t.same(sent, ['set isolated_1', 'release isolated_1', 'rollback to isolated_1'])
 })

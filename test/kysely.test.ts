@@ -81,7 +81,7 @@ onEachDatabase('a read that is aborted is stopped on the server, and fails with 
     while (await running() === 0) await sleep(10)
     client.abort(new Error('not wanted any more'))
     t.match((await answer).json(), { statusCode: 500, message: 'not wanted any more' })
-    while (await running() > 0 || app.db.pool.loans.size > 0) await sleep(10)
+    while (await running() > 0 || app.db.pool.inUse.size > 0) await sleep(10)
     t.pass('long before it would have ended')
   }
 })

@@ -2,8 +2,7 @@ import { defineEntity, MikroORM, p } from '@mikro-orm/core'
 import Fastify from 'fastify'
 import t from 'tap'
 import scopedDb, { db } from '../plugin.ts'
-import { Loans } from '../lib/transaction/loans.ts'
-import { Patience } from '../lib/transaction/acquire-timeout.ts'
+import { ConnectionPool } from '../lib/transaction/connection-pool.ts'
 import { NoTransactions } from '../lib/session/no-transactions.ts'
 import type { SessionTransactions } from '../lib/session/session-transactions.ts'
 import { MemoryDriver } from './support/memory-driver.ts'
@@ -54,13 +53,13 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
-  const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', patience: new Patience(1), loans: new Loans() })
+  const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', pool: new ConnectionPool(1) })
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.doom(new Error('doomed'))
   t.equal(transactions.hasEnded({}), false)
   for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(async () => await transactions[work]())
   t.match(await transactions.prepareCommit(), { hasBegun: false })
-  await transactions.settle('committed')
+  await transactions.end('committed')
   t.doesNotThrow(() => transactions.assertOpen())
   await transactions.close()
   t.throws(() => transactions.assertOpen(), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })

@@ -10,9 +10,7 @@ import { openScope, type OpenScope } from './open-scope.ts'
 import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
-import { Loans } from '../transaction/loans.ts'
-import { Patience } from '../transaction/acquire-timeout.ts'
-import type { PoolRules } from '../transaction/contracts.ts'
+import { ConnectionPool } from '../transaction/connection-pool.ts'
 
 /** What a database asks of the application that it is registered with. */
 export interface DatabaseHost extends ScopeHost {
@@ -29,8 +27,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly name: string
   /** Its MikroORM. In a scope, `orm.em` and every repository made from it are the scope's session. */
   readonly orm: MikroORM
-  /** @internal How its scopes take connections. */
-  readonly pool: PoolRules
+  /** @internal Where its scopes take connections from. */
+  readonly pool: ConnectionPool
   /** @internal What it was registered with. */
   readonly settings: DatabaseSettings
   /** @internal The application that it is registered with. */
@@ -45,7 +43,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.host = host
     this.name = settings.name
     this.orm = orm
-    this.pool = { patience: new Patience(settings.acquireTimeout), loans: new Loans() }
+    this.pool = new ConnectionPool(settings.acquireTimeout)
     this.settings = settings
     this.#session = sessionProxy(() => this.currentSession()) as Session
   }

@@ -2,10 +2,11 @@ import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { readSessionOptions, sessionOptions, type ScopeSettings } from '../options/options.ts'
-import type { PoolRules, TransactionRules } from '../transaction/contracts.ts'
+import type { ConnectionPool } from '../transaction/connection-pool.ts'
+import type { TransactionRules } from '../transaction/contracts.ts'
 
 /** What a scope's settings mean for the transaction of one session. */
-export function transactionRules (settings: ScopeSettings, { patience, loans }: PoolRules, isSafe: boolean): TransactionRules {
+export function transactionRules (settings: ScopeSettings, pool: ConnectionPool, isSafe: boolean): TransactionRules {
   const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
   const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
   return {
@@ -13,8 +14,7 @@ export function transactionRules (settings: ScopeSettings, { patience, loans }: 
     begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
-    patience,
-    loans
+    pool
   }
 }
 

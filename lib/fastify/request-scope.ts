@@ -10,7 +10,7 @@ import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
 import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
-import type { Ready } from '../transaction/prepared-commit.ts'
+import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome } from '../types.ts'
 import { ReplyOutcome, type ReplyScope } from './reply-outcome.ts'
 

@@ -1,6 +1,6 @@
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
-import type { Ready } from '../transaction/prepared-commit.ts'
+import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { ENDED } from './state.ts'
 import { commitTogether, reportOf } from './two-phase-commit.ts'
@@ -77,7 +77,7 @@ export class Participants {
   endAtRest (outcome: Outcome): boolean {
     const ending = outcome === 'commit' ? this.#automatic : this.#all
     if (!ending.every(participant => participant.transactions.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
-    for (const { transactions } of ending) void transactions.settle(ENDED[outcome])
+    for (const { transactions } of ending) void transactions.end(ENDED[outcome])
     return true
   }
 
@@ -89,7 +89,7 @@ export class Participants {
    */
   async endWithCommit (ready?: Ready): Promise<void> {
     await this.#commit([], ready, ENDED.commit)
-    for (const { transactions } of this.#automatic) await transactions.settle(ENDED.commit)
+    for (const { transactions } of this.#automatic) await transactions.end(ENDED.commit)
   }
 
   /**
@@ -97,7 +97,7 @@ export class Participants {
    * be committed any more. Never throws.
    */
   async endWithRollback (): Promise<void> {
-    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#reported(transactions.settle(ENDED.rollback)) }))
+    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#reported(transactions.end(ENDED.rollback)) }))
     this.#rolledBack = Promise.all(rollbacks.map(({ done }) => done))
     await Promise.all(rollbacks.filter(({ isBusy }) => !isBusy).map(({ done }) => done))
   }

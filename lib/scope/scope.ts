@@ -5,7 +5,7 @@ import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { SessionOwner } from '../session/nesting.ts'
 import { Participant } from '../session/participant.ts'
-import type { Ready } from '../transaction/prepared-commit.ts'
+import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
 import type { Outcome, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeHost, ScopeOwner } from './contracts.ts'
@@ -270,7 +270,7 @@ export class Scope implements SessionOwner {
     })
     this.#participants ??= new Participants(this.#info, () => this.#owner.log)
     this.#participants.add(participant)
-    if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.settle(this.#state)
+    if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
     return participant
   }

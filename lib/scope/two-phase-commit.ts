@@ -1,10 +1,10 @@
 import { CommitUnknownError, PartlyCommittedError } from '../errors/errors.ts'
 import type { Participant } from '../session/participant.ts'
-import type { PreparedCommit, Ready } from '../transaction/prepared-commit.ts'
+import type { PreparedCommit, Ready } from '../transaction/contracts.ts'
 
 interface Part {
   readonly name: string
-  readonly commit: PreparedCommit
+  readonly prepared: PreparedCommit
 }
 
 /** What has become of a unit of work that was not committed as a whole: the names of its databases. */
@@ -34,25 +34,25 @@ export async function commitTogether (automatic: readonly Participant[], manual:
   for (const { transactions } of automatic) await transactions.announceCommit()
   const parts: Part[] = []
   try {
-    for (const { database, transactions } of automatic) parts.push({ name: database.name, commit: await transactions.prepareCommit() })
+    for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
     await whenReady(parts, ready)
-    await carryOut(parts, outcome)
+    await commitEach(parts, outcome)
   } finally {
-    for (const { commit } of parts) commit.leave()
+    for (const { prepared } of parts) prepared.release()
   }
-  for (const { commit } of parts) await commit.announceDone()
+  for (const { prepared } of parts) await prepared.announceDone()
 }
 
 function whenReady (parts: Part[], ready: Ready | undefined): Promise<unknown> | undefined {
   if (ready === undefined) return undefined
   const begun = parts.filter(hasBegun)
-  return begun.length === 0 ? undefined : Promise.race([ready(), ...begun.map(({ commit }) => commit.contended())])
+  return begun.length === 0 ? undefined : Promise.race([ready(), ...begun.map(({ prepared }) => prepared.hasWaiter())])
 }
 
-async function carryOut (parts: Part[], outcome: string | undefined): Promise<void> {
-  for (const [n, { commit }] of parts.entries()) {
+async function commitEach (parts: Part[], outcome: string | undefined): Promise<void> {
+  for (const [n, { prepared }] of parts.entries()) {
     try {
-      await commit.carryOut(outcome)
+      await prepared.commit(outcome)
     } catch (error) {
       throw failure(error, parts, n)
     }
@@ -72,8 +72,8 @@ function failure (error: unknown, parts: Part[], failed: number): unknown {
   return isUnknown ? Object.assign(error, { report }) : error
 }
 
-function hasBegun ({ commit }: Part): boolean {
-  return commit.hasBegun
+function hasBegun ({ prepared }: Part): boolean {
+  return prepared.hasBegun
 }
 
 /** What is known of a commit that failed, if it was not simply rolled back in all of several databases. */

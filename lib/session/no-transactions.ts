@@ -1,16 +1,15 @@
 import type { Connection } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
-import type { PreparedCommit } from '../transaction/prepared-commit.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { PreparedCommit, TransactionRules } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 const nothing = async () => {}
 
 const NOTHING_TO_COMMIT: PreparedCommit = {
   hasBegun: false,
-  contended: nothing,
-  carryOut: nothing,
-  leave () {},
+  hasWaiter: nothing,
+  commit: nothing,
+  release () {},
   announceDone: () => undefined
 }
 
@@ -45,7 +44,7 @@ export class NoTransactions implements SessionTransactions {
   }
 
   doom (): void {}
-  settle (): undefined {}
+  end (): undefined {}
   async cancel (): Promise<void> {}
 
   close (): undefined {

@@ -1,5 +1,5 @@
 import type { Connection, Transaction } from '@mikro-orm/core'
-import type { PreparedCommit } from '../transaction/prepared-commit.ts'
+import type { PreparedCommit } from '../transaction/contracts.ts'
 
 /** What a session's statements run in. */
 export interface SessionTransactions {
@@ -9,7 +9,7 @@ export interface SessionTransactions {
   readonly isAutomatic: boolean
   /** Whether a statement runs or waits. */
   readonly isBusy: boolean
-  /** Whether nothing has begun and nothing runs, so that it can be settled and closed without waiting. */
+  /** Whether nothing has begun and nothing runs, so that it can be ended and closed without waiting. */
   readonly isAtRest: boolean
   /** Whether anything but plain reads has gone through. */
   readonly hasWritten: boolean
@@ -28,7 +28,7 @@ export interface SessionTransactions {
   /** Makes the transaction fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void
   /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */
-  settle (outcome: string): Promise<void> | undefined
+  end (outcome: string): Promise<void> | undefined
   /** Asks the server to stop what runs now. */
   cancel (): Promise<void>
   /** Refuses every further statement, then rolls back all that is open. Idempotent. At rest there is nothing to wait for. */

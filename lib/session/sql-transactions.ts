@@ -6,9 +6,8 @@ import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from '../transaction/lazy-transaction.ts'
-import type { PreparedCommit } from '../transaction/prepared-commit.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { PreparedCommit, TransactionRules } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 /** One transaction for the whole session, and those that MikroORM begins beside it (`REQUIRES_NEW`, or all of them in manual mode). */
@@ -48,7 +47,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.hasWritten
+    return this.#main.statements.hasWritten
   }
 
   assertOpen (): void {
@@ -79,9 +78,9 @@ export class SqlTransactions implements SessionTransactions {
     this.#main.doom(error)
   }
 
-  settle (outcome: string): Promise<void> | undefined {
+  end (outcome: string): Promise<void> | undefined {
     this.#state = outcome
-    return this.#onEach(transaction => transaction.settle(outcome))
+    return this.#onEach(transaction => transaction.end(outcome))
   }
 
   async cancel (): Promise<void> {
@@ -109,8 +108,7 @@ export class SqlTransactions implements SessionTransactions {
       connection: this.#connection,
       report: this.#report,
       isAutomatic: true,
-      patience: this.#rules.patience,
-      loans: this.#rules.loans,
+      pool: this.#rules.pool,
       isolationLevel,
       readOnly,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
@@ -126,12 +124,12 @@ export class SqlTransactions implements SessionTransactions {
     return transaction.context
   }
 
-  #onEach (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
-    return this.#beside.length === 0 ? end(this.#main) : this.#onAll(end)
+  #onEach (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
+    return this.#beside.length === 0 ? work(this.#main) : this.#onAll(work)
   }
 
-  async #onAll (end: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
-    await Promise.all(this.#all().map(async transaction => await end(transaction)))
+  async #onAll (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
+    await Promise.all(this.#all().map(async transaction => await work(transaction)))
   }
 
   #all (): LazyTransaction[] {

@@ -1,37 +1,37 @@
 import { AcquireTimeoutError } from '../errors/errors.ts'
 import { currentScope } from '../scope/registry.ts'
 import type { Scope } from '../scope/scope.ts'
-import { WaitingRoom } from './waiting-room.ts'
 
 /** Somebody who was given the connection. */
-export interface Guest {
+export interface Holder {
   /** The scope that asked for it, if any. */
   readonly scope: Scope | undefined
 }
 
 /** What runs on the connection now. */
 export interface Turn {
-  readonly guest: Guest
-  readonly ended: Promise<void>
+  readonly holder: Holder
+  readonly released: Promise<void>
   /** Ends it at once, where that can be done: a query stream whose reader may never come back. */
-  cut?: () => Promise<unknown>
-  end (): void
+  close?: () => Promise<unknown>
+  release (): void
 }
 
 /**
  * Who may use the one connection. It is given to one unit of work at a time, and to those that are opened inside it: the same
- * scope, or one that was opened in it. What is done outside any scope encloses everything.
+ * scope, or one that was opened in it. What is done outside any scope encloses everything. Who came first is asked first.
  */
-export class Admission {
-  readonly #patience: number
-  readonly #room = new WaitingRoom()
+export class ConnectionLock {
+  readonly #acquireTimeout: number
   /** Each is inside those before it. */
-  readonly #guests: Guest[] = []
+  readonly #holders: Holder[] = []
   #turn: Turn | undefined
+  #changed = Promise.withResolvers<void>()
+  #closed: Error | undefined
 
-  /** @param patience how long to wait, in milliseconds */
-  constructor (patience: number) {
-    this.#patience = patience
+  /** @param acquireTimeout how long to wait, in milliseconds */
+  constructor (acquireTimeout: number) {
+    this.#acquireTimeout = acquireTimeout
   }
 
   /** What runs now. */
@@ -39,67 +39,89 @@ export class Admission {
     return this.#turn
   }
 
-  /** @throws what `close()` was given */
-  assertOpen (): void {
-    this.#room.assertOpen()
-  }
-
   /** @throws AcquireTimeoutError when the connection does not become free in time, and what `close()` was given */
-  async admit (): Promise<Guest> {
+  async acquire (): Promise<Holder> {
     const scope = currentScope()
-    return await this.#room.enter(() => {
+    return await this.#waitFor(() => {
       if (!this.#isInnermost(scope)) return undefined
-      const guest = { scope }
-      this.#guests.push(guest)
-      return guest
-    }, this.#timeout())
+      const holder = { scope }
+      this.#holders.push(holder)
+      return holder
+    }, this.#acquireTimeout)
   }
 
-  leave (guest: Guest): void {
-    this.#guests.splice(this.#guests.indexOf(guest), 1)
-    this.#room.changed()
+  release (holder: Holder): void {
+    this.#holders.splice(this.#holders.indexOf(holder), 1)
+    this.#wake()
   }
 
   /**
-   * Waits for the turn: until nothing runs, and nobody is inside of the guest whom the caller is not inside of, too. What ends
-   * a transaction does not wait for those, and has no time limit.
-   * @throws as `admit`
+   * Waits until nothing runs, and nobody is inside of the holder whom the caller is not inside of, too. What ends a transaction does
+   * not wait for those, and has no time limit.
+   * @throws as `acquire`
    */
-  async take (guest: Guest, what: 'statement' | 'end'): Promise<Turn> {
+  async takeTurn (holder: Holder, what: 'statement' | 'end'): Promise<Turn> {
     const scope = currentScope()
-    return await this.#room.enter(() => {
-      const isFirst = what === 'end' || this.#guests.at(-1) === guest || this.#isInnermost(scope)
+    return await this.#waitFor(() => {
+      const isFirst = what === 'end' || this.#holders.at(-1) === holder || this.#isInnermost(scope)
       if (this.#turn !== undefined || !isFirst) return undefined
-      this.#turn = this.#begin(guest)
+      this.#turn = this.#turnOf(holder)
       return this.#turn
-    }, what === 'end' ? undefined : this.#timeout())
+    }, what === 'end' ? undefined : this.#acquireTimeout)
   }
 
-  /** Lets nobody in any more. */
+  /** Nobody is let in any more. The first reason stays. */
   close (error: Error): void {
-    this.#room.close(error)
+    this.#closed ??= error
+    this.#wake()
   }
 
-  #timeout () {
-    return { after: this.#patience, error: new AcquireTimeoutError(this.#patience) }
+  /** @throws what `close()` was given */
+  assertOpen (): void {
+    if (this.#closed !== undefined) throw this.#closed
   }
 
-  #begin (guest: Guest): Turn {
+  /**
+   * Waits until `attempt` gives something: it takes what is needed if that is free, and is asked now and after each change.
+   * @param timeout how long to wait, in milliseconds; for ever without it
+   */
+  async #waitFor<T> (attempt: () => T | undefined, timeout: number | undefined): Promise<T> {
+    const late = Promise.withResolvers<never>()
+    const timer = timeout === undefined ? undefined : setTimeout(() => late.reject(new AcquireTimeoutError(timeout)), timeout)
+    try {
+      for (;;) {
+        this.assertOpen()
+        const taken = attempt()
+        if (taken !== undefined) return taken
+        await Promise.race([this.#changed.promise, late.promise])
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Something may be free now. */
+  #wake (): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers()
+  }
+
+  #turnOf (holder: Holder): Turn {
     const { promise, resolve } = Promise.withResolvers<void>()
     return {
-      guest,
-      ended: promise,
-      end: () => {
+      holder,
+      released: promise,
+      release: () => {
         this.#turn = undefined
         resolve()
-        this.#room.changed()
+        this.#wake()
       }
     }
   }
 
   /** Whether `scope` is inside of whoever has the connection. */
   #isInnermost (scope: Scope | undefined): boolean {
-    const last = this.#guests.at(-1)
+    const last = this.#holders.at(-1)
     return last === undefined || isInside(scope, last.scope)
   }
 }

@@ -1,9 +1,30 @@
-import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import type { CompiledQuery, DatabaseConnection, Driver, Kysely, KyselyProps, QueryResult } from 'kysely'
 import { RollbackOnlyError } from '../errors/errors.ts'
-import { answered } from './answered.ts'
-import type { Guest } from './connection-lock.ts'
-import type { OuterTransaction } from './outer-transaction.ts'
-import type { Savepoint } from './savepoints.ts'
+import type { KyselyClass } from '../transaction/kysely-transaction.ts'
+import type { Holder } from './connection-lock.ts'
+import { answered, type OuterTransaction, type Savepoint } from './outer-transaction.ts'
+
+/**
+ * A Kysely that works as `client` does, except that all its connections are isolated ones of `outer`. Its class is the client's.
+ */
+export function isolatedClient (client: Kysely<unknown>, outer: OuterTransaction): Kysely<unknown> {
+  const executor = client.getExecutor().withConnectionProvider({ provideConnection: consumer => IsolatedConnection.provide(outer, consumer) })
+  const Client = client.constructor as KyselyClass
+  // MikroORM asks for nothing of the configuration and the dialect, which are the client's secret.
+  return new Client({ config: {}, dialect: {}, driver: DRIVER, executor } as unknown as KyselyProps)
+}
+
+/** What Kysely asks of a driver for transactions. An isolation level cannot be set, nor can writing be refused, inside the outer one. */
+const DRIVER: Partial<Driver> = {
+  beginTransaction: connection => isolated(connection).begin(),
+  commitTransaction: connection => isolated(connection).commit(),
+  rollbackTransaction: connection => isolated(connection).rollback(),
+  savepoint: (connection, name) => isolated(connection).savepoint(name),
+  releaseSavepoint: (connection, name) => isolated(connection).releaseSavepoint(name),
+  rollbackToSavepoint: (connection, name) => isolated(connection).rollbackToSavepoint(name)
+}
+
+const isolated = (connection: DatabaseConnection) => connection as IsolatedConnection
 
 interface NamedSavepoint {
   /** What whoever has set it calls it; that of the transaction has no name. */
@@ -15,28 +36,28 @@ interface NamedSavepoint {
  * What a user of the isolated database takes for a connection of a pool. Its transactions are savepoints of the outer one, and
  * a statement without a transaction has a savepoint of its own, since one that fails must not doom the outer transaction.
  */
-export class Lease implements DatabaseConnection {
+export class IsolatedConnection implements DatabaseConnection {
   readonly cancelQuery?: NonNullable<DatabaseConnection['cancelQuery']>
   readonly #outer: OuterTransaction
-  readonly #guest: Guest
+  readonly #holder: Holder
   /** Those that are open: first the one that stands for the transaction, if there is one. */
   #savepoints: NamedSavepoint[] = []
 
-  private constructor (outer: OuterTransaction, guest: Guest) {
+  private constructor (outer: OuterTransaction, holder: Holder) {
     this.#outer = outer
-    this.#guest = guest
+    this.#holder = holder
     if (outer.connection.cancelQuery !== undefined) this.cancelQuery = () => this.#cancel()
   }
 
-  /** Lends the connection as a pool would: whatever is still open at the end is rolled back. */
-  static async lend<T> (outer: OuterTransaction, use: (lease: Lease) => Promise<T>): Promise<T> {
-    const guest = await outer.admission.admit()
-    const lease = new Lease(outer, guest)
+  /** Provides one as a pool would: whatever is still open at the end is rolled back. */
+  static async provide<T> (outer: OuterTransaction, consumer: (connection: IsolatedConnection) => Promise<T>): Promise<T> {
+    const holder = await outer.lock.acquire()
+    const connection = new IsolatedConnection(outer, holder)
     try {
-      return await use(lease)
+      return await consumer(connection)
     } finally {
       // Whoever was forced to let go of the connection does not wait for the server. Whoever is next does.
-      void lease.rollback().catch(() => undefined).finally(() => outer.admission.leave(guest))
+      void connection.rollback().catch(() => undefined).finally(() => outer.lock.release(holder))
     }
   }
 
@@ -49,17 +70,17 @@ export class Lease implements DatabaseConnection {
   }
 
   async * streamQuery<R> (query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
-    const turn = await this.#outer.admission.take(this.#guest, 'statement')
+    const turn = await this.#outer.lock.takeTurn(this.#holder, 'statement')
     try {
       this.#assertNotLost()
       const rows = this.#outer.connection.streamQuery<R>(query, chunkSize)
-      turn.cut = async () => await rows.return?.()
+      turn.close = async () => await rows.return?.()
       yield * rows
     } finally {
-      turn.end()
+      turn.release()
     }
     // The end of the rows may be that of the isolation.
-    this.#outer.admission.assertOpen()
+    this.#outer.lock.assertOpen()
   }
 
   async begin (): Promise<void> {
@@ -93,15 +114,15 @@ export class Lease implements DatabaseConnection {
   }
 
   async #cancel (): Promise<void> {
-    if (this.#outer.admission.turn?.guest === this.#guest) await this.#outer.cancel()
+    if (this.#outer.lock.turn?.holder === this.#holder) await this.#outer.cancel()
   }
 
   async #inTurn<T> (what: 'statement' | 'end', use: () => Promise<T>): Promise<T> {
-    const turn = await this.#outer.admission.take(this.#guest, what)
+    const turn = await this.#outer.lock.takeTurn(this.#holder, what)
     try {
       return await use()
     } finally {
-      turn.end()
+      turn.release()
     }
   }
 

@@ -2,9 +2,8 @@ import type { Connection, MikroORM } from '@mikro-orm/core'
 import type { Database } from '../application/database.ts'
 import { CannotIsolateError } from '../errors/errors.ts'
 import { isSqlConnection, type SqlConnection } from '../transaction/sql-connection.ts'
-import { isolatedClient } from './isolated-client.ts'
+import { isolatedClient } from './isolated-connection.ts'
 import { OuterTransaction } from './outer-transaction.ts'
-import { override } from './override.ts'
 
 /** Several applications may share one. */
 const isolated = new WeakSet<MikroORM>()
@@ -21,11 +20,11 @@ export async function isolateDatabase ({ name, orm, pool }: Pick<Database, 'name
   isolated.add(orm)
   try {
     await connection.ensureConnection()
-    const outer = await OuterTransaction.begin(connection.getClient(), pool)
+    const outer = await OuterTransaction.begin(connection.getClient(), pool.acquireTimeout)
     const restore = redirect(orm, connection, outer)
     return async () => {
       try {
-        await outer.rollBack()
+        await outer.rollback()
       } finally {
         restore()
         isolated.delete(orm)
@@ -48,4 +47,13 @@ function redirect ({ driver }: MikroORM, connection: SqlConnection, outer: Outer
     override(connection, 'execute', (query, params, method, ctx = client, ...rest) => execute.call(connection, query, params, method, ctx, ...rest))
   ]
   return () => { for (const restore of overridden) restore() }
+}
+
+/**
+ * Puts a method of its own on an object, in front of that of its class.
+ * @returns a function that takes it away again
+ */
+function override<T extends object, Key extends keyof T & string> (target: T, key: Key, value: T[Key]): () => void {
+  Object.defineProperty(target, key, { value, configurable: true })
+  return () => { Reflect.deleteProperty(target, key) }
 }

@@ -1,62 +1,58 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
 import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
-import { Lender, type HeldConnection } from '../transaction/connection-pool.ts'
-import { Loans } from '../transaction/loans.ts'
-import type { PoolRules } from '../transaction/contracts.ts'
+import { ConnectionPool, type PooledConnection } from '../transaction/connection-pool.ts'
 import { withTimeout } from '../timeout.ts'
-import { Admission } from './connection-lock.ts'
-import { answered } from './answered.ts'
-import { Savepoints } from './savepoints.ts'
+import { ConnectionLock } from './connection-lock.ts'
 
 /** For as long as it can be rolled back to, the transaction is the one that was begun. */
 const BASE = 'isolation'
 
 /** The outer transaction of an isolation, on a connection of its own that is held until the end. */
 export class OuterTransaction {
-  readonly admission: Admission
+  readonly lock: ConnectionLock
   readonly savepoints: Savepoints
   /** The driver's own connection. */
   readonly connection: DatabaseConnection
-  readonly #held: HeldConnection
+  readonly #pooled: PooledConnection
   readonly #kysely: ControlledTransaction<unknown>
-  readonly #patience: number
+  readonly #acquireTimeout: number
   #lost: Error | undefined
 
-  private constructor (held: HeldConnection, kysely: ControlledTransaction<unknown>, connection: DatabaseConnection, patience: number) {
-    this.admission = new Admission(patience)
+  private constructor (pooled: PooledConnection, kysely: ControlledTransaction<unknown>, connection: DatabaseConnection, acquireTimeout: number) {
+    this.lock = new ConnectionLock(acquireTimeout)
     this.savepoints = new Savepoints(kysely)
     this.connection = connection
-    this.#held = held
+    this.#pooled = pooled
     this.#kysely = kysely
-    this.#patience = patience
+    this.#acquireTimeout = acquireTimeout
   }
 
   /**
-   * Takes a connection from the pool and begins.
+   * Takes a connection and begins. It is none of those that the application's units of work have, so nobody cancels or destroys it with them.
    * @throws AcquireTimeoutError, and what the database says
    */
-  static async begin (client: Kysely<unknown>, { patience }: PoolRules): Promise<OuterTransaction> {
-    const held = await new Lender(client, patience, new Loans()).hold()
+  static async begin (client: Kysely<unknown>, acquireTimeout: number): Promise<OuterTransaction> {
+    const pooled = await new ConnectionPool(acquireTimeout).acquire({ client })
     try {
-      const kysely = await held.kysely.startTransaction().execute()
+      const kysely = await pooled.kysely.startTransaction().execute()
       await kysely.savepoint(BASE).execute()
       const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-      return new OuterTransaction(held, kysely, connection, patience.milliseconds)
+      return new OuterTransaction(pooled, kysely, connection, acquireTimeout)
     } catch (error) {
-      await held.discard()
+      await pooled.destroy()
       throw error
     }
   }
 
   /** Asks the server to stop the statement that runs, where the driver can. */
   async cancel (): Promise<void> {
-    await this.#held.cancel()
+    await this.#pooled.cancel()
   }
 
   /** It is gone: nothing is let through from now on, since it would be committed at once. Gives the error to throw. */
   lose (why: string, cause?: unknown): Error {
     this.#lost ??= answered(Object.assign(new IsolationLostError(why), { cause }))
-    this.admission.close(this.#lost)
+    this.lock.close(this.#lost)
     return this.#lost
   }
 
@@ -64,30 +60,85 @@ export class OuterTransaction {
    * Rolls back and gives the connection back, by force if it does not answer in time.
    * @throws IsolationLostError when something may be left in the database
    */
-  async rollBack (): Promise<void> {
-    this.admission.close(new IsolationReleasedError())
+  async rollback (): Promise<void> {
+    this.lock.close(new IsolationReleasedError())
     try {
-      if (!await withTimeout(this.#patience, this.#finish())) {
-        this.lose(`its connection did not answer within ${this.#patience} ms`)
-        await withTimeout(this.#patience, this.cancel())
+      if (!await withTimeout(this.#acquireTimeout, this.#rollback())) {
+        this.lose(`its connection did not answer within ${this.#acquireTimeout} ms`)
+        await withTimeout(this.#acquireTimeout, this.cancel())
       }
     } catch (error) {
       this.lose('its connection cannot roll back', error)
     }
-    // Where it was given back there is nothing left to discard.
-    await this.#held.discard()
+    // Where it was given back there is nothing left to destroy.
+    await this.#pooled.destroy()
     if (this.#lost !== undefined) throw this.#lost
   }
 
-  async #finish (): Promise<void> {
-    const { turn } = this.admission
-    await (turn?.cut?.() ?? turn?.ended)
+  async #rollback (): Promise<void> {
+    const { turn } = this.lock
+    await (turn?.close?.() ?? turn?.released)
     try {
       await this.#kysely.rollbackToSavepoint(BASE as never).execute()
     } catch (error) {
       this.lose('the database has ended it by itself', error)
     }
     await this.#kysely.rollback().execute()
-    await this.#held.release()
+    await this.#pooled.release()
   }
+}
+
+export interface Savepoint {
+  /** Its name in the database: a number of its own, since MikroORM gives the same few names again and again. */
+  readonly name: string
+  /** `lost`: something that encloses it was rolled back, and this with it. */
+  state: 'open' | 'released' | 'lost'
+}
+
+/**
+ * The savepoints of one transaction, in the order in which they were set. They belong to units of work that know nothing of
+ * each other, so an outer one may well end before an inner one.
+ */
+export class Savepoints {
+  readonly #transaction: ControlledTransaction<unknown>
+  readonly #stack: Savepoint[] = []
+  #count = 0
+
+  constructor (transaction: ControlledTransaction<unknown>) {
+    this.#transaction = transaction
+  }
+
+  async set (): Promise<Savepoint> {
+    const savepoint: Savepoint = { name: `isolated_${++this.#count}`, state: 'open' }
+    await this.#transaction.savepoint(savepoint.name).execute()
+    this.#stack.push(savepoint)
+    return savepoint
+  }
+
+  /**
+   * Releases. RELEASE would take inner ones with it that may still have to roll back, so it is sent only when there are none:
+   * releasing later changes nothing.
+   */
+  async release (...savepoints: Savepoint[]): Promise<void> {
+    for (const savepoint of savepoints) savepoint.state = 'released'
+    const lowest = this.#stack.findLastIndex(({ state }) => state === 'open') + 1
+    const first = this.#stack[lowest]
+    if (first === undefined) return
+    await this.#transaction.releaseSavepoint(first.name as never).execute()
+    this.#stack.splice(lowest)
+  }
+
+  /** Rolls back to a savepoint, which stays. All that were set after it are lost. */
+  async rollbackTo (savepoint: Savepoint): Promise<void> {
+    await this.#transaction.rollbackToSavepoint(savepoint.name as never).execute()
+    for (const inner of this.#stack.splice(this.#stack.indexOf(savepoint) + 1)) inner.state = 'lost'
+  }
+}
+
+/** SQLSTATE 40000, "transaction rollback". */
+const ROLLED_BACK = '40000'
+
+/** Marks an error as a server's answer: a COMMIT that fails with it was certainly not carried out (see `commitError`). */
+export function answered<T extends Error> (error: T): T {
+  return Object.assign(error, { sqlState: ROLLED_BACK })
 }

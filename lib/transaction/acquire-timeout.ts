@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Bag, type BagMember } from '../bag.ts'
 import { AcquireTimeoutError } from '../errors/errors.ts'
 
 /** As they are from the start: a timer that a user's test has faked would serve nobody after that test. */
@@ -6,7 +7,7 @@ const { setTimeout } = globalThis
 const now = performance.now.bind(performance)
 
 /** Somebody who waits for a pooled connection. */
-interface Wait {
+interface Wait extends BagMember {
   /** When it has lasted long enough, on the clock of `performance.now()`. */
   readonly deadline: number
   readonly refuse: (error: Error) => void
@@ -15,12 +16,12 @@ interface Wait {
 }
 
 /**
- * How long one database's pool may keep somebody waiting. All wait equally long, so the first to come is the first to give up, and
- * one timer serves them all: most get a connection at once, and a timer for each would cost more than that.
+ * How long the pool of one database may keep somebody waiting. One timer serves all who wait: most get a connection at once, and a timer
+ * for each would cost more than that.
  */
-export class Patience {
+export class AcquireTimeout {
   readonly milliseconds: number
-  readonly #waiting = new Set<Wait>()
+  readonly #waiting = new Bag<Wait>()
   /** The timer belongs to nobody's scope. */
   readonly #outside = AsyncLocalStorage.snapshot()
   #timer: NodeJS.Timeout | undefined
@@ -31,38 +32,41 @@ export class Patience {
 
   /** @param refuse is called with an AcquireTimeoutError when it lasts too long */
   start (refuse: (error: Error) => void): Wait {
-    const wait = { deadline: now() + this.milliseconds, refuse }
+    const wait = { deadline: now() + this.milliseconds, refuse, index: -1 }
     this.#waiting.add(wait)
     if (this.#timer === undefined) this.#arm(this.milliseconds)
     else if (this.#waiting.size === 1) this.#timer.ref()
     return wait
   }
 
-  /** @throws AcquireTimeoutError when it has lasted too long */
-  end (wait: Wait): void {
-    this.stop(wait)
-    if (wait.error !== undefined) throw wait.error
-  }
-
   /** @returns whether it was still waited for */
-  stop (wait: Wait): boolean {
+  clear (wait: Wait): boolean {
     if (!this.#waiting.delete(wait)) return false
     if (this.#waiting.size === 0) this.#timer?.unref()
     return true
   }
 
-  #arm (delay: number): void {
-    this.#timer = this.#outside(setTimeout, () => this.#giveUp(), Math.ceil(delay))
+  /** @throws AcquireTimeoutError when it has lasted too long */
+  clearInTime (wait: Wait): void {
+    this.clear(wait)
+    if (wait.error !== undefined) throw wait.error
   }
 
-  #giveUp (): void {
+  #arm (delay: number): void {
+    this.#timer = this.#outside(setTimeout, () => this.#refuseLate(), Math.ceil(delay))
+  }
+
+  #refuseLate (): void {
     this.#timer = undefined
+    const time = now()
+    const late: Wait[] = []
+    let next = Infinity
     for (const wait of this.#waiting) {
-      const left = wait.deadline - now()
-      if (left > 0) {
-        this.#arm(left)
-        return
-      }
+      if (wait.deadline <= time) late.push(wait)
+      else next = Math.min(next, wait.deadline)
+    }
+    if (next < Infinity) this.#arm(next - time)
+    for (const wait of late) {
       this.#waiting.delete(wait)
       wait.error = new AcquireTimeoutError(this.milliseconds)
       wait.refuse(wait.error)

@@ -1,55 +1,57 @@
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
+import { debug } from '../debug.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
+import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
 import { commitError } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
-import type { HeldConnection, Lender } from './connection-pool.ts'
+import type { ConnectionOwner, ConnectionPool, PooledConnection } from './connection-pool.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
+  readonly pool: ConnectionPool
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
   readonly report: (error: unknown) => void
 }
 
-export type Finish = 'commit' | 'rollback'
-
 const BEFORE = { commit: 'beforeTransactionCommit', rollback: 'beforeTransactionRollback' } as const
 const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRollback' } as const
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
-export class BegunTransaction {
+export class ActiveTransaction {
   readonly kysely: ControlledTransaction<unknown>
   readonly #settings: BeginSettings
-  readonly #held: HeldConnection
+  readonly #connection: PooledConnection
 
-  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, held: HeldConnection) {
+  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
     this.#settings = settings
-    this.#held = held
+    this.#connection = connection
   }
 
-  /** Takes a connection and sends BEGIN. When that fails the connection is discarded, since nobody knows what is open on it. */
-  static async begin (settings: BeginSettings, lender: Lender): Promise<BegunTransaction> {
-    const { connection, isolationLevel, readOnly, announce } = settings
+  /** Takes a connection and sends BEGIN. When that fails the connection is destroyed, since nobody knows what is open on it. */
+  static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
+    const { connection, pool, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
     await announce?.('beforeTransactionStart')
-    const held = await lender.hold()
+    const pooled = await pool.acquire(owner)
     try {
-      let builder = held.kysely.startTransaction()
+      let builder = pooled.kysely.startTransaction()
       if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
       if (readOnly === true) builder = builder.setAccessMode('read only')
-      const begun = new BegunTransaction(await builder.execute(), settings, held)
-      for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) begun.#log(sql)
-      await begun.#tell('afterTransactionStart')
-      return begun
+      debug('BEGIN')
+      const active = new ActiveTransaction(await builder.execute(), settings, pooled)
+      for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
+      await active.#tell('afterTransactionStart')
+      return active
     } catch (error) {
-      await held.discard()
+      await pooled.destroy()
       throw error
     }
   }
@@ -58,34 +60,51 @@ export class BegunTransaction {
    * Tells MikroORM's subscribers what is to come, as its own transactions do. A subscriber can stop a commit by throwing here,
    * but not a rollback.
    */
-  announce (how: Finish): Promise<void> | undefined {
+  announce (how: Outcome): Promise<void> | undefined {
     return how === 'commit' ? this.#tell(BEFORE[how]) : this.#report(BEFORE[how])
   }
 
   /** Writes to MikroORM's query log, and tells its subscribers, what has been done. Nothing can be taken back any more. */
-  announceDone (how: Finish): Promise<void> | undefined {
+  announceDone (how: Outcome): Promise<void> | undefined {
     const platform = this.#settings.connection.getPlatform()
     this.#log(how === 'commit' ? platform.getCommitTransactionSQL() : platform.getRollbackTransactionSQL())
     return this.#report(AFTER[how])
   }
 
   /**
-   * Sends COMMIT or ROLLBACK, and gives the connection back only when nothing is open on it any more: a connection that
-   * cannot even roll back is discarded, which closes it where its driver can (see `Loan`), and so rolls back on the server.
+   * Sends COMMIT, and gives the connection back only when nothing is open on it any more.
    * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
-   * @throws what the database says; whatever it was, nothing is open afterwards
+   * @throws what the database says; it is then rolled back
    */
-  async finish (how: Finish): Promise<void> {
+  async commit (): Promise<void> {
+    debug('COMMIT')
     try {
-      if (how === 'commit') await this.kysely.commit().execute()
-      else await this.kysely.rollback().execute()
+      await this.kysely.commit().execute()
     } catch (error) {
-      const reason = how === 'commit' ? commitError(error, this.#isEmbedded) : error
-      if (how === 'rollback' || reason instanceof CommitUnknownError) await this.#held.discard()
-      else await this.finish('rollback').catch(() => undefined)
+      debug('COMMIT failed: %s', String(error))
+      const reason = commitError(error, this.#isEmbedded)
+      if (reason instanceof CommitUnknownError) await this.#connection.destroy()
+      else await this.rollback().catch(() => undefined)
       throw reason
     }
-    await this.#held.release()
+    await this.#connection.release()
+  }
+
+  /**
+   * Sends ROLLBACK, and gives the connection back. One that cannot even roll back is destroyed, which closes it where its driver can
+   * (see `ConnectionInUse`), and so rolls back on the server.
+   * @throws what the database says; whatever it was, nothing is open afterwards
+   */
+  async rollback (): Promise<void> {
+    debug('ROLLBACK')
+    try {
+      await this.kysely.rollback().execute()
+    } catch (error) {
+      debug('ROLLBACK failed: %s', String(error))
+      await this.#connection.destroy()
+      throw error
+    }
+    await this.#connection.release()
   }
 
   /** An embedded database has one connection, and no server that could be lost. */

@@ -1,32 +1,53 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
+import { Bag, type BagMember } from '../bag.ts'
 import { driverError } from '../errors/driver-error.ts'
 import { scopeIs } from '../errors/errors.ts'
-import type { Loan, Loans } from './loans.ts'
-import type { Patience } from './acquire-timeout.ts'
+import { AcquireTimeout } from './acquire-timeout.ts'
 import { interruptible, type Interrupt } from './interruptible.ts'
 
-/** A pooled connection that is held until it is released. */
-export interface HeldConnection extends Loan {
-  /** Kysely on this one connection. */
-  readonly kysely: Kysely<unknown>
-  /** Gives the connection back to its pool; resolves when it is there. */
-  release (): Promise<void>
+/** Somebody who takes connections from a pool. */
+export interface ConnectionOwner {
+  /** The Kysely whose pool has those that are free. */
+  readonly client: Kysely<unknown>
 }
 
-/** Takes connections from the pool for one session. */
-export class Lender {
-  readonly #client: Kysely<unknown>
-  readonly #patience: Patience
-  readonly #loans: Loans
+/**
+ * The connections of one database. Those that are free are Kysely's to keep; who has which of the others, and for how long somebody may
+ * wait for one, is known here.
+ */
+export class ConnectionPool {
+  /** The connections that somebody has now. */
+  readonly inUse = new Bag<ConnectionInUse>()
+  readonly #timeout: AcquireTimeout
+
+  /** @param acquireTimeout how long to wait for a connection, in milliseconds */
+  constructor (acquireTimeout: number) {
+    this.#timeout = new AcquireTimeout(acquireTimeout)
+  }
+
+  get acquireTimeout (): number {
+    return this.#timeout.milliseconds
+  }
 
   /**
-   * @param patience how long to wait for a connection
-   * @param loans those of the whole database
+   * Takes a connection, to be kept until it is released.
+   * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
    */
-  constructor (client: Kysely<unknown>, patience: Patience, loans: Loans) {
-    this.#client = client
-    this.#patience = patience
-    this.#loans = loans
+  acquire (owner: ConnectionOwner): Promise<PooledConnection> {
+    return new Promise((resolve, reject) => {
+      const { client } = owner
+      const returned = this.#inTime(arrived => client.connection().execute(async kysely => {
+        arrived()
+        const connection = await kysely.getExecutor().provideConnection(async connection => connection)
+        const released = Promise.withResolvers<void>()
+        resolve(new PooledConnection(this, owner, connection, kysely, () => {
+          released.resolve()
+          return returned
+        }))
+        await released.promise
+      }))
+      returned.catch(reject)
+    })
   }
 
   /**
@@ -34,128 +55,124 @@ export class Lender {
    * from there. It fails with an AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool.
    * @param admit is called when the first connection has come; what it throws is thrown instead of running the statement
    */
-  executor (admit: () => void): QueryExecutor {
-    const pool = this.#client.getExecutor()
+  executor (owner: ConnectionOwner, admit: () => void): QueryExecutor {
+    const executor = owner.client.getExecutor()
     let isAdmitted = false
-    return pool.withConnectionProvider({
-      provideConnection: consumer => this.#patiently(wanted => pool.provideConnection(async connection => {
-        wanted()
+    return executor.withConnectionProvider({
+      provideConnection: consumer => this.#inTime(arrived => executor.provideConnection(async connection => {
+        arrived()
         if (!isAdmitted) admit()
         isAdmitted = true
-        const loan = new ConnectionLoan(this, this.#loans, connection)
+        const inUse = new ConnectionInUse(this, owner, connection)
         try {
           return await consumer(connection)
         } finally {
-          loan.forget()
+          inUse.forget()
         }
       }))
     })
   }
 
-  /**
-   * Takes a connection and keeps it.
-   * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
-   */
-  hold (): Promise<HeldConnection> {
-    return new Promise((resolve, reject) => {
-      const returned = this.#patiently(wanted => this.#client.connection().execute(async kysely => {
-        wanted()
-        const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-        const released = Promise.withResolvers<void>()
-        const loan = new HeldLoan(this, this.#loans, connection, kysely, () => {
-          released.resolve()
-          return returned
-        })
-        resolve(loan)
-        await released.promise
-      }))
-      returned.catch(reject)
-    })
+  /** Asks the server to stop the statements that run now on what one owner has. */
+  async cancel (owner: ConnectionOwner): Promise<void> {
+    await Promise.allSettled([...this.inUse].filter(connection => connection.owner === owner).map(connection => connection.cancel()))
   }
 
-  /** Asks the server to stop the statements that run now on what was lent. */
-  async cancel (): Promise<void> {
-    await this.#loans.cancel(this)
+  /** Destroys all connections that somebody has. */
+  async destroy (): Promise<void> {
+    await Promise.allSettled([...this.inUse].map(connection => connection.destroy()))
   }
 
-  /** Lends a connection to a driver that asks the server, on it, to stop what runs on another one. */
-  control<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return this.#patiently(wanted => this.#client.getExecutor().provideConnection(async connection => {
-      wanted()
+  /** Gives a driver a connection on which it asks the server to stop what runs on another one. */
+  control<T> (owner: ConnectionOwner, consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const executor = owner.client.getExecutor()
+    return this.#inTime(arrived => executor.provideConnection(async connection => {
+      arrived()
       return await consumer(connection)
     }))
   }
 
   /**
-   * Waits for a connection no longer than the patience lasts. Kysely could stop waiting by itself, but prints to the console when what
-   * comes too late is an error. What the pool says instead of giving one is remembered as the database's error.
-   * @param borrow is to call `wanted` first when it has a connection, which throws when it comes too late
+   * Waits for a connection no longer than the timeout. Kysely could stop waiting by itself, but prints to the console when what
+   * comes too late is an error. What its pool says instead of giving one is remembered as the database's error.
+   * @param acquire is to call `arrived` first when it has a connection, which throws when it comes too late
    */
-  #patiently<T> (borrow: (wanted: () => void) => Promise<T>): Promise<T> {
-    const patience = this.#patience
+  #inTime<T> (acquire: (arrived: () => void) => Promise<T>): Promise<T> {
+    const timeout = this.#timeout
     return new Promise((resolve, reject) => {
-      const wait = patience.start(reject)
-      borrow(() => patience.end(wait)).then(resolve, (error: Error) => {
-        reject(patience.stop(wait) ? driverError(error) : error)
+      const wait = timeout.start(reject)
+      acquire(() => timeout.clearInTime(wait)).then(resolve, (error: Error) => {
+        reject(timeout.clear(wait) ? driverError(error) : error)
       })
     })
   }
 }
 
-/** A connection that is lent for as long as something runs. Known to `loans` until it is forgotten. */
-class ConnectionLoan implements Loan {
-  readonly borrower: Lender
-  readonly #loans: Loans
+/** A connection that somebody has for as long as something runs. */
+class ConnectionInUse implements BagMember {
+  index = -1
+  readonly owner: ConnectionOwner
+  readonly #pool: ConnectionPool
   readonly #connection: DatabaseConnection
   readonly #interrupt: Interrupt
 
-  constructor (borrower: Lender, loans: Loans, connection: DatabaseConnection) {
-    this.borrower = borrower
-    this.#loans = loans
+  constructor (pool: ConnectionPool, owner: ConnectionOwner, connection: DatabaseConnection) {
+    this.owner = owner
+    this.#pool = pool
     this.#connection = connection
     this.#interrupt = interruptible(connection)
-    loans.add(this)
+    pool.inUse.add(this)
   }
 
+  /** Asks the server to stop the statement that runs on it now, where the driver can. */
   async cancel (): Promise<void> {
     await this.#connection.collectSessionInfo?.()
     await this.#connection.cancelQuery?.(this.#control)
   }
 
-  async discard (): Promise<void> {
-    if (!this.#loans.has(this)) return
+  /**
+   * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
+   * on the server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only while a
+   * statement runs. Never waits for the server.
+   */
+  async destroy (): Promise<void> {
+    if (!this.#pool.inUse.has(this)) return
     this.#interrupt(scopeIs('closed'))
-    kill(this.#connection, this.#control)
+    killSession(this.#connection, this.#control)
   }
 
+  /** Nobody has it any more. */
   forget (): void {
-    this.#loans.delete(this)
+    this.#pool.inUse.delete(this)
   }
 
   get #control (): ControlConnectionProvider {
-    return consumer => this.borrower.control(consumer)
+    return consumer => this.#pool.control(this.owner, consumer)
   }
 }
 
-/** One that is lent until it is released. */
-class HeldLoan extends ConnectionLoan implements HeldConnection {
+/** One that somebody has until it is released. */
+export class PooledConnection extends ConnectionInUse {
+  /** Kysely on this one connection. */
   readonly kysely: Kysely<unknown>
   readonly #giveBack: () => Promise<void>
 
   /** @param giveBack frees its place in the pool */
-  constructor (borrower: Lender, loans: Loans, connection: DatabaseConnection, kysely: Kysely<unknown>, giveBack: () => Promise<void>) {
-    super(borrower, loans, connection)
+  constructor (pool: ConnectionPool, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, giveBack: () => Promise<void>) {
+    super(pool, owner, connection)
     this.kysely = kysely
     this.#giveBack = giveBack
   }
 
+  /** Gives it back to the pool; resolves when it is there. */
   release (): Promise<void> {
     this.forget()
     return this.#giveBack()
   }
 
-  override async discard (): Promise<void> {
-    await super.discard()
+  /** Closes it as far as its driver can, and gives it back. */
+  override async destroy (): Promise<void> {
+    await super.destroy()
     await this.release()
   }
 }
@@ -164,12 +181,12 @@ class HeldLoan extends ConnectionLoan implements HeldConnection {
  * Closes a connection, as far as its driver can. mysql2 does its own part at once; then drivers may ask the server, on
  * another connection, to end the statement that runs, for which nobody waits: it may never answer.
  */
-function kill (connection: DatabaseConnection, control: ControlConnectionProvider): void {
-  void quietly(() => connection.collectSessionInfo?.())
-  void quietly(() => connection.killSession?.(control))
+function killSession (connection: DatabaseConnection, control: ControlConnectionProvider): void {
+  void ignoringErrors(() => connection.collectSessionInfo?.())
+  void ignoringErrors(() => connection.killSession?.(control))
 }
 
-async function quietly (work: () => Promise<unknown> | undefined): Promise<void> {
+async function ignoringErrors (work: () => Promise<unknown> | undefined): Promise<void> {
   try {
     await work()
   } catch {

@@ -1,8 +1,7 @@
 import type { IsolationLevel } from '@mikro-orm/core'
-import type { Loans } from './loans.ts'
-import type { Patience } from './acquire-timeout.ts'
+import type { ConnectionPool } from './connection-pool.ts'
 
-// The package's declarations lead here, and must not lead to Kysely's.
+// The package's declarations lead here, and must not lead to Kysely's: what does is internal.
 
 /** How a transaction begins. */
 export interface BeginOptions {
@@ -10,16 +9,31 @@ export interface BeginOptions {
   readonly readOnly?: boolean | undefined
 }
 
-/** How connections are taken from the pool. */
-export interface PoolRules {
-  /** How long to wait for a pooled connection. */
-  readonly patience: Patience
-  /** What all scopes of the database have taken. */
-  readonly loans: Loans
-}
-
 /** What a scope's rules mean for its transactions. */
-export interface TransactionRules extends BeginOptions, PoolRules {
+export interface TransactionRules extends BeginOptions {
+  /** @internal Where its connections come from. */
+  readonly pool: ConnectionPool
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
+}
+
+/** What a COMMIT waits for. Asked only if there is something to commit. */
+export type Ready = () => Promise<unknown>
+
+/** A commit of which nothing is left to be found out but what the database says to COMMIT. No statement gets through until it is released. */
+export interface PreparedCommit {
+  /** Whether there is a transaction. Otherwise nothing is sent. */
+  readonly hasBegun: boolean
+  /** Resolves when a statement waits. Asked only if there is a transaction. */
+  hasWaiter (): Promise<void>
+  /**
+   * Sends COMMIT.
+   * @param outcome given, it is the last: from here on the transaction has ended, and only plain reads come after it
+   * @throws what the database says when it refuses; it is then rolled back
+   */
+  commit (outcome?: string): Promise<void>
+  /** Lets statements through again. */
+  release (): void
+  /** Tells MikroORM's subscribers that it is committed. */
+  announceDone (): Promise<void> | undefined
 }

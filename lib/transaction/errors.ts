@@ -1,6 +1,8 @@
-import { driverError } from '../errors/driver-error.ts'
-import { NEVER_SENT } from '../errors/driver-codes.ts'
+import { causesOf } from '../errors/causes.ts'
+import { errorKindOfCode, NEVER_SENT, type ErrorKind } from '../errors/driver-codes.ts'
+import { driverError, isDriverError } from '../errors/driver-error.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
+import type { SqlConnection } from './sql-connection.ts'
 
 /**
  * SQLSTATEs that say nothing of the COMMIT: of a lost connection (class 08), a server that shuts down (57P0x), a statement
@@ -41,4 +43,26 @@ function hasAnswered ({ code, errno, sqlState, severity, fatal }: ServerError): 
   if (typeof state !== 'string' || !/^[0-9A-Z]{5}$/.test(state)) return false
   const isAboutConnection = fatal === true || severity === 'FATAL' || severity === 'PANIC' || errno === IDLE_TOO_LONG
   return !isAboutConnection && !NO_ANSWER.test(state)
+}
+
+/**
+ * Whether the database has, or may have, rolled the transaction back together with the statement that failed. A server
+ * does so after a deadlock or a serialization failure, and after a lock wait timeout if it is set up that way; SQLite after
+ * `insert or rollback` or when its disk is full, and it can be asked.
+ */
+export async function hasRolledBack (connection: SqlConnection, error: unknown): Promise<boolean> {
+  if ([...causesOf(error)].some(cause => isDriverError(cause) && ROLLED_BACK.has(errorKindOfCode(cause)))) return true
+  return (await nativeClient(connection)).inTransaction === false
+}
+
+const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization'])
+
+/** better-sqlite3 and libsql know whether they are in a transaction; pools of connections do not. */
+async function nativeClient (connection: SqlConnection): Promise<{ inTransaction?: unknown }> {
+  try {
+    return await connection.getNativeClient() as { inTransaction?: unknown }
+  } catch {
+    // The application brought a Kysely of its own.
+    return {}
+  }
 }

@@ -1,4 +1,5 @@
 import type { DatabaseConnection } from 'kysely'
+import { Bag } from '../bag.ts'
 import { driverError } from '../errors/driver-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
@@ -14,12 +15,13 @@ const INTERRUPTIBLE = new WeakMap<DatabaseConnection, Interrupt>()
 export function interruptible (connection: DatabaseConnection): Interrupt {
   const known = INTERRUPTIBLE.get(connection)
   if (known !== undefined) return known
-  const waiting = new Set<Interrupt>()
+  const waiting = new Bag<{ index: number, reject: Interrupt }>()
   const answered = <T>(answer: Promise<T>) => new Promise<T>((resolve, reject) => {
-    waiting.add(reject)
+    const wait = { index: -1, reject }
+    waiting.add(wait)
     answer.then(
-      value => { waiting.delete(reject); resolve(value) },
-      (error: Error) => { waiting.delete(reject); reject(driverError(error)) })
+      value => { waiting.delete(wait); resolve(value) },
+      (error: Error) => { waiting.delete(wait); reject(driverError(error)) })
   })
   const { executeQuery, streamQuery, killSession } = connection
   connection.executeQuery = (...args) => answered(executeQuery.apply(connection, args) as Promise<never>)
@@ -31,7 +33,7 @@ export function interruptible (connection: DatabaseConnection): Interrupt {
       [Symbol.asyncIterator] () { return this }
     }
   }
-  const interrupt: Interrupt = error => { for (const refuse of waiting) refuse(error) }
+  const interrupt: Interrupt = error => { for (const { reject } of waiting) reject(error) }
   // Asked for by Kysely, for the abort signal of a statement.
   if (killSession !== undefined) {
     connection.killSession = control => {

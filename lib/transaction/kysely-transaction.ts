@@ -1,47 +1,47 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { ControlledTransaction, Kysely, KyselyPlugin, KyselyProps } from 'kysely'
-import { LazyExecutor, type StatementRunner } from './query-executor.ts'
+import type { Kysely, KyselyPlugin, KyselyProps } from 'kysely'
+import { LazyQueryExecutor } from './lazy-query-executor.ts'
+import type { StatementRunner } from './statement-runner.ts'
 
-/** What a context asks of its transaction. */
-export interface ContextTransaction extends StatementRunner {
+/** What a KyselyTransaction leaves to the transaction that it stands for. */
+export interface UnderlyingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
-  /** @throws ScopeClosedError once closed */
-  assertOpen (): void
-  savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void>
-  finish (how: 'commit' | 'rollback'): Promise<void>
+  readonly statements: StatementRunner
+  /** Without telling MikroORM's subscribers: MikroORM does. */
+  commitQuietly (): Promise<void>
+  rollbackQuietly (): Promise<void>
 }
 
-type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
+/** The class of the application's own Kysely, whichever its driver uses. */
+export type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
 
 /**
  * Makes the object that MikroORM takes for a Kysely transaction: a whole Kysely, so that `em.getKysely()` works, whose
  * executor leaves it to `transaction` where each statement goes.
- *
- * The class comes from the client, so that it is the Kysely that the application's driver uses, whichever that is.
  */
-export function createContext (client: Kysely<unknown>, transaction: ContextTransaction): Transaction {
-  const Context = contextClass(client.constructor as KyselyClass)
-  return new Context(client, transaction)
+export function createKyselyTransaction (client: Kysely<unknown>, transaction: UnderlyingTransaction): Transaction {
+  const KyselyTransaction = classFor(client.constructor as KyselyClass)
+  return new KyselyTransaction(client, transaction)
 }
 
-const classes = new WeakMap<KyselyClass, ReturnType<typeof defineContext>>()
+const classes = new WeakMap<KyselyClass, ReturnType<typeof defineClass>>()
 
-function contextClass (Base: KyselyClass): ReturnType<typeof defineContext> {
-  let Context = classes.get(Base)
-  if (Context === undefined) {
-    Context = defineContext(Base)
-    classes.set(Base, Context)
+function classFor (Base: KyselyClass): ReturnType<typeof defineClass> {
+  let Class = classes.get(Base)
+  if (Class === undefined) {
+    Class = defineClass(Base)
+    classes.set(Base, Class)
   }
-  return Context
+  return Class
 }
 
-function defineContext (Base: KyselyClass) {
-  return class TransactionContext extends Base {
+function defineClass (Base: KyselyClass) {
+  return class KyselyTransaction extends Base {
     readonly #client: Kysely<unknown>
-    readonly #transaction: ContextTransaction
+    readonly #transaction: UnderlyingTransaction
 
-    constructor (client: Kysely<unknown>, transaction: ContextTransaction) {
+    constructor (client: Kysely<unknown>, transaction: UnderlyingTransaction) {
       super(propsFor(client, transaction))
       this.#client = client
       this.#transaction = transaction
@@ -57,11 +57,11 @@ function defineContext (Base: KyselyClass) {
     }
 
     commit () {
-      return command(() => this.#transaction.finish('commit'))
+      return command(() => this.#transaction.commitQuietly())
     }
 
     rollback () {
-      return command(() => this.#transaction.finish('rollback'))
+      return command(() => this.#transaction.rollbackQuietly())
     }
 
     savepoint (name: string) {
@@ -99,29 +99,29 @@ function defineContext (Base: KyselyClass) {
     }
 
     #assertNoTransaction () {
-      this.#transaction.assertOpen()
+      this.#transaction.statements.assertOpen()
       if (this.isTransaction) throw new Error('This Kysely is inside the transaction of its scope already: nest with em.transactional()')
     }
 
-    #command (run: Parameters<ContextTransaction['savepoint']>[0]) {
+    #command (run: Parameters<StatementRunner['control']>[0]) {
       return command(async () => {
-        await this.#transaction.savepoint(run)
+        await this.#transaction.statements.control(run)
         return this.#with(this.#client)
       })
     }
 
     #with (client: Kysely<unknown>): Kysely<unknown> {
-      return new TransactionContext(client, this.#transaction)
+      return new KyselyTransaction(client, this.#transaction)
     }
   }
 }
 
-function propsFor (client: Kysely<unknown>, transaction: ContextTransaction): KyselyProps {
-  const executor = new LazyExecutor(client.getExecutor(), transaction)
+function propsFor (client: Kysely<unknown>, transaction: UnderlyingTransaction): KyselyProps {
+  const executor = new LazyQueryExecutor(client.getExecutor(), transaction.statements)
   return { config: unused, driver: unused, dialect: unused, executor }
 }
 
-/** The context overrides all that would use them; what slips through fails loudly. */
+/** It overrides all that would use them; what slips through fails loudly. */
 const unused = new Proxy({}, {
   get (_, key) {
     throw new Error(`fastify-scoped-db: Kysely's ${String(key)} is not available inside a scope`)

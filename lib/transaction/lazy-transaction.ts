@@ -1,18 +1,16 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { ControlledTransaction, QueryExecutor } from 'kysely'
+import type { Kysely } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
-import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
-import type { PreparedCommit } from './prepared-commit.ts'
-import type { PoolRules } from './contracts.ts'
-import { BegunTransaction, type BeginSettings, type Finish } from './active-transaction.ts'
-import { createContext, type ContextTransaction } from './kysely-transaction.ts'
-import { hasRolledBack } from './has-rolled-back.ts'
-import { Lender } from './connection-pool.ts'
-import { OpenStreams } from './query-streams.ts'
-import { afterOutcome, closed, CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
-import { Mutex } from './mutex.ts'
+import { OpenStreamError, RollbackOnlyError } from '../errors/errors.ts'
+import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
+import type { PreparedCommit } from './contracts.ts'
+import { hasRolledBack } from './errors.ts'
+import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
+import type { SqlConnection } from './sql-connection.ts'
+import { afterOutcome, closed, type PlacementRule } from './statement.ts'
+import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 
-export interface LazyTransactionSettings extends BeginSettings, PoolRules {
+export interface LazyTransactionSettings extends BeginSettings {
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
@@ -21,42 +19,37 @@ export interface LazyTransactionSettings extends BeginSettings, PoolRules {
   readonly onEnd?: () => void
 }
 
-/** What a statement runs with, and how it gives that back. */
-interface Entered {
-  readonly placement: Placement
-  readonly executor: QueryExecutor
-  leave (): Promise<void> | void
-}
-
 /**
  * A transaction that sends its BEGIN with the first statement that needs it, and nothing at all if there is none.
- * After a commit or a rollback the next statement begins anew, on the same `context`, until it is settled.
+ * After a commit or a rollback the next statement begins anew, on the same `context`, until it has ended.
  *
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
- * for the transaction and what `em.getKysely()` gives out, and its executor asks this class where each statement goes.
+ * for the transaction and what `em.getKysely()` gives out, and its executor leaves each statement to the runner here.
  */
-export class LazyTransaction implements ContextTransaction {
+export class LazyTransaction implements StatementTransaction, UnderlyingTransaction {
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
+  readonly statements: StatementRunner
   readonly #settings: LazyTransactionSettings
-  readonly #lender: Lender
-  readonly #mutex = new Mutex()
-  readonly #streams = new OpenStreams()
-  #placement: PlacementRule
+  /** As it is at the beginning: what `isolate()` puts in its place is for transactions that come after that, and stays theirs. */
+  readonly #getClient: SqlConnection['getClient']
   /** A promise while it begins. */
-  #begun: BegunTransaction | Promise<BegunTransaction> | undefined
-  #hasWritten = false
+  #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
-  /** That of `settle()` or `close()`, once it was begun. */
+  /** That of `end()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
   constructor (settings: LazyTransactionSettings) {
     this.#settings = settings
-    this.#placement = settings.placement
-    const client = settings.connection.getClient()
-    this.#lender = new Lender(client, settings.patience, settings.loans)
-    this.context = createContext(client, this)
+    this.#getClient = settings.connection.getClient
+    this.statements = new StatementRunner(this, settings.pool, settings.placement)
+    this.context = createKyselyTransaction(this.client, this)
+  }
+
+  /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
+  get client (): Kysely<unknown> {
+    return this.#getClient.call(this.#settings.connection)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */
@@ -64,66 +57,43 @@ export class LazyTransaction implements ContextTransaction {
     return this.#settings.isAutomatic
   }
 
-  /** @throws ScopeClosedError once it is settled or closed */
-  assertOpen (): void {
-    this.#where(CONTROL)
+  /** Whether it has begun, or is beginning. */
+  get hasBegun (): boolean {
+    return this.#active !== undefined
   }
 
   /** Whether a statement runs or waits. */
   get isBusy (): boolean {
-    return this.#mutex.isLocked
+    return this.statements.mutex.isLocked
   }
 
   /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return this.#begun === undefined && !this.#mutex.isLocked && this.#streams.isEmpty
-  }
-
-  /** Whether anything but plain reads has gone through it, or beside it where nothing begins by itself. */
-  get hasWritten (): boolean {
-    return this.#hasWritten
+    return !this.hasBegun && !this.isBusy && this.statements.streams.isEmpty
   }
 
   /** Sends the BEGIN now, if it has not been sent. */
   async begin (): Promise<void> {
-    await this.savepoint(async () => {})
+    await this.statements.control(async () => {})
   }
 
-  /**
-   * Runs one statement where its text says that it belongs: inside, or as if there were no transaction.
-   * @throws ScopeClosedError or ReadOnlyError when it has no place
-   */
-  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#executeOutside(statement, run)
-    try {
-      return await this.#attempt(() => run(inside.executor))
-    } finally {
-      await inside.leave()
-    }
+  /** The same, for a statement that holds the mutex. */
+  activate (): ActiveTransaction | Promise<ActiveTransaction> {
+    if (this.#doomedBy !== undefined) throw rollbackOnly(this.#doomedBy)
+    this.#active ??= ActiveTransaction.begin(this.#settings, this).then(
+      active => (this.#active = active),
+      (error: unknown) => { this.#ended(); throw error })
+    return this.#active
   }
 
-  /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
-  async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const { placement, executor, leave } = await this.#enter(statement)
-    try {
-      yield * this.#streams.read(placement, run(executor), leave, () => scopeIs('closed'))
-    } catch (error) {
-      throw placement === 'inside' ? await this.#failed(error) : error
-    }
+  /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
+  async failed (error: unknown): Promise<void> {
+    if (this.hasBegun && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
   }
 
-  /** Runs SAVEPOINT and its kin, which Kysely sends on the transaction itself. */
-  async savepoint (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
-    const { leave } = await this.#enter(CONTROL)
-    const { kysely } = await this.#begin()
-    try {
-      await run(kysely)
-    } catch (error) {
-      throw await this.#failed(driverError(error))
-    } finally {
-      await leave()
-    }
+  /** Makes it fit for nothing but a rollback, because of `error`. */
+  doom (error: unknown): void {
+    this.#doomedBy ??= error
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
@@ -132,55 +102,53 @@ export class LazyTransaction implements ContextTransaction {
   }
 
   /**
-   * Takes the turn for a COMMIT: no statement gets through any more until the commit is left again.
+   * Takes the mutex for a COMMIT: no statement gets through any more until the commit is released.
    * @throws RollbackOnlyError when a flush has failed, or the database has rolled back by itself
    * @throws OpenStreamError when a query stream has the connection
-   * @throws ScopeClosedError once it is settled or closed
+   * @throws ScopeClosedError once it has ended or is closed
    */
   async prepareCommit (): Promise<PreparedCommit> {
-    this.#assertCanCommit()
-    const end = await this.#mutex.acquire()
+    const { mutex, streams } = this.statements
+    this.statements.assertOpen()
+    if (streams.has('inside')) throw new OpenStreamError()
+    const release = await mutex.acquire()
     if (this.#doomedBy !== undefined) {
-      end()
+      release()
       throw rollbackOnly(this.#doomedBy)
     }
-    const begun = await this.#current()
+    const active = await this.#current()
     return {
-      hasBegun: begun !== undefined,
-      contended: () => this.#mutex.hasWaiter(),
-      carryOut: async outcome => {
-        await this.#finish('commit')
-        // Before anybody else has the turn: what waits must not begin anew.
-        if (outcome !== undefined) this.#placement = afterOutcome(outcome)
+      hasBegun: active !== undefined,
+      hasWaiter: () => mutex.hasWaiter(),
+      commit: async outcome => {
+        await this.#commit()
+        // Before anybody else has the mutex: what waits must not begin anew.
+        if (outcome !== undefined) this.statements.placement = afterOutcome(outcome)
       },
-      leave: end,
-      announceDone: () => begun?.announceDone('commit')
+      release,
+      announceDone: () => active?.announceDone('commit')
     }
   }
 
-  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is discarded. */
+  /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is destroyed. */
   async rollback (): Promise<void> {
-    const begun = await this.#current()
-    await begun?.announce('rollback')
-    await this.finish('rollback')
-    await begun?.announceDone('rollback')
+    const active = await this.#current()
+    await active?.announce('rollback')
+    await this.rollbackQuietly()
+    await active?.announceDone('rollback')
   }
 
-  /** Sends COMMIT or ROLLBACK without MikroORM's events, for MikroORM to call, which sends its own. */
-  async finish (how: Finish): Promise<void> {
-    if (how === 'commit') {
-      const commit = await this.prepareCommit()
-      await commit.carryOut().finally(commit.leave)
-    } else {
-      await this.#streams.cut('inside')
-      const end = await this.#mutex.acquire()
-      await this.#finish('rollback').finally(end)
-    }
+  /** The same without MikroORM's events, for MikroORM to call, which sends its own. */
+  async rollbackQuietly (): Promise<void> {
+    await this.statements.streams.close('inside')
+    const release = await this.statements.mutex.acquire()
+    await this.#rollback().finally(release)
   }
 
-  /** Makes it fit for nothing but a rollback, because of `error`. */
-  doom (error: unknown): void {
-    this.#doomedBy ??= error
+  /** Sends COMMIT, as quietly. */
+  async commitQuietly (): Promise<void> {
+    const prepared = await this.prepareCommit()
+    await prepared.commit().finally(prepared.release)
   }
 
   /**
@@ -188,145 +156,58 @@ export class LazyTransaction implements ContextTransaction {
    * has ended. Plain reads, each by itself, are still served. Idempotent. At rest there is nothing to wait for.
    * @param outcome what has become of the scope, for the message of the errors that come too late
    */
-  settle (outcome: string): Promise<void> | undefined {
-    this.#placement = afterOutcome(outcome)
-    return this.isAtRest ? undefined : this.#shut()
+  end (outcome: string): Promise<void> | undefined {
+    this.statements.placement = afterOutcome(outcome)
+    return this.isAtRest ? undefined : this.#rollbackOnce()
   }
 
-  /** Refuses every further statement, ends every stream, and rolls back as `settle` does. Idempotent. At rest there is nothing to wait for. */
+  /** Refuses every further statement, closes every stream, and rolls back as `end` does. Idempotent. At rest there is nothing to wait for. */
   close (): Promise<void> | undefined {
-    this.#placement = closed
-    return this.isAtRest ? undefined : this.#shut(this.#streams.cut())
+    this.statements.placement = closed
+    return this.isAtRest ? undefined : this.#rollbackOnce(this.statements.streams.close())
   }
 
   /** Asks the server to stop the statements that run now. */
   async cancel (): Promise<void> {
-    await this.#lender.cancel()
+    await this.#settings.pool.cancel(this)
   }
 
-  #assertCanCommit (): void {
-    this.#where(CONTROL)
-    if (this.#streams.has('inside')) throw new OpenStreamError()
-  }
-
-  /** Whoever waits for the turn now finds the new route. It is rolled back once, and whoever came first is told if that fails. */
-  async #shut (cut = this.#streams.cut('inside')): Promise<void> {
-    await cut
+  /** Whoever waits for the mutex now finds the new placement. It is rolled back once, and whoever came first is told if that fails. */
+  async #rollbackOnce (closing = this.statements.streams.close('inside')): Promise<void> {
+    await closing
     if (this.#lastRollback === undefined) await (this.#lastRollback = this.rollback())
     else await Promise.allSettled([this.#lastRollback])
   }
 
-  #where (statement: Statement): Placement {
-    return this.#placement(statement, this.#begun !== undefined)
-  }
-
-  async #enter (statement: Statement): Promise<Entered> {
-    return await this.#enterTransaction(statement) ?? await this.#enterPool(statement)
-  }
-
-  /** Takes the turn and begins, where a statement's placement is inside. Gives nothing when it is outside, by now or by the time that the turn has come. */
-  #enterTransaction (statement: Statement): Promise<Entered | undefined> | undefined {
-    if (this.#where(statement) === 'outside') return undefined
-    // Its reader would wait for this statement, and this statement for the stream.
-    if (this.#streams.hasIdleReader) throw new OpenStreamError()
-    return this.#enterInTurn(statement)
-  }
-
-  async #enterInTurn (statement: Statement): Promise<Entered | undefined> {
-    const end = await this.#mutex.acquire()
+  async #commit (): Promise<void> {
     try {
-      if (this.#where(statement) === 'inside') {
-        if (this.#doomedBy !== undefined) throw rollbackOnly(this.#doomedBy)
-        const { kysely } = await this.#begin()
-        this.#noteWrite(statement)
-        // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', executor: kysely.getExecutor(), leave: end }
-      }
-      end()
-      return undefined
+      await (await this.#current())?.commit()
     } catch (error) {
-      end()
-      throw await this.#failed(driverError(error))
-    }
-  }
-
-  #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    return run(this.#lender.executor(() => { this.#passOutside(statement) }))
-  }
-
-  async #enterPool (statement: Statement): Promise<Entered> {
-    const held = await this.#lender.hold()
-    try {
-      this.#passOutside(statement)
-    } catch (error) {
-      await held.release()
-      throw error
-    }
-    return { placement: 'outside', executor: held.kysely.getExecutor(), leave: () => held.release() }
-  }
-
-  /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
-  #passOutside (statement: Statement): void {
-    this.#where(statement)
-    this.#noteWrite(statement)
-  }
-
-  #noteWrite (statement: Statement): void {
-    this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
-  }
-
-  #begin (): BegunTransaction | Promise<BegunTransaction> {
-    this.#begun ??= this.#beginNow()
-    return this.#begun
-  }
-
-  async #beginNow (): Promise<BegunTransaction> {
-    try {
-      this.#begun = await BegunTransaction.begin(this.#settings, this.#lender)
-      return this.#begun
-    } catch (error) {
-      this.#end()
-      throw error
-    }
-  }
-
-  async #finish (how: Finish): Promise<void> {
-    const begun = await this.#current()
-    try {
-      await begun?.finish(how)
-    } catch (error) {
-      if (how === 'commit') throw driverError(error)
+      throw driverError(error)
     } finally {
       this.#doomedBy = undefined
-      this.#end()
+      this.#ended()
     }
   }
 
-  #end (): void {
-    this.#begun = undefined
+  /** What cannot roll back has destroyed its connection: it is over, too. */
+  async #rollback (): Promise<void> {
+    await (await this.#current())?.rollback().catch(() => undefined)
+    this.#doomedBy = undefined
+    this.#ended()
+  }
+
+  #ended (): void {
+    this.#active = undefined
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
-    this.#placement = closed
+    this.statements.placement = closed
     onEnd()
   }
 
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */
-  #current (): BegunTransaction | Promise<BegunTransaction | undefined> | undefined {
-    return this.#begun instanceof Promise ? this.#begun.catch(() => undefined) : this.#begun
-  }
-
-  async #attempt<T> (run: () => Promise<T>): Promise<T> {
-    try {
-      return await run()
-    } catch (error) {
-      throw await this.#failed(error)
-    }
-  }
-
-  /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
-  async #failed (error: unknown): Promise<unknown> {
-    if (this.#begun !== undefined && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
-    return error
+  #current (): ActiveTransaction | Promise<ActiveTransaction | undefined> | undefined {
+    return this.#active instanceof Promise ? this.#active.catch(() => undefined) : this.#active
   }
 }
 

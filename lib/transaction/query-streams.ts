@@ -4,14 +4,14 @@ interface OpenStream {
   readonly placement: Placement
   /** Whether its reader waits for a row now, rather than working on the last one. */
   isRead: boolean
-  cut (): Promise<void>
+  close (): Promise<void>
 }
 
 /**
  * The query streams that are being read. A stream has its connection until its last row, and its reader may never ask
- * for the last row, so whoever ends the transaction must be able to end the streams.
+ * for the last row, so whoever ends the transaction must be able to close the streams.
  */
-export class OpenStreams {
+export class QueryStreams {
   #open: readonly OpenStream[] = []
 
   get isEmpty (): boolean {
@@ -27,41 +27,41 @@ export class OpenStreams {
     return this.#at('inside').some(stream => !stream.isRead)
   }
 
-  /** Ends the streams inside the transaction, or all of them. Their readers get the error that `read()` was given. */
-  async cut (placement?: Placement): Promise<void> {
-    await Promise.allSettled(this.#at(placement).map(stream => stream.cut()))
+  /** Closes the streams inside the transaction, or all of them. Their readers get the error that `read()` was given. */
+  async close (placement?: Placement): Promise<void> {
+    await Promise.allSettled(this.#at(placement).map(stream => stream.close()))
   }
 
   /**
    * Passes `rows` on.
-   * @param leave gives the connection back; called once, whoever ends the stream
-   * @param refusal makes the error for a reader whose stream was cut: the end of the rows would look like the end of the table
+   * @param release gives the connection back; called once, whoever ends the stream
+   * @param refusal makes the error for a reader whose stream was closed: the end of the rows would look like the end of the table
    */
-  async * read<T> (placement: Placement, rows: AsyncIterableIterator<T>, leave: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
-    let isCut = false
-    const end = async () => {
+  async * read<T> (placement: Placement, rows: AsyncIterableIterator<T>, release: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
+    let isClosed = false
+    const finish = async () => {
       this.#open = this.#open.filter(other => other !== stream)
       try {
         await rows.return?.()
       } finally {
-        await leave()
+        await release()
       }
     }
     const stream: OpenStream = {
       placement,
       isRead: false,
-      cut: async () => {
-        isCut = true
-        await end()
+      close: async () => {
+        isClosed = true
+        await finish()
       }
     }
     this.#open = [...this.#open, stream]
     try {
       yield * this.#watched(rows, stream)
     } finally {
-      if (!isCut) await end()
+      if (!isClosed) await finish()
     }
-    if (isCut) throw refusal()
+    if (isClosed) throw refusal()
   }
 
   async * #watched<T> (rows: AsyncIterableIterator<T>, stream: OpenStream): AsyncIterableIterator<T> {

@@ -1,19 +1,14 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
 import { CONTROL, Statement } from './statement.ts'
+import type { StatementRunner } from './statement-runner.ts'
 
 type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
 type StreamOptions = Parameters<QueryExecutor['stream']>[2]
 type OperationNode = Parameters<QueryExecutor['transformQuery']>[0]
 type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
 
-/** Decides where a statement goes, and runs it there. */
-export interface StatementRunner {
-  execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T>
-  stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T>
-}
-
 /** Compiles as the client does, and leaves it to the runner where to execute. */
-export class LazyExecutor implements QueryExecutor {
+export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
   readonly #runner: StatementRunner
 
@@ -55,19 +50,19 @@ export class LazyExecutor implements QueryExecutor {
   }
 
   withPlugin (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPlugin(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#runner)
   }
 
   withPlugins (plugins: readonly KyselyPlugin[]): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPlugins(plugins), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#runner)
   }
 
   withPluginAtFront (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
   }
 
   withoutPlugins (): QueryExecutor {
-    return new LazyExecutor(this.#compiler.withoutPlugins(), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#runner)
   }
 
   #withPlugins (executor: QueryExecutor): QueryExecutor {

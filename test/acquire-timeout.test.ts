@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { Patience } from '../lib/transaction/acquire-timeout.ts'
+import { AcquireTimeout } from '../lib/transaction/acquire-timeout.ts'
 
 const TOO_LATE = { code: 'FST_SCOPED_DB_ACQUIRE_TIMEOUT', statusCode: 503 }
 
@@ -9,37 +9,37 @@ const TOO_LATE = { code: 'FST_SCOPED_DB_ACQUIRE_TIMEOUT', statusCode: 503 }
 const timers = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length
 
 void t.test('who waits too long is refused, one after the other', async t => {
-  const patience = new Patience(30)
+  const timeout = new AcquireTimeout(30)
   const refused: string[] = []
-  const served = patience.start(() => refused.push('served'))
-  const first = patience.start(() => refused.push('first'))
+  const served = timeout.start(() => refused.push('served'))
+  const first = timeout.start(() => refused.push('first'))
   await wait(15)
-  const second = await new Promise<ReturnType<Patience['start']>>(resolve => {
-    const second = patience.start(error => {
+  const second = await new Promise<ReturnType<AcquireTimeout['start']>>(resolve => {
+    const second = timeout.start(error => {
       t.match(error, TOO_LATE)
       refused.push('second')
       resolve(second)
     })
-    patience.end(served)
+    timeout.clearInTime(served)
   })
   t.same(refused, ['first', 'second'])
-  t.throws(() => patience.end(first), TOO_LATE, 'what comes now comes too late')
-  t.throws(() => patience.end(second), TOO_LATE)
-  t.doesNotThrow(() => patience.stop(first))
-  t.doesNotThrow(() => patience.end(served))
+  t.throws(() => timeout.clearInTime(first), TOO_LATE, 'what comes now comes too late')
+  t.throws(() => timeout.clearInTime(second), TOO_LATE)
+  t.doesNotThrow(() => timeout.clear(first))
+  t.doesNotThrow(() => timeout.clearInTime(served))
 })
 
 void t.test('the process is kept alive while somebody waits, and no longer', t => {
   const before = timers()
-  const patience = new Patience(60_000)
+  const timeout = new AcquireTimeout(60_000)
   t.equal(timers(), before)
   for (const name of ['first', 'next']) {
-    const one = patience.start(() => {})
-    const other = patience.start(() => {})
+    const one = timeout.start(() => {})
+    const other = timeout.start(() => {})
     t.equal(timers(), before + 1, `the ${name} two`)
-    patience.stop(one)
+    timeout.clear(one)
     t.equal(timers(), before + 1)
-    patience.end(other)
+    timeout.clearInTime(other)
     t.equal(timers(), before)
   }
   t.end()
@@ -47,9 +47,9 @@ void t.test('the process is kept alive while somebody waits, and no longer', t =
 
 void t.test('the timer keeps nothing of the scope in which somebody has begun to wait', async t => {
   const storage = new AsyncLocalStorage<string>()
-  const patience = new Patience(1)
+  const timeout = new AcquireTimeout(1)
   const seen = await new Promise(resolve => {
-    storage.run('a scope', () => patience.start(() => resolve(storage.getStore())))
+    storage.run('a scope', () => timeout.start(() => resolve(storage.getStore())))
   })
   t.equal(seen, undefined)
 })
