@@ -12,6 +12,7 @@ import { delimiter, join } from 'node:path'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
+import { mysqlUrl } from './mysql-url.ts'
 
 export interface Server {
   readonly url: string
@@ -110,12 +111,12 @@ export async function freePort (): Promise<number> {
 const HOW_TO_GET_ONE = 'no MySQL server: the tests on MySQL are skipped. Install one (Debian: apt-get install mariadb-server) or set MYSQL_URL=mysql://root@127.0.0.1:3306'
 
 async function main ([command, ...args]: string[]): Promise<number> {
-  const server = process.env['MYSQL_URL'] === undefined ? await startServer() : undefined
-  if (server === undefined && process.env['MYSQL_URL'] === undefined) {
+  const server = mysqlUrl() === undefined ? await startServer() : undefined
+  if (server === undefined && mysqlUrl() === undefined) {
     console.error(`\n*** ${HOW_TO_GET_ONE} ***\n`)
     if (process.env['CI'] === 'true') return 1
   }
-  const url = server?.url ?? process.env['MYSQL_URL']
+  const url = server?.url ?? mysqlUrl()
   // What only MySQL can reach stays uncovered without it.
   const added = url === undefined ? { TAP_ALLOW_INCOMPLETE_COVERAGE: '1' } : { MYSQL_URL: url }
   try {
