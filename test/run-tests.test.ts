@@ -1,6 +1,86 @@
 /** What `npm test` is made of. */
-import t from 'tap'
+import { createConnection } from 'mysql2/promise'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { childEnvironment } from './support/child-environment.ts'
 import { availableKinds } from './support/databases.ts'
+import { ROOT } from './support/fences.ts'
+import { findDaemon } from './support/mariadb.ts'
+
+const skip = findDaemon() === undefined && 'no server to start'
+
+/** A script for sh that leaves a child behind, which no signal but SIGKILL ends. Its output is open for as long as that child lives. */
+const STUBBORN_CHILD = "(trap '' INT TERM HUP; exec sleep 60) &"
+
+function temporaryFolder (t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'run-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  return folder
+}
+
+/** Runs a script for sh as test/support/mariadb.ts runs tap. */
+function startRun (t: Test, script: string, env: NodeJS.ProcessEnv, detached = false) {
+  // Not t.testdir(): the path of a server's socket may have no more than some 100 characters.
+  const folder = temporaryFolder(t)
+  const child = spawn(process.execPath, [join(ROOT, 'test/support/mariadb.ts'), 'sh', '-c', script], {
+    env: { ...childEnvironment, TMPDIR: folder, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached
+  })
+  return {
+    child,
+    pid: Number(child.pid),
+    /** When the run, and all that it has started, has ended. */
+    closed: once(child, 'close') as Promise<[code: number | null, signal: string | null]>,
+    leftBehind: () => readdirSync(folder)
+  }
+}
+
+const SIGNALS: { signal: NodeJS.Signals, code: number, wholeGroup: boolean }[] = [
+  { signal: 'SIGINT', code: 130, wholeGroup: true },
+  { signal: 'SIGINT', code: 130, wholeGroup: false },
+  { signal: 'SIGTERM', code: 143, wholeGroup: false }
+]
+
+for (const { signal, code, wholeGroup } of SIGNALS) {
+  void t.test(`${signal} to ${wholeGroup ? 'the whole group, as Ctrl-C sends it,' : 'one process'} ends the run`, { skip, timeout: 40_000 }, async t => {
+    const { child, pid, closed, leftBehind } = startRun(t, `${STUBBORN_CHILD} mktemp -d; echo "$MYSQL_URL"; wait`, { MYSQL_URL: '', TEST_DATABASE: '' }, wholeGroup)
+    let output = ''
+    child.stdout.on('data', chunk => { output += String(chunk) })
+    while (!output.includes('mysql://')) await once(child.stdout, 'data')
+    const url = output.split('\n')[1] ?? ''
+    await (await createConnection(url)).end()
+    t.equal(leftBehind().length, 1, 'everything temporary is in one folder')
+
+    process.kill(wholeGroup ? -pid : pid, signal)
+    t.same(await closed, [code, null])
+    t.same(leftBehind(), [])
+    await t.rejects(createConnection(url), { code: 'ECONNREFUSED' }, 'the server has ended')
+  })
+}
+
+void t.test('a command that does not listen to a signal is killed', { timeout: 40_000 }, async t => {
+  const { child, pid, closed } = startRun(t, "trap '' TERM; echo; sleep 60; sleep 60", { TEST_DATABASE: 'sqlite' })
+  await once(child.stdout, 'data')
+  process.kill(pid, 'SIGTERM')
+  t.same(await closed, [143, null])
+})
+
+void t.test('a run that ends by itself has the exit code of its command, and leaves nothing behind', { timeout: 40_000 }, async t => {
+  const { child, closed, leftBehind } = startRun(t, `${STUBBORN_CHILD} mktemp -d; exit 3`, { TEST_DATABASE: 'sqlite' })
+  child.stdout.resume()
+  t.same(await closed, [3, null])
+  t.same(leftBehind(), [])
+})
+
+void t.test('npm tells only the shell of a script of a signal: it makes way for what it runs', async t => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+  t.match(scripts['test'], /\bexec node test\/support\/mariadb\.ts /)
+})
 
 void t.test('an empty variable is one that is not set, and a database that is not there is an error', async t => {
   t.intercept(process, 'env', { value: { MYSQL_URL: '', TEST_DATABASE: '' } })
