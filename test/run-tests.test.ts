@@ -1,8 +1,8 @@
 /** What `npm test` is made of. */
 import { createConnection } from 'mysql2/promise'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -89,4 +89,45 @@ void t.test('an empty variable is one that is not set, and a database that is no
   t.throws(availableKinds, { message: 'TEST_DATABASE=mysql: there is only sqlite' })
   process.env['MYSQL_URL'] = 'mysql://root@127.0.0.1:3306'
   t.same(availableKinds(), ['mysql'])
+})
+
+/** Two tests of a program that they cover in part. */
+const PROJECT = {
+  'package.json': '{ "type": "module" }',
+  'program.ts': 'export function twice (n: number) { return 2 * n }\nexport function half (n: number) { return n / 2 }\n',
+  test: {
+    'right.test.ts': "import t from 'tap'\nimport { twice } from '../program.ts'\nt.equal(twice(1), 2)\nt.equal(twice(2), 4)\n",
+    'wrong.test.ts': `
+      import t from 'tap'
+      void t.test('outer', async t => { await t.test('inner', async t => { t.same({ n: 1 }, { n: 2 }, 'what it says') }) })
+    `
+  }
+}
+
+void t.test('where there is no terminal, tap prints a line for each file, the failures, and a summary', async t => {
+  // tap covers nothing that is in t.testdir().
+  const folder = temporaryFolder(t)
+  cpSync(t.testdir(PROJECT), folder, { recursive: true })
+  cpSync(join(ROOT, '.taprc'), join(folder, '.taprc'))
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  const run = (...files: string[]) => spawnSync(process.execPath, [join(ROOT, 'test/support/tap.ts'), ...files], {
+    cwd: folder,
+    // Of itself, not because this run is in CI.
+    env: { ...childEnvironment, MYSQL_URL: 'mysql://127.0.0.1', TEST_DATABASE: '', CI: undefined, CONTINUOUS_INTEGRATION: undefined },
+    encoding: 'utf8'
+  })
+
+  const part = run('test/right.test.ts')
+  t.equal(part.status, 0, 'no coverage is demanded of some of the files')
+  t.match(part.stdout, /^ PASS {2}test\/right\.test\.ts 2 OK \d+/m)
+  t.match(part.stdout, /^# \{ total: 2, pass: 2 \}$/m)
+
+  const whole = run()
+  t.equal(whole.status, 1)
+  t.match(whole.stdout, /^ PASS {2}test\/right\.test\.ts 2 OK \d+/m)
+  t.match(whole.stdout, /^ FAIL {2}test\/wrong\.test\.ts 1 failed of 1 \d+/m)
+  t.match(whole.stdout, /outer > inner > what it says[^]*- {2}"n": 2,\n *\+ {2}"n": 1,[^]*test\/wrong\.test\.ts:3:/)
+  t.match(whole.stdout, /^# \{ total: 3, pass: 2, fail: 1 \}$/m)
+  t.match(whole.stdout, /program\.ts +\|/, 'and what they do not cover')
+  t.notOk(whole.stdout.includes('\u001b[2K'), 'no line that is printed is erased')
 })
