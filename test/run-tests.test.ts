@@ -1,4 +1,4 @@
-/** What `npm test` is made of. */
+/** What `npm test` and `npm run test:quick` are made of. */
 import { createConnection } from 'mysql2/promise'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -80,6 +80,7 @@ void t.test('a run that ends by itself has the exit code of its command, and lea
 void t.test('npm tells only the shell of a script of a signal: it makes way for what it runs', async t => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
   t.match(scripts['test'], /\bexec node test\/support\/mariadb\.ts /)
+  t.match(scripts['test:quick'], /\bexec node test\/support\/mariadb\.ts /)
 })
 
 void t.test('an empty variable is one that is not set, and a database that is not there is an error', async t => {
@@ -130,4 +131,13 @@ void t.test('where there is no terminal, tap prints a line for each file, the fa
   t.match(whole.stdout, /^# \{ total: 3, pass: 2, fail: 1 \}$/m)
   t.match(whole.stdout, /program\.ts +\|/, 'and what they do not cover')
   t.notOk(whole.stdout.includes('\u001b[2K'), 'no line that is printed is erased')
+})
+
+void t.test('the quick tests are those that start neither a process nor a compiler', async t => {
+  const { stdout } = spawnSync(process.execPath, ['test/support/quick-files.ts'], { cwd: ROOT, env: childEnvironment, encoding: 'utf8' })
+  const files = stdout.trim().split('\n')
+  t.ok(files.includes('test/commit.test.ts'))
+  t.notOk(files.includes('test/run-tests.test.ts'))
+  t.notOk(files.includes('test/demo.test.ts'), 'nor let others start one')
+  t.notOk(files.includes('test/docs-examples.test.ts'))
 })
