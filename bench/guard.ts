@@ -3,6 +3,7 @@
  * that uses no database allocates; and when pages say anything but what was measured. Nothing is timed. `npm run check:bench` runs it.
  */
 import { startServer } from '../test/support/mariadb.ts'
+import { mysqlUrl } from '../test/support/mysql-url.ts'
 import { FLOOR, type ContenderName } from './contenders/all.ts'
 import { allocationsOf } from './measure/allocations.ts'
 import { countStatements } from './measure/statements.ts'
@@ -19,8 +20,8 @@ const ROUND_TRIPS: Record<string, number> = { static: 0, read: 1, list: 1, inser
 const MOST_BYTES = 700
 
 async function checkStatements (): Promise<string[]> {
-  const own = process.env['MYSQL_URL'] === undefined ? await startServer() : undefined
-  const url = own?.url ?? process.env['MYSQL_URL']
+  const own = mysqlUrl() === undefined ? await startServer() : undefined
+  const url = own?.url ?? mysqlUrl()
   if (url === undefined) throw new Error('there is no MariaDB server to count statements on')
   try {
     const counted = await countStatements(url, workloads, GUARDED)

@@ -1,5 +1,6 @@
 /** Measures what the plugin costs beside its alternatives: `npm run bench -- --help`. */
 import { startServer, type Server } from '../test/support/mariadb.ts'
+import { mysqlUrl } from '../test/support/mysql-url.ts'
 import { UsageError } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { FLOOR } from './contenders/all.ts'
@@ -41,8 +42,8 @@ async function published (part: Results): Promise<void> {
 
 /** Part by part, on a MariaDB of its own, unless MYSQL_URL names one; without either, on SQLite alone. */
 async function * measured (given: Arguments): AsyncGenerator<Results> {
-  const own: Server | undefined = process.env['MYSQL_URL'] === undefined ? await startServer(['--max-connections=500']) : undefined
-  const url = own?.url ?? process.env['MYSQL_URL']
+  const own: Server | undefined = mysqlUrl() === undefined ? await startServer(['--max-connections=500']) : undefined
+  const url = own?.url ?? mysqlUrl()
   if (url === undefined) console.error('no MariaDB server: only SQLite is measured')
   try {
     const machine = await describeMachine(url)

@@ -1,10 +1,11 @@
 /** Tries what could save the round trip of BEGIN, and prints what each does: `node test/support/mariadb.ts node bench/two-round-trips.ts`. */
 import { createConnection, type Connection } from 'mysql2/promise'
+import { mysqlUrl } from '../test/support/mysql-url.ts'
 import { tapWire } from './wire.ts'
 
 const INSERT = 'insert into entry (n) values (1)'
 
-const url = process.env['MYSQL_URL']
+const url = mysqlUrl()
 if (url === undefined) throw new Error('MYSQL_URL says where the server is')
 const wire = await tapWire(url)
 const connection = await createConnection(wire.url)

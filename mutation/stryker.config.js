@@ -9,7 +9,7 @@ process.on('exit', () => { rmSync(databases, { recursive: true, force: true }) }
 process.env.TMPDIR = databases
 
 // What they test runs in processes of its own that say nothing of the mutants they reach, or is none of the code that is mutated.
-const WITHOUT_MUTANTS = ['bug-report', 'demo', 'docs-examples', 'docs-runners', 'example-app', 'torture', 'torture-checker', 'twenty-lines']
+const WITHOUT_MUTANTS = ['bug-report', 'demo', 'docs-examples', 'docs-runners', 'example-app', 'run-tests', 'torture', 'torture-checker', 'twenty-lines']
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {

@@ -12,6 +12,7 @@ import { unsavedNotes } from '../examples/demo/notes.ts'
 import { Observer } from '../examples/demo/observer.ts'
 import { Timeline } from '../examples/demo/timeline.ts'
 import { Demo, type DemoSettings } from './support/demo.ts'
+import { mysqlUrl } from './support/mysql-url.ts'
 
 async function playedOut (t: Test, demo: Demo): Promise<void> {
   await demo.serves()
@@ -62,7 +63,7 @@ void t.test('on SQLite it plays, serves, and ends with Ctrl-C', async t => {
   t.notMatch(demo.stdout, '\u001b[', 'no colours where there is no terminal')
 })
 
-const server = process.env['MYSQL_URL']
+const server = mysqlUrl()
 void t.test('on MySQL it does the same, and leaves no table', { skip: server === undefined && 'no MYSQL_URL' }, async t => {
   const name = `scoped_db_demo_test_${process.pid}`
   const connection = await createConnection(String(server))

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { childEnvironment as env } from './support/child-environment.ts'
 import { ROOT } from './support/fences.ts'
 import { folderWithPackage } from './support/installed.ts'
+import { mysqlUrl } from './support/mysql-url.ts'
 
 const APP = join(ROOT, 'examples/app')
 
@@ -74,7 +75,7 @@ void t.test('a copy of it passes, and does not without commitOnTeardown', async 
   t.match(broken.stdout, /^not ok \d+ - a conflict is a 409, and rolls back the whole request$/m)
 })
 
-const server = process.env['MYSQL_URL']
+const server = mysqlUrl()
 void t.test('a copy of it passes on MySQL, with the one line changed', { skip: server === undefined && 'no MYSQL_URL' }, async t => {
   const url = `${server}/scoped_db_example_${process.pid}`
   t.teardown(async () => {

@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import scopedDb from '../plugin.ts'
 import { ItemSchema as Item } from './support/entities.ts'
 import { freePort } from './support/mariadb.ts'
+import { mysqlUrl } from './support/mysql-url.ts'
 import { onEachDatabase } from './support/on-each-database.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
@@ -49,10 +50,10 @@ const ADDRESSES: Record<string, { url: () => Promise<string>, Class: abstract ne
     url: async () => `mysql://secret@127.0.0.1:${await freePort()}`, Class: DriverException, words: /ECONNREFUSED/
   },
   'the login fails': {
-    url: async () => String(process.env['MYSQL_URL']).replace('root@', 'secret:secret@'), Class: ConnectionException, words: /denied for user 'secret'/
+    url: async () => String(mysqlUrl()).replace('root@', 'secret:secret@'), Class: ConnectionException, words: /denied for user 'secret'/
   },
   'the database is not there': {
-    url: async () => `${process.env['MYSQL_URL']}/secret`, Class: ConnectionException, words: /Unknown database 'secret'/
+    url: async () => `${mysqlUrl()}/secret`, Class: ConnectionException, words: /Unknown database 'secret'/
   }
 }
 

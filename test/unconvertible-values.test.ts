@@ -24,6 +24,8 @@ async function textsOf ({ orm }: Stage): Promise<string[]> {
 for (const commitOnTeardown of [true, false]) {
   onEachDatabase(`a value that cannot be converted leaves nothing behind (commitOnTeardown: ${commitOnTeardown})`, { plugin: { commitOnTeardown }, orm: { entities: [Note] } }, async (t, stage) => {
     const { app, orm } = stage
+    // MikroORM prints what it has generated each time that this fails.
+    t.capture(console, 'error')
     await orm.config.getExtension<{ create (): Promise<void> }>('@mikro-orm/schema-generator')?.create()
     await orm.em.fork().insert(Note, { id: 1, text: 'kept', data: null })
     app.post<{ Params: { ending: number } }>('/:ending', async (request, reply) => {

@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ItemSchema, PartSchema } from './entities.ts'
+import { mysqlUrl } from './mysql-url.ts'
 
 /** A MikroORM of any SQL driver. */
 export type SqlORM = BaseORM<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>
@@ -35,9 +36,10 @@ export async function createDatabase (kind: Kind): Promise<TestDatabase> {
 
 /** The databases that this run has. MySQL is missing only where test/support/mariadb.ts has said so, loudly. TEST_DATABASE leaves only one. */
 export function availableKinds (): Kind[] {
-  const kinds: Kind[] = process.env['MYSQL_URL'] === undefined ? ['sqlite'] : ['sqlite', 'mysql']
+  const kinds: Kind[] = mysqlUrl() === undefined ? ['sqlite'] : ['sqlite', 'mysql']
   const only = process.env['TEST_DATABASE']
-  return kinds.filter(kind => only === undefined || kind === only)
+  if (only && !kinds.some(kind => kind === only)) throw new Error(`TEST_DATABASE=${only}: there is only ${kinds.join(' and ')}`)
+  return kinds.filter(kind => !only || kind === only)
 }
 
 async function createSqlite (): Promise<TestDatabase> {
@@ -65,7 +67,7 @@ async function createSqlite (): Promise<TestDatabase> {
 
 async function createMySql (): Promise<TestDatabase> {
   const name = `scoped_db_${randomBytes(6).toString('hex')}`
-  const options = { entities, clientUrl: process.env['MYSQL_URL'], dbName: name, pool: { max: 10 } }
+  const options = { entities, clientUrl: mysqlUrl(), dbName: name, pool: { max: 10 } }
   const connect = (more?: Partial<Options>) => MySqlORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
   const witness = await connect({ ensureDatabase: true })
   await createTables(witness)

@@ -1,7 +1,7 @@
 /**
  * A private MariaDB or MySQL server for one test run: `node test/support/mariadb.ts COMMAND...` starts one, runs the
  * command with its address in MYSQL_URL, and stops it again, however the command ends. With MYSQL_URL set, that server is
- * used and left alone.
+ * used and left alone; with TEST_DATABASE=sqlite there is none.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,6 +12,8 @@ import { delimiter, join } from 'node:path'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
+import { exitCodeOf, runCommand, SIGNALS } from './command.ts'
+import { mysqlUrl } from './mysql-url.ts'
 
 export interface Server {
   readonly url: string
@@ -23,7 +25,7 @@ export interface Server {
 
 /** @returns undefined when this machine has no server to start */
 export async function startServer (options: string[] = []): Promise<Server | undefined> {
-  const daemon = find('mariadbd') ?? find('mysqld')
+  const daemon = findDaemon()
   if (daemon === undefined) return undefined
   const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
   const port = await freePort()
@@ -45,7 +47,8 @@ export async function startServer (options: string[] = []): Promise<Server | und
     async stop () {
       const { process: child } = server
       if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM')
+        // Its data goes with it, so that it has nothing to finish.
+        child.kill('SIGKILL')
         await once(child, 'exit')
       }
       await rm(folder, { recursive: true, force: true })
@@ -80,7 +83,7 @@ async function reachable (url: string, child: ChildProcess): Promise<void> {
   let log = ''
   child.stderr?.on('data', chunk => { log = `${log}${String(chunk)}`.slice(-10_000) })
   for (let attempt = 0; attempt < 300; attempt++) {
-    if (child.exitCode !== null) throw new Error(`the database server ended with code ${child.exitCode}:\n${log}`)
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the database server ended with ${child.signalCode ?? `code ${child.exitCode}`}:\n${log}`)
     try {
       const connection = await createConnection(url)
       await connection.end()
@@ -90,6 +93,10 @@ async function reachable (url: string, child: ChildProcess): Promise<void> {
     }
   }
   throw new Error(`the database server does not answer:\n${log}`)
+}
+
+export function findDaemon (): string | undefined {
+  return find('mariadbd') ?? find('mysqld')
 }
 
 function find (program: string): string | undefined {
@@ -109,23 +116,31 @@ export async function freePort (): Promise<number> {
 
 const HOW_TO_GET_ONE = 'no MySQL server: the tests on MySQL are skipped. Install one (Debian: apt-get install mariadb-server) or set MYSQL_URL=mysql://root@127.0.0.1:3306'
 
-async function main ([command, ...args]: string[]): Promise<number> {
-  const server = process.env['MYSQL_URL'] === undefined ? await startServer() : undefined
-  if (server === undefined && process.env['MYSQL_URL'] === undefined) {
-    console.error(`\n*** ${HOW_TO_GET_ONE} ***\n`)
-    if (process.env['CI'] === 'true') return 1
-  }
-  const url = server?.url ?? process.env['MYSQL_URL']
-  // What only MySQL can reach stays uncovered without it.
-  const added = url === undefined ? { TAP_ALLOW_INCOMPLETE_COVERAGE: '1' } : { MYSQL_URL: url }
+async function main ([command = 'true', ...args]: string[]): Promise<number> {
+  const interruption = new AbortController()
+  const { signal } = interruption
+  for (const name of SIGNALS) process.on(name, () => { interruption.abort(name) })
+  // What is temporary is all in here, so that nothing of it stays behind of those that a signal has ended.
+  const folder = await mkdtemp(join(tmpdir(), 'scoped-db-'))
+  process.env['TMPDIR'] = folder
+  let server: Server | undefined
+  let code = 0
   try {
-    const child = spawn(command ?? 'true', args, { stdio: 'inherit', env: { ...process.env, ...added } })
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-    const [code] = await once(child, 'exit') as [number | null]
-    return code ?? 1
+    if (mysqlUrl() === undefined && process.env['TEST_DATABASE'] !== 'sqlite') {
+      server = await startServer()
+      if (server !== undefined) process.env['MYSQL_URL'] = server.url
+      else console.error(`\n*** ${HOW_TO_GET_ONE} ***\n`)
+      if (server === undefined && process.env['CI'] === 'true') return 1
+    }
+    if (!signal.aborted) code = await runCommand(command, args, signal)
+  } catch (error) {
+    // Ctrl-C ends what sets up a server as well.
+    if (!signal.aborted) throw error
   } finally {
     await server?.stop()
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 })
   }
+  return signal.aborted ? exitCodeOf(signal.reason as NodeJS.Signals) : code
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

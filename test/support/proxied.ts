@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import type { SqlORM, TestDatabase } from './databases.ts'
+import { mysqlUrl } from './mysql-url.ts'
 import { startProxy, type Proxy } from './proxy.ts'
 
 /** An application whose connections to the server a test can cut. */
@@ -12,7 +13,7 @@ export interface Proxied {
 }
 
 export async function proxied (t: Test, database: TestDatabase, options: Omit<ScopedDbOptions, 'orm'> = {}): Promise<Proxied> {
-  const proxy = await startProxy(String(process.env['MYSQL_URL']))
+  const proxy = await startProxy(String(mysqlUrl()))
   const orm = await database.connect({ clientUrl: proxy.url })
   const app = Fastify()
   await app.register(scopedDb, { orm, name: 'proxied', ...options })

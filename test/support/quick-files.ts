@@ -1,0 +1,18 @@
+/** Prints the test files that start neither a process nor a compiler: those from which no import leads to either. */
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import ts from 'typescript'
+
+/** All that a file imports, and what that imports, by path or by name. */
+function imports (file: string, found = new Set<string>()): Set<string> {
+  for (const { fileName: name } of ts.preProcessFile(readFileSync(file, 'utf8')).importedFiles) {
+    const imported = name.startsWith('.') ? join(dirname(file), name) : name
+    if (found.has(imported)) continue
+    found.add(imported)
+    if (name.startsWith('.')) imports(imported, found)
+  }
+  return found
+}
+
+const isSlow = (imported: Set<string>) => imported.has('node:child_process') || imported.has('typescript')
+console.log(globSync('test/**/*.test.ts').filter(file => !isSlow(imports(file))).sort().join('\n'))

@@ -1,0 +1,15 @@
+/** tap as `npm test` runs it. */
+import { mysqlUrl } from './mysql-url.ts'
+
+// Only all tests together, on all databases, reach all of the code.
+const isWhole = !process.argv.slice(2).some(arg => arg.endsWith('.ts')) && mysqlUrl() !== undefined && !process.env['TEST_DATABASE']
+if (!isWhole) process.env['TAP_DISABLE_COVERAGE'] = '1'
+
+if (!process.stdout.isTTY) {
+  // Makes tap's reporter print each line once, rather than change what it has printed.
+  process.env['CONTINUOUS_INTEGRATION'] = 'true'
+  process.stdout.columns = 130
+}
+
+// Its command, which is no export of it.
+await import(new URL('run.mjs', import.meta.resolve('tap')).href)
