@@ -9,14 +9,14 @@ process.on('exit', () => { rmSync(databases, { recursive: true, force: true }) }
 process.env.TMPDIR = databases
 
 // What they test runs in processes of its own that say nothing of the mutants they reach, or is none of the code that is mutated.
-const WITHOUT_MUTANTS = ['bug-report', 'demo', 'docs-examples', 'docs-runners', 'example-app', 'run-tests', 'torture', 'torture-checker', 'twenty-lines']
+const WITHOUT_MUTANTS = ['test/docs/!(pages).test.ts', 'test/torture/*', 'test/unit/support/*']
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
   plugins: ['./mutation/runner.ts'],
   testRunner: 'same-process',
   sameProcess: {
-    testFiles: globSync('test/*.test.ts', { exclude: WITHOUT_MUTANTS.map(name => `test/${name}.test.ts`) }).sort()
+    testFiles: globSync('test/**/*.test.ts', { exclude: WITHOUT_MUTANTS }).sort()
   },
   mutate: ['plugin.ts', 'lib/**/*.ts'],
   coverageAnalysis: 'perTest',

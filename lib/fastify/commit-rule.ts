@@ -24,6 +24,13 @@ export function decideOutcome (rules: readonly (boolean | CommitRule)[], state: 
   return !state.isRollbackOnly && rules.every((rule, n) => rules.indexOf(rule) < n || commits(rule, state)) ? 'commit' : 'rollback'
 }
 
+/** Why it is this outcome, in a few words, for those who watch. */
+export function reasonFor (rules: readonly (boolean | CommitRule)[], { statusCode, error, isRollbackOnly }: ErrorState): string {
+  if (isRollbackOnly) return 'doomed'
+  if (rules.some(rule => typeof rule === 'function')) return 'as the function given as commitOnTeardown says'
+  return error === undefined ? `status ${statusCode}` : 'an error was thrown or sent'
+}
+
 function commits (rule: boolean | CommitRule, state: ErrorState): boolean {
   return typeof rule === 'function' ? ask(rule, state) : state.error === undefined && state.statusCode < 400
 }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ScopeSettings } from '../options/options.ts'
+import { debug } from '../debug.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
@@ -10,7 +11,7 @@ import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
 import type { Outcome } from '../types.ts'
 import { ClientConnection, type Answering } from './client-connection.ts'
-import { decideOutcome } from './commit-rule.ts'
+import { decideOutcome, reasonFor, type ErrorState } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { precedenceOf } from './reply-precedence.ts'
@@ -219,13 +220,17 @@ export class ReplyOutcome implements Repeatable, Answering {
   }
 
   #decide (statusCode: number): Outcome {
-    return decideOutcome(this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown), {
+    const state: ErrorState = {
       request: this.#scope.request,
       reply: this.#reply,
       statusCode,
       error: this.#error,
       isRollbackOnly: this.#scope.made?.isRollbackOnly === true
-    })
+    }
+    const rules = this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown)
+    const outcome = decideOutcome(rules, state)
+    if (debug.enabled) debug('outcome: %s, %s', outcome, reasonFor(rules, state))
+    return outcome
   }
 
   /** The one way into `flushing`, which is left whatever is thrown. */

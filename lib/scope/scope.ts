@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
+import { debug } from '../debug.ts'
 import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
 import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
@@ -38,6 +39,7 @@ export class Scope implements SessionOwner {
     this.host = host
     this.#owner = owner
     this.#parent = parent
+    debug('scope opened: %s', owner.kind)
   }
 
   /** Itself: what has it for its source is in it. */
@@ -270,6 +272,7 @@ export class Scope implements SessionOwner {
     })
     this.#participants ??= new Participants(this.#info, () => this.#owner.log)
     this.#participants.add(participant)
+    debug('session made: of database %s', database.name)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
     return participant
@@ -317,6 +320,7 @@ export class Scope implements SessionOwner {
   }
 
   #enter (state: ScopeState): void {
+    debug('scope %s: %s', state, this.#owner.kind)
     this.#state = transition(TRANSITIONS, this.#state, state, () => this.#owner.log)
   }
 }

@@ -1,0 +1,277 @@
+/** Runs every TypeScript example of the documentation with real requests: what the text says of it must be what happens. */
+import type { MikroORM } from '@mikro-orm/core'
+import type { FastifyInstance } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { db } from '../../plugin.ts'
+import { run, typeErrors, type Example } from '../support/doc-modules.ts'
+import { fencesOf, PAGES } from '../support/fences.ts'
+
+const fences = PAGES.flatMap(fencesOf)
+/** Those for test runners are in docs-runners.test.ts. */
+const examples = fences.filter(({ language, info }) => language === 'ts' && !info.includes('runner='))
+const ada = { name: 'Ada', email: 'ada@example.com' }
+
+const post = async (app: FastifyInstance, url: string, payload?: object, headers = {}) =>
+  await app.inject({ method: 'POST', url, headers, ...(payload !== undefined && { payload }) })
+
+/** The e-mail addresses in the database, in alphabetical order. */
+async function emails (orm: MikroORM): Promise<string[]> {
+  const rows = await orm.em.fork().getConnection().execute('select email from user order by email') as { email: string }[]
+  return rows.map(({ email }) => email)
+}
+
+const addAda = async ({ app }: Example) => await app.db.run(session => { session.create('User' as never, ada as never) }, { commitOnTeardown: true })
+
+/** What the documentation says of each example, by its name. */
+const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
+  async 'quick-start' (t, { app, orm }) {
+    const created = await post(app, '/users', { name: 'Bob', email: 'bob@example.com' })
+    t.equal(created.statusCode, 201)
+    t.same(created.json(), { id: 2, name: 'Bob', email: 'bob@example.com' }, 'the generated id is in the reply')
+    t.same((await app.inject('/users/1')).json(), { id: 1, ...ada }, 'db.run() has committed')
+    t.equal((await post(app, '/users', ada)).statusCode, 500, 'not twice')
+    t.same(await emails(orm), ['ada@example.com', 'bob@example.com'])
+    t.match(app.addresses(), { length: 1 }, 'it listens')
+  },
+  async 'late-hook' (t, { app, orm }) {
+    t.equal((await post(app, '/late', {}, { 'x-maintenance': 'yes' })).statusCode, 503)
+    t.same(await emails(orm), [])
+    t.equal((await post(app, '/late')).statusCode, 200)
+    t.same(await emails(orm), ['late@example.com'])
+  },
+  async caught (t, { app, orm }) {
+    t.equal((await post(app, '/caught', ada)).statusCode, 409)
+    t.same(await emails(orm), [])
+  },
+  async stream (t, example) {
+    await addAda(example)
+    t.equal((await example.app.inject('/names')).body, 'Ada\n')
+  },
+  async hijack (t, { app, orm }) {
+    t.equal((await post(app, '/hijacked')).body, 'done')
+    t.same(await emails(orm), ['hijacked@example.com'])
+  },
+  async outlives (t, { app, orm }) {
+    t.equal((await post(app, '/signup')).statusCode, 200)
+    while (app.db.openScopes > 0) await sleep(5)
+    t.same(await emails(orm), ['job@example.com', 'signup@example.com'])
+  },
+  async savepoint (t, { app, orm }) {
+    const [first, second] = [await post(app, '/find-or-create', ada), await post(app, '/find-or-create', ada)]
+    t.same([first.statusCode, second.statusCode], [200, 200])
+    t.same(second.json(), first.json(), 'found')
+    t.same(await emails(orm), ['ada@example.com'])
+  },
+  async manual (t, { app, orm, logs }) {
+    t.equal((await post(app, '/flushed')).statusCode, 200)
+    t.same(await emails(orm), ['flushed@example.com'])
+    t.match(logs, { length: 1 })
+    t.match(JSON.parse(logs[0] ?? ''), { unflushed: { User: 1 } })
+  },
+  async 'orm-options' (t, { app, orm }) {
+    t.not(app.db.orm, orm)
+    await app.db.run(async session => t.equal(await session.count('User' as never), 0))
+    await app.close()
+    t.equal(await app.db.orm.isConnected(), false, 'closed by the plugin')
+    t.equal(await orm.isConnected(), true)
+  },
+  async name (t, { app }) {
+    t.equal(app.db.name, 'accounts')
+  },
+  async 'commit-rule' (t, { app, orm }) {
+    app.post('/:status', async (request, reply) => {
+      const { status } = request.params as { status: string }
+      request.db.create('User' as never, { name: status, email: status } as never)
+      return await reply.code(Number(status)).send({})
+    })
+    for (const status of [200, 401, 403]) await post(app, `/${status}`)
+    t.same(await emails(orm), ['200', '401'])
+  },
+  async 'session-options' (t, { app }) {
+    app.get('/', async request => request.db.schema)
+    t.equal((await app.inject({ url: '/', headers: { 'x-tenant': 'acme' } })).body, 'acme')
+    await app.db.run(session => t.equal(session.schema, undefined))
+  },
+  async begin (t, { app, orm }) {
+    let begun = 0
+    orm.em.getEventManager().registerSubscriber({ async afterTransactionStart () { begun++ } })
+    t.same((await post(app, '/search')).json(), [])
+    t.equal(begun, 0)
+  },
+  async 'isolation-level' (t, { app }) {
+    t.equal((await post(app, '/report')).body, '0')
+  },
+  async 'read-only' (t, { app }) {
+    t.same((await app.inject('/users')).json(), [])
+  },
+  async 'cancel-on-abort' (t, { app }) {
+    t.same((await app.inject('/slow')).json(), [])
+  },
+  async databases (t, { app, orm }) {
+    t.equal((await post(app, '/users', ada)).statusCode, 200)
+    const visits = async () => await app.db.run(async () => await app.db.use('analytics').session.count('Visit' as never))
+    t.same([await emails(orm), await visits()], [['ada@example.com'], 1])
+    t.equal((await post(app, '/users', ada)).statusCode, 500)
+    t.same([await emails(orm), await visits()], [['ada@example.com'], 1], 'neither')
+  },
+  async 'database-rules' (t, { app }) {
+    t.equal((await app.inject('/report')).body, '0')
+  },
+  async use (t, { app }) {
+    t.equal((await app.inject('/total')).body, '0')
+  },
+  async 'after-commit' (t, { app, sent, removed }) {
+    for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)
+    await app.close()
+    t.same([sent, removed], [['welcome, ada@example.com'], ['picture of ada@example.com']])
+  },
+  async signals (t, { app, audit }) {
+    for (const status of [200, 500]) t.equal((await post(app, '/users', ada)).statusCode, status)
+    await app.close()
+    t.same(audit, ['POST wrote Ada'])
+  },
+  async retry (t, example) {
+    await addAda(example)
+    const { app, orm, removeAll } = example
+    let deadlocks = 2
+    orm.em.getEventManager().registerSubscriber({
+      async beforeFlush () { if (deadlocks-- > 0) throw Object.assign(new Error('Deadlock found'), { errno: 1213, sqlState: '40001' }) }
+    })
+    t.match((await post(app, '/users/1/rename')).json(), { name: 'Ada!' })
+    t.equal(await (removeAll as () => Promise<number>)(), 1)
+  },
+  async 'retry-option' (t, { app }) {
+    t.equal((await post(app, '/count')).body, '0')
+  },
+  async 'map-errors' (t, { app }) {
+    t.equal((await post(app, '/users', ada)).statusCode, 200)
+    t.match((await post(app, '/users', ada)).json(), { statusCode: 409, message: 'This conflicts with what is there already' })
+  },
+  async 'map-errors-option' (t, { app }) {
+    t.match((await app.inject('/users/1')).json(), { statusCode: 404, message: 'User not found' })
+  },
+  async 'acquire-timeout' (t, { app }) {
+    t.equal(app.db.pool.acquireTimeout, 2_000)
+  },
+  async 'config-db' (t, { app, orm }) {
+    app.get('/session', { config: { db: false } }, async request => request.db.id)
+    t.equal((await post(app, '/plain')).statusCode, 500)
+    t.same(await emails(orm), ['plain@example.com'])
+    t.equal((await app.inject('/health')).body, 'ok')
+    t.match((await app.inject('/session')).json(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+  },
+  async members (t, { app, orm }) {
+    t.same((await post(app, '/import')).json(), { imported: 1 })
+    t.same(await emails(orm), ['ada@example.com'])
+  },
+  async run (t, { orm, importUsers }) {
+    t.equal(await (importUsers as (emails: string[]) => Promise<number>)(['a@example.com', 'b@example.com']), 2)
+    t.same(await emails(orm), ['a@example.com', 'b@example.com'])
+  },
+  async open (t, { orm, addUser }) {
+    const add = addUser as (email: string) => Promise<void>
+    await add('a@example.com')
+    await t.rejects(add('a@example.com'), { name: 'UniqueConstraintViolationException' })
+    t.same(await emails(orm), ['a@example.com'])
+  },
+  async repository (t, example) {
+    await addAda(example)
+    t.same((await example.app.inject('/ada')).json(), { same: true })
+  },
+  async 'by-hand' (t, { app, orm }) {
+    t.same((await post(app, '/by-hand')).json(), { kept: 1 })
+    t.same(await emails(orm), ['kept@example.com'])
+  },
+  async 'no-scope' (t) {
+    t.throws(() => db.session.id, { code: 'FST_SCOPED_DB_NO_SCOPE' })
+  },
+  async wrapped (t, { app, orm }) {
+    t.equal((await post(app, '/read-only')).statusCode, 405)
+    t.same(await emails(orm), [])
+  },
+  async 'error-handler' (t, { app }) {
+    app.post('/twice', async request => {
+      await request.db.insert('User' as never, ada as never)
+      await request.db.insert('User' as never, ada as never)
+    })
+    app.post('/nowhere', async request => await request.db.getConnection().execute('select * from nowhere'))
+    t.match(await post(app, '/twice'), { statusCode: 409, body: '{"message":"This already exists"}' })
+    t.match((await post(app, '/nowhere')).json(), { statusCode: 500, message: 'A database error occurred' })
+  },
+  async isolate (t, { seen, left }) {
+    t.same([seen, left], [1, 0])
+  },
+  async 'or-404' (t, example) {
+    await addAda(example)
+    const get = async (url: string): Promise<unknown> => (await example.app.inject(url)).json()
+    t.same(await get('/users/1'), { id: 1, ...ada })
+    for (const id of ['2', 'abc', '1abc']) t.match(await get(`/users/${id}`), { statusCode: 404, message: 'User not found' }, id)
+    t.same(await get('/by-email?email=ada@example.com'), { id: 1, ...ada })
+    t.match(await get('/by-email?email=bob@example.com'), { statusCode: 404, message: 'Nobody has this address' })
+    t.same(await get('/first'), { id: 1, ...ada })
+  },
+  async paginate (t, { app }) {
+    const get = async (url: string): Promise<unknown> => (await app.inject(url)).json()
+    const names = 'abcdefghij'.split('')
+    await app.db.run(async session => await session.insertMany('User' as never, [...names, 'Ada'].map(name => ({ name, email: name })) as never))
+    await app.db.run(async session => await session.nativeUpdate('User' as never, { name: 'Ada' } as never, { name: 'z' } as never))
+    t.same(await get('/users?page=2&perPage=10'), { items: [{ id: 11, name: 'z' }], total: 11, page: 2, perPage: 10, pages: 2, hasNext: false, hasPrev: true, first: 11, last: 11 })
+    t.match(await get('/users?page=3'), { statusCode: 404, message: 'Page 3 of User not found' })
+    t.match(await get('/users?page=x'), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
+    t.match(await get('/links?page=x'), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_PAGE' })
+    await app.db.run(async session => await session.insertMany('User' as never, Array.from({ length: 9 }, (_, index) => ({ name: 'n', email: `n${index}` })) as never))
+    t.same(await get('/links?page=7&perPage=1'), [1, 2, null, 5, 6, 7, 8, 9, 10, 11, null, 19, 20])
+  },
+  async cursors (t, example) {
+    await addAda(example)
+    await example.app.db.run(async session => await session.insert('User' as never, { name: 'Bob', email: 'bob@example.com' } as never))
+    const get = async (url: string): Promise<unknown> => (await example.app.inject(url)).json()
+    const cursors = { startCursor: 'WyJBZGEiLDFd', endCursor: 'WyJBZGEiLDFd' }
+    t.same(await get('/users?first=1'), { items: [{ id: 1, name: 'Ada' }], total: null, hasNext: true, hasPrev: false, ...cursors })
+    t.match(await get('/users?first=10&after=WyJBZGEiLDFd'), { items: [{ id: 2, name: 'Bob' }], hasNext: false, hasPrev: true })
+    t.match(await get('/users?after=x'), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_CURSOR' })
+  },
+  async 'flask-caught' (t, { app, orm }) {
+    t.equal((await post(app, '/users', ada)).statusCode, 502)
+    t.same(await emails(orm), [])
+  },
+  async 'flask-commit' (t, { app, orm }) {
+    t.same([(await post(app, '/users', ada)).statusCode, (await post(app, '/users', ada)).statusCode], [200, 409])
+    t.same(await emails(orm), ['ada@example.com'])
+  },
+  async 'flask-script' (t, { orm }) {
+    t.same(await emails(orm), ['ada@example.com'])
+  },
+  async 'flask-savepoint' (t, { app, orm }) {
+    for (const attempt of ['first', 'second']) t.same((await post(app, '/savepoint')).json(), { users: 1 }, attempt)
+    t.same(await emails(orm), ['ada@example.com'])
+  }
+}
+
+void t.test('every example is known here, and every claim has its example', async t => {
+  t.same([...new Set(fences.map(fence => fence.language))].sort(), ['json', 'python', 'sh', 'text', 'ts'], 'no other code')
+  t.same(examples.filter(fence => fence.name === undefined && fence.info !== 'types').map(fence => fence.place), [])
+  t.same(examples.flatMap(fence => fence.name ?? []).sort(), Object.keys(claims).sort())
+})
+
+void t.test('every example passes the compiler', async t => {
+  const augmenting = (code: string) => code.includes('declare module')
+  t.same(typeErrors(examples.filter(({ code }) => !augmenting(code)), t.testdir()), [])
+  t.same(typeErrors(examples.filter(({ info }) => info === 'types'), t.testdir()), [])
+  t.ok(examples.every(({ code, info }) => info === 'types' || !augmenting(code)))
+})
+
+for (const fence of examples.filter(({ name }) => name !== undefined)) {
+  void t.test(`${fence.place} ${fence.name}`, async t => {
+    const example = await run(fence, t.testdir())
+    const { app, orm } = example
+    t.teardown(async () => {
+      await app.close()
+      await orm.close()
+    })
+    await claims[String(fence.name)]?.(t, example)
+    for (let attempt = 0; attempt < 100 && app.db.openScopes > 0; attempt++) await sleep(5)
+    t.equal(app.db.openScopes, 0, 'nothing is left behind')
+  })
+}

@@ -1,0 +1,93 @@
+import type { FastifyError } from '@fastify/error'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { fencesOf, PAGES, read, ROOT } from '../support/fences.ts'
+
+const readme = read('README.md')
+const api = read('docs/api.md')
+const errors = read('docs/errors.md')
+
+const unique = (text: string, pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map(([, found = '']) => found))].sort()
+
+/** What stands under a heading, up to the next one of the same level. */
+const under = (page: string, heading: string) => page.split(`\n${heading}\n`)[1]?.split(`\n${heading.split(' ')[0]} `)[0] ?? ''
+
+void t.test('the README has the lines to paste, each alone in its fence', async t => {
+  const pasted = fencesOf('README.md').filter(({ language }) => language === 'sh').map(({ code }) => code)
+  t.same(pasted.slice(0, 2), ['npm ci && npm run demo\n', 'npm ci && npm test\n'])
+  t.ok(readme.split('\n').indexOf('npm ci && npm test') < 25, 'on the first screen')
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  t.match(scripts, { demo: /./, test: /./ })
+})
+
+void t.test('every npm script that is named is there', async t => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  for (const page of PAGES) t.same(unique(read(page), /\bnpm run ([\w:]+)/g).filter(name => !(name in scripts)), [], page)
+})
+
+void t.test('the README quotes the promise', async t => {
+  t.match(readme, '> Answered 2xx or 3xx: it is in the database. Answered 4xx or 5xx: it is not. Nothing is left behind either way.')
+})
+
+void t.test('every error code has its section, and no other is named', async t => {
+  const codes = unique(read('lib/errors/errors.ts'), /'(FST_SCOPED_DB_\w+)'/g)
+  t.same(unique(errors, /^## `(FST_SCOPED_DB_\w+)`$/gm), codes)
+  for (const page of PAGES) {
+    const named = unique(read(page), /\b(FST_SCOPED_DB_[A-Z_]+)\b/g)
+    t.same(named.filter(code => !codes.includes(code)), [], page)
+  }
+})
+
+void t.test('every error has the message and the status that docs/errors.md says', async t => {
+  const sections = errors.split(/^## /m)
+  for (const [name, error] of Object.entries(await import('../../lib/errors/errors.ts'))) {
+    if (!name.endsWith('Error')) continue
+    const made = Reflect.construct(error, []) as FastifyError
+    const section = sections.find(section => section.startsWith(`\`${made.code}\``)) ?? ''
+    t.ok(section.includes(`| message | ${made.message} |\n`), made.message)
+    t.ok(section.includes(`| status | ${made.statusCode}`), `${made.code}: ${made.statusCode}`)
+    t.equal(section.includes('`TypeError`'), made instanceof TypeError, made.code)
+    const headers = made.statusCode === 503 ? { 'retry-after': '1' } : undefined
+    t.same((made as { headers?: object }).headers, headers, `${made.code}: a 503 says when to come back`)
+  }
+})
+
+void t.test('every option is in the table of options and has a section', async t => {
+  const source = read('lib/options/options.ts')
+  const membersOf = (name: string) => unique(new RegExp(`export interface ${name} [^]*?\n}`).exec(source)?.[0] ?? '', /^ {2}(\w+)\?:/gm)
+  const routeOptions = [...membersOf('ScopeOptions'), ...membersOf('RouteOptions')].sort()
+  const options = [...routeOptions, ...membersOf('ScopedDbOptions')].sort()
+  t.equal(options.length, 13)
+  const documented = under(api, '## Options')
+  t.same(unique(documented, /^\| \[`(\w+)`\]\(#\w+\) \| /gm), options)
+  t.same(unique(documented, /^### `(\w+)`$/gm), options)
+  t.same(unique(documented, /^\| \[`(\w+)`\].*\| yes \| [^|]*\|$/gm), routeOptions)
+  t.same(unique(documented, /^\| \[`(\w+)`\].*\| [^|]+[^|\s] \|$/gm), routeOptions.filter(option => !['cancelOnAbort', 'mapErrors'].includes(option)))
+})
+
+void t.test('every public member of Database is in docs/api.md', async t => {
+  const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts'))]
+  const withoutInternals = classes.map(found => found?.[1] ?? '').join('').replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')
+  const members = unique(withoutInternals, /^ {2}(?:readonly |async |get )*(\w+)(?:<[^(]*>)? ?[:(]/gm)
+  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
+  t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
+})
+
+void t.test('every exported type is in docs/api.md', async t => {
+  const exported = [...read('plugin.ts').matchAll(/^export type \{ (.*) \}/gm)].flatMap(([, names = '']) => names.split(', ')).sort()
+  t.same(unique(under(api, '## Types'), /^\| `(\w+)` \|/gm), exported)
+})
+
+void t.test('links lead somewhere', async t => {
+  const headingsOf = (page: string) => unique(read(page), /^#+ (.*)$/gm).map(heading => heading.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-'))
+  const isBroken = (page: string, link: string) => {
+    const [path = '', anchor] = link.split('#')
+    const target = path === '' ? page : join(dirname(page), path)
+    return !existsSync(join(ROOT, target)) || (anchor !== undefined && !headingsOf(target).includes(anchor))
+  }
+  for (const page of PAGES) {
+    const links = unique(read(page), /\]\((?!https?:)([^)\s]+)\)/g)
+    t.same(links.filter(link => isBroken(page, link)), [], page)
+  }
+})

@@ -1,0 +1,31 @@
+import Fastify, { type FastifyReply } from 'fastify'
+import t from 'tap'
+import { errorStatus, isClosed, restoreHead } from '../../../lib/fastify/reply.ts'
+
+void t.test('the client has gone when the reply, or its stream of HTTP/2, says so in one way or the other', t => {
+  const raw = (state: object) => ({ destroyed: false, closed: false, ...state }) as FastifyReply['raw']
+  for (const state of [{ destroyed: true }, { closed: true }, { stream: { destroyed: true } }]) t.equal(isClosed(raw(state)), true, JSON.stringify(state))
+  for (const state of [{}, { stream: {} }, { stream: { destroyed: false } }]) t.equal(isClosed(raw(state)), false, JSON.stringify(state))
+  t.end()
+})
+
+void t.test('an error that stops a commit is answered with its own status, if that is one of an error', t => {
+  for (const statusCode of [400, 409, 503]) t.equal(errorStatus({ statusCode }), statusCode)
+  for (const statusCode of [undefined, 200, 399, '409']) t.equal(errorStatus({ statusCode }), 500)
+  t.end()
+})
+
+void t.test('of the head of a reply that was dropped nothing is left', async t => {
+  const app = Fastify()
+  app.get('/', async (_request, reply) => {
+    reply.code(202).header('x-kept', 'first')
+    const headers = reply.getHeaders()
+    reply.code(409).header('x-kept', 'other').header('x-dropped', 'yes')
+    restoreHead(reply, 202, headers)
+    return ''
+  })
+  const { statusCode, headers } = await app.inject('/')
+  t.equal(statusCode, 202)
+  t.equal(headers['x-kept'], 'first')
+  t.notOk('x-dropped' in headers)
+})

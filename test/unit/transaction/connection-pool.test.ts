@@ -1,0 +1,108 @@
+import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
+import t from 'tap'
+import { ConnectionPool, type ConnectionOwner } from '../../../lib/transaction/connection-pool.ts'
+
+const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
+
+/** A pool of connections like `connection`, for one owner, which counts how often Kysely has given one and got it back. */
+function poolOf (connection: Partial<DatabaseConnection>) {
+  const pool = new ConnectionPool(1000)
+  return { pool, ...ownerOf(connection) }
+}
+
+function ownerOf (connection: Partial<DatabaseConnection>) {
+  const provider: ConnectionProvider = { provideConnection: async consumer => await consumer(connection as DatabaseConnection) }
+  const kysely = { getExecutor: () => provider } as unknown as Kysely<unknown>
+  const count = { taken: 0, back: 0 }
+  const counted = async <T>(use: () => Promise<T>) => {
+    count.taken++
+    return await use().finally(() => count.back++)
+  }
+  const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => await counted(() => use(kysely))
+  const pooled = {
+    provideConnection: async <T>(consumer: (connection: DatabaseConnection) => Promise<T>) => await counted(() => provider.provideConnection(consumer)),
+    withConnectionProvider: (other: ConnectionProvider) => other
+  }
+  const owner: ConnectionOwner = { client: { connection: () => ({ execute }), getExecutor: () => pooled } as unknown as Kysely<unknown> }
+  return { count, owner }
+}
+
+void t.test('a cancel is about what one owner has, a destroy about everything', async t => {
+  const pool = new ConnectionPool(1000)
+  const done: string[] = []
+  const owners = [0, 1].map(n => ownerOf({
+    cancelQuery: async () => { done.push(`cancel ${n}`) },
+    killSession: async () => { done.push(`destroy ${n}`) }
+  }))
+  for (const { owner } of owners) await pool.acquire(owner)
+  await pool.cancel(owners[1]?.owner as ConnectionOwner)
+  t.same(done, ['cancel 1'])
+  await pool.destroy()
+  t.same(done.slice(1), ['destroy 0', 'destroy 1'])
+  t.equal(pool.inUse.size, 0)
+  t.same(owners.map(({ count }) => count.back), [1, 1])
+})
+
+void t.test('a driver that cancels through the pool is given a connection for it', async t => {
+  const calls: string[] = []
+  const connection: Partial<DatabaseConnection> = {
+    cancelQuery: async (control: ControlConnectionProvider) => { await control(async other => { calls.push(other === connection ? 'cancelled' : '?') }) }
+  }
+  const { pool, owner } = poolOf(connection)
+  const pooled = await pool.acquire(owner)
+  await pool.cancel(owner)
+  t.same(calls, ['cancelled'])
+  await pooled.destroy()
+  await pool.cancel(owner)
+  t.same(calls, ['cancelled'], 'what was given back is left alone')
+})
+
+void t.test('a statement is admitted once, and whoever stops it gets a connection without that', async t => {
+  const { pool, owner, count } = poolOf({})
+  let admitted = 0
+  const executor = pool.executor(owner, () => { admitted++ })
+  await executor.provideConnection(async () => {
+    await executor.provideConnection(async () => { t.equal(pool.inUse.size, 2) })
+    t.equal(pool.inUse.size, 1)
+  })
+  t.equal(admitted, 1)
+  t.equal(pool.inUse.size, 0)
+  t.equal(count.back, 2)
+})
+
+void t.test('a statement that is not admitted gives its connection back', async t => {
+  const { pool, owner, count } = poolOf({})
+  const executor = pool.executor(owner, () => { throw new Error('too late') })
+  await t.rejects(executor.provideConnection(async () => { t.fail('it has a connection') }), { message: 'too late' })
+  t.equal(pool.inUse.size, 0)
+  t.equal(count.back, 1)
+})
+
+for (const [how, killSession] of Object.entries({
+  rejects: async () => { throw new Error('it cannot be killed') },
+  throws: () => { throw new Error('it cannot be killed') },
+  'waits for ever': async (control: ControlConnectionProvider) => { await control(() => new Promise(() => {})) }
+})) {
+  void t.test(`a connection is destroyed although killing its session ${how}`, async t => {
+    const never = new Promise<never>(() => {})
+    const { pool, owner, count } = poolOf({
+      killSession,
+      executeQuery: () => never,
+      async * streamQuery () { yield await never },
+      collectSessionInfo: async () => await never
+    })
+    const pooled = await pool.acquire(owner)
+    t.same([...pool.inUse], [pooled])
+    await pooled.kysely.getExecutor().provideConnection(async connection => {
+      const statement = t.rejects(connection.executeQuery({} as CompiledQuery), CLOSED, 'nobody waits for what it ran')
+      const stream = t.rejects(connection.streamQuery({} as CompiledQuery, 1).next(), CLOSED)
+      await pool.destroy()
+      t.equal(pool.inUse.size, 0)
+      await pooled.destroy()
+      await Promise.all([statement, stream])
+    })
+    t.equal(count.back, 1)
+    t.equal(count.taken, how === 'waits for ever' ? 2 : 1, 'asked to kill once')
+    t.equal(pool.inUse.size, 0)
+  })
+}

@@ -1,0 +1,201 @@
+import type { MikroORM } from '@mikro-orm/core'
+import { raw } from '@mikro-orm/core'
+import { db } from '../../../plugin.ts'
+import { statementKind } from '../../../lib/transaction/statement.ts'
+import { ItemSchema as Item } from '../../support/entities.ts'
+import { onEachDatabase, type Stage } from '../../support/on-each-database.ts'
+import t from 'tap'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+
+/** What the server was asked to do while `work` ran: its own general log, or SQLite's trace of prepared statements. */
+async function statementsOf ({ kind, database, orm }: Stage, work: () => Promise<unknown>): Promise<string[]> {
+  if (kind === 'sqlite') return await tracedBySqlite(orm, work)
+  // The log is the whole server's, which others may be testing on too.
+  return await database.witness.em.fork().transactional(async em => {
+    await em.execute("do get_lock('fastify-scoped-db general_log', 60)")
+    await em.execute("set global log_output = 'TABLE'")
+    await em.execute('set global general_log = 1')
+    const [{ at }] = await em.execute<[{ at: string }]>('select now(6) as at')
+    await work()
+    await em.execute('set global general_log = 0')
+    const rows = await em.execute<{ argument: Buffer | string }[]>(
+      `select argument from mysql.general_log where command_type = 'Query' and event_time >= ? and thread_id in
+       (select id from information_schema.processlist where db = database() and id <> connection_id()) order by event_time`, [at])
+    await em.execute("do release_lock('fastify-scoped-db general_log')")
+    return rows.map(row => String(row.argument))
+  })
+}
+
+async function tracedBySqlite (orm: MikroORM, work: () => Promise<unknown>): Promise<string[]> {
+  const client = await orm.driver.getConnection().getNativeClient() as { prepare: (sql: string) => unknown }
+  const { prepare } = client
+  const statements: string[] = []
+  client.prepare = function (sql) {
+    statements.push(sql)
+    return prepare.call(this, sql)
+  }
+  await work()
+  client.prepare = prepare
+  return statements
+}
+
+/** MikroORM asks MySQL for the increment of its ids before its first insert. */
+async function warmUp ({ app, orm }: Stage): Promise<void> {
+  await app.ready()
+  const em = orm.em.fork()
+  em.create(Item, { label: 'warm-up' })
+  await em.flush()
+}
+
+const verb = (sql: string) => sql.trim().split(/[\s(]/)[0]?.toLowerCase() ?? ''
+
+onEachDatabase('the first statement begins, and nothing is sent when nothing was asked', automatic, async (t, stage) => {
+  const { app } = stage
+  app.get('/nothing', async () => 'nothing')
+  app.get('/session', async request => String(request.db.id))
+  app.get('/read', async request => await request.db.count(Item).then(String))
+  app.post('/insert', async request => request.db.create(Item, { label: 'a' }))
+  app.post('/read', async request => await request.db.count(Item).then(String))
+  app.options('/read', async request => await request.db.count(Item).then(String))
+  app.get('/read-then-write', async request => {
+    await request.db.count(Item)
+    request.db.create(Item, { label: 'b' })
+    await request.db.flush()
+    await request.db.count(Item)
+    return 'ok'
+  })
+  app.get('/lock', async request => await request.db.execute(stage.kind === 'mysql' ? 'select 1 for update' : 'select 1 /* locks */').then(() => 'ok'))
+  app.get('/statement', { config: { db: { begin: 'statement' } } }, async request => await request.db.count(Item).then(String))
+  app.post('/write', { config: { db: { begin: 'write' } } }, async request => await request.db.count(Item).then(String))
+  await warmUp(stage)
+
+  const sent = async (method: 'GET' | 'HEAD' | 'OPTIONS' | 'POST', url: string) => (await statementsOf(stage, async () => {
+    t.equal((await app.inject({ method, url })).statusCode, 200, `${method} ${url}`)
+  })).map(verb)
+  t.same(await sent('GET', '/nothing'), [])
+  t.same(await sent('GET', '/session'), [])
+  for (const method of ['GET', 'HEAD', 'OPTIONS'] as const) t.same(await sent(method, '/read'), ['select'], method)
+  t.same(await sent('POST', '/insert'), ['begin', 'insert', 'commit'])
+  t.same(await sent('POST', '/read'), ['begin', 'select', 'commit'])
+  t.same(await sent('GET', '/read-then-write'), ['select', 'begin', 'insert', 'select', 'commit'])
+  t.same(await sent('GET', '/lock'), ['begin', 'select', 'commit'])
+  t.same(await sent('GET', '/statement'), ['begin', 'select', 'commit'])
+  t.same(await sent('POST', '/write'), ['select'])
+  const run = await statementsOf(stage, async () => await db.run(async session => { await session.count(Item) }))
+  t.same(run.map(verb), ['begin', 'select', 'commit'], 'db.run() is like a POST')
+})
+
+onEachDatabase('isolationLevel implies a transaction from the first statement', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+  const { app } = stage
+  app.get('/', { config: { db: { isolationLevel: 'serializable' } } }, async request => {
+    return await request.db.count(Item).then(String)
+  })
+  app.get('/read-committed', { config: { db: { isolationLevel: 'read committed', begin: 'write' } } }, async request => String(await request.db.count(Item)))
+  await warmUp(stage)
+  t.match(await statementsOf(stage, () => app.inject('/')), ['set transaction isolation level serializable', 'begin', /^select/, 'commit'])
+  t.match(await statementsOf(stage, () => app.inject('/read-committed')), ['set transaction isolation level read committed', 'begin', /^select/, 'commit'])
+})
+
+onEachDatabase('without commitOnTeardown the statements are plain MikroORM\'s', { plugin: { commitOnTeardown: false } }, async (t, stage) => {
+  const { app } = stage
+  app.post('/flush', async request => {
+    request.db.create(Item, { label: 'flushed' })
+    await request.db.flush()
+    return 'ok'
+  })
+  app.post('/nested', async request => {
+    await request.db.transactional(async em => {
+      em.create(Item, { label: 'nested' })
+      await em.transactional(async inner => { inner.create(Item, { label: 'inner' }) })
+    })
+    return 'ok'
+  })
+  app.post('/begun', async request => {
+    await request.db.begin()
+    await request.db.commit()
+    return 'ok'
+  })
+  await warmUp(stage)
+  const sent = async (url: string) => (await statementsOf(stage, async () => { t.equal((await app.inject({ method: 'POST', url })).statusCode, 200) })).map(verb)
+  t.same(await sent('/flush'), ['begin', 'insert', 'commit'])
+  t.same(await sent('/nested'), ['begin', 'savepoint', 'insert', 'release', 'commit'])
+  t.same(await sent('/begun'), ['begin', 'commit'])
+})
+
+const logged: string[] = []
+
+onEachDatabase('MikroORM\'s query log tells of the transaction\'s beginning and end', {
+  ...automatic, orm: { debug: ['query'], colors: false, logger: line => { logged.push(line) } }
+}, async (t, stage) => {
+  const { app } = stage
+  app.post('/commit', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  app.post('/rollback', async request => {
+    await request.db.insert(Item, { label: 'b', amount: 0 })
+    throw new Error('roll back')
+  })
+  await warmUp(stage)
+  const log = async (url: string) => {
+    logged.length = 0
+    await app.inject({ method: 'POST', url })
+    return logged.map(line => verb(line.replace(/^\[query\] /, '')))
+  }
+  t.same(await log('/commit'), ['begin', 'insert', 'commit'])
+  t.same(await log('/rollback'), ['begin', 'insert', 'rollback'])
+})
+
+onEachDatabase('raw queries are inside the transaction too', automatic, async (t, { app, labels, orm }) => {
+  app.post('/', async request => {
+    const em = request.db
+    await em.execute("insert into item (label, amount) values ('execute', 1)")
+    await em.createQueryBuilder(Item).insert({ label: 'query builder', amount: 1 }).execute()
+    await em.getKysely<{ item: { label: string, amount: number } }>().insertInto('item').values({ label: 'kysely', amount: 1 }).execute()
+    await em.getConnection().execute("insert into item (label, amount) values ('connection', 1)")
+    await orm.em.getConnection().execute("insert into item (label, amount) values ('orm.em', 1)")
+    await em.nativeUpdate(Item, { label: 'execute' }, { amount: raw<number>('amount + 1') })
+    const rows: { label: string }[] = []
+    const kysely = em.getKysely<{ item: { label: string } }>({ tableNamingStrategy: 'table' } as never)
+    for (const row of await kysely.selectFrom('item').select('label').execute()) rows.push(row)
+    t.equal(rows.length, 5, 'and see their own writes')
+    t.same(await labels(), [], 'which nobody else does')
+    throw new Error('after all')
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'after all' })
+  t.same(await labels(), [])
+})
+
+onEachDatabase('db.remove() rolls back and the next use makes a new session', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const first = request.db
+    const { id } = first
+    first.create(Item, { label: 'removed' })
+    await first.flush()
+    await db.remove()
+    t.equal(db.hasSession(), false)
+    t.throws(() => first.create(Item, { label: 'never' }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+    t.not(request.db.id, id)
+    return request.db.create(Item, { label: 'kept' })
+  })
+  app.post('/twice', async () => {
+    await db.remove()
+    await db.remove()
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/twice' })).statusCode, 200)
+  t.same(await labels(), ['kept'])
+})
+
+void t.test('kinds of statements', async t => {
+  for (const sql of ['select 1', ' SELECT * from a where b = ?', '(select 1) union (select 2)', 'show tables', 'with a as (select 1) select * from a',
+    'explain select 1', 'select `updated_at` from `inserts`', 'values (1)', 'select 1;', 'select 1; ', '( select 1)', '\n\n select 1', '(\n(select 1))',
+    'with a as (select count(*) updates from b) select * from a', 'select a - -1 from b', 'select forupdate from a']) t.equal(statementKind(sql), 'read', sql)
+  for (const sql of ['select 1 for update', 'select 1 FOR  SHARE', 'select 1 lock in share mode', "select 1 into outfile 'a'", 'select 1; delete from a',
+    'select /* hidden */ 1', 'select 1 -- hidden', 'select 1 # hidden', 'select @a := 1', "select get_lock('a', 1)", 'select last_insert_id()', 'select nextval(a)',
+    'explain analyze select 1', 'with a as (delete from b returning *) select * from a', "select 'into the wild'", 'select 1;delete from a', 'select 1;\n\n delete from a', 'select 1 for no key update',
+    'select 1 for  no  key  update', 'select 1 for key  share', 'select 1 lock  in  share  mode', 'select pg_advisory_lock(1)', 'select pg_try_advisory_xact_lock(1)', 'select row_count()',
+    'explain with a as (select 1) insert into b select * from a']) t.equal(statementKind(sql), 'doubtful', sql)
+  for (const sql of ['insert into a values (1)', 'UPDATE a set b = 1', 'create table a (b int)', 'call a()', 'pragma foreign_keys = 0', 'set @a = 1', '',
+    'with a as (select 1) insert into b select * from a', ' \n with a as (select 1)insert into b select * from a', 'WITH a as (\n  select 1\n)\n  DELETE from b',
+    'create table a as select 1', 'begin; select 1', 'selection', 'something new']) t.equal(statementKind(sql), 'write', sql)
+})

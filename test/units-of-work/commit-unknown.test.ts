@@ -1,0 +1,139 @@
+import type { Pool } from 'mysql2'
+import t, { type Test } from 'tap'
+import { commitError } from '../../lib/transaction/errors.ts'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { proxied, type Proxied } from '../support/proxied.ts'
+import type { Reaction } from '../support/proxy.ts'
+
+const UNKNOWN = 'FST_SCOPED_DB_COMMIT_UNKNOWN'
+const CLOSED = "Can't add new command when connection is in closed state"
+
+/** Cuts the connection at every statement that is `sql`. */
+const at = (sql: string, reaction: Reaction) => (sent: string) => sent === sql ? reaction : undefined
+
+/** Nothing is left, and every place in the pool can be taken. */
+async function assertWhole (t: Test, { database }: Stage, { orm, proxy }: Proxied): Promise<void> {
+  proxy.react = () => undefined
+  t.same(await database.leftovers(orm), [])
+  const work = async () => await orm.driver.getConnection().execute('select sleep(0.01)')
+  await Promise.all(Array.from({ length: 12 }, work))
+  t.same(await database.leftovers(orm), [])
+}
+
+for (const reaction of ['cut before', 'cut after'] as const) {
+  onEachDatabase(`the connection is lost at COMMIT (${reaction}): nobody knows`, { kinds: ['mysql'] }, async (t, stage) => {
+    const to = await proxied(t, stage.database, { commitOnTeardown: true })
+    const { app, proxy } = to
+    const caught: unknown[] = []
+    const insert = async (label: string) => await db.session.insert(Item, { label, amount: 0 })
+    const manual = { config: { db: { commitOnTeardown: false } } }
+    app.setErrorHandler((error, _request, reply) => { caught.push(error); return reply.send(error) })
+    app.post('/teardown', async () => { await insert('teardown') })
+    app.post('/db.commit', async () => { await insert('db.commit'); await db.commit() })
+    app.post('/em.commit', manual, async () => { await db.session.begin(); await insert('em.commit'); await db.session.commit() })
+    app.post('/transactional', manual, async () => await db.session.transactional(async () => { await insert('transactional') }))
+    app.post('/flush', manual, async () => { db.session.create(Item, { label: 'flush' }); await db.session.flush() })
+    app.post('/beside', async () => await db.session.transactional(async em => { await em.insert(Item, { label: 'beside', amount: 0 }) }, { propagation: 'requires_new' as never }))
+    proxy.react = at('commit', reaction)
+    const paths = ['teardown', 'db.commit', 'em.commit', 'transactional', 'flush', 'beside']
+    for (const path of paths) {
+      const response = await app.inject({ method: 'POST', url: `/${path}` })
+      t.match(response.json(), { statusCode: 500, code: UNKNOWN, error: 'Internal Server Error', message: /not known/ }, path)
+    }
+    t.match(caught, paths.map(() => ({ code: UNKNOWN, cause: { code: 'PROTOCOL_CONNECTION_LOST' } })))
+    await t.rejects(app.db.run(async session => { session.create(Item, { label: 'run' }) }), { code: UNKNOWN })
+    t.same(await stage.labels(), reaction === 'cut before' ? [] : [...paths, 'run'].sort())
+    await assertWhole(t, stage, to)
+  })
+}
+
+onEachDatabase('the default error handler tells of an unknown commit', { kinds: ['mysql'] }, async (t, { database }) => {
+  const { app, proxy } = await proxied(t, database, { commitOnTeardown: true })
+  app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  proxy.react = at('commit', 'cut after')
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), {
+    statusCode: 500,
+    code: UNKNOWN,
+    error: 'Internal Server Error',
+    message: 'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database'
+  })
+})
+
+onEachDatabase('a connection that was lost before COMMIT: it is rolled back', { kinds: ['mysql'] }, async (t, stage) => {
+  const to = await proxied(t, stage.database, { commitOnTeardown: true })
+  to.app.post('/', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    await t.rejects(request.db.execute('select 7'))
+    return 'ok'
+  })
+  to.proxy.react = at('select 7', 'cut before')
+  const response = await to.app.inject({ method: 'POST', url: '/' })
+  t.equal(response.statusCode, 500)
+  t.not(response.json<{ code?: string }>().code, UNKNOWN)
+  t.same(await stage.labels(), [])
+  await assertWhole(t, stage, to)
+})
+
+onEachDatabase('a COMMIT that the server refuses, and a savepoint that is lost', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app, orm, labels, database }) => {
+  app.post('/refused', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  await app.ready()
+  await db.run(async session => await session.count(Item))
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  pool.once('acquire', connection => {
+    const { query } = connection
+    connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
+      if (args[0] === 'commit') args[0] = 'commit nonsense'
+      return query.apply(this, args)
+    } as typeof query
+  })
+  t.match((await app.inject({ method: 'POST', url: '/refused' })).json(), { statusCode: 500, code: 'ER_PARSE_ERROR', message: 'A database error occurred' })
+  const to = await proxied(t, database, { commitOnTeardown: true })
+  to.app.post('/savepoint', async request => await request.db.transactional(async em => { await em.insert(Item, { label: 'a', amount: 0 }) }))
+  to.proxy.react = sql => sql.startsWith('release savepoint') ? 'cut after' : undefined
+  const response = await to.app.inject({ method: 'POST', url: '/savepoint' })
+  t.equal(response.statusCode, 500)
+  t.not(response.json<{ code?: string }>().code, UNKNOWN)
+  t.same(await labels(), [])
+})
+
+void t.test('which errors of COMMIT leave it unknown', async t => {
+  const isUnknown = (error: unknown, isEmbedded = false) => (commitError(error, isEmbedded) as { code?: unknown }).code === UNKNOWN
+  const failure = (details: object, message = '') => Object.assign(new Error(message), details)
+  for (const known of [
+    { errno: 1213, code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
+    { errno: 1180, code: 'ER_ERROR_DURING_COMMIT', sqlState: 'HY000' },
+    { severity: 'ERROR', code: '23505' },
+    { severity: 'ERROR', code: '40001' },
+    { severity: 'ERROR', code: '22008' },
+    { severity: 'ERROR', code: '22P02' },
+    { errno: 1205, sqlState: 'HY000', fatal: false }
+  ]) t.notOk(isUnknown(failure(known)), JSON.stringify(known))
+  for (const message of [CLOSED, 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']) t.notOk(isUnknown(failure({ fatal: true }, message)), message)
+  for (const unknown of [
+    { errno: 1053, code: 'ER_SERVER_SHUTDOWN', sqlState: '08S01' },
+    { errno: 1927, code: 'ER_CONNECTION_KILLED', sqlState: '70100' },
+    { errno: 1317, code: 'ER_QUERY_INTERRUPTED', sqlState: '70100' },
+    { errno: 4031, code: 'ER_CLIENT_INTERACTION_TIMEOUT', sqlState: 'HY000' },
+    { errno: 45026, sqlState: 'HY000', fatal: true },
+    { fatal: true, code: 'PROTOCOL_CONNECTION_LOST' },
+    { code: 'EPIPE' },
+    { errno: 1, sqlState: '' },
+    { errno: 1, sqlState: 'HY0000' },
+    { errno: 1, sqlState: '#HY000' },
+    { errno: 1, sqlState: 45000 },
+    { errno: 1040, sqlState: '08004' },
+    { severity: 'FATAL', code: '57P01' },
+    { severity: 'ERROR', code: '57P01' },
+    { severity: 'ERROR', code: '08007' },
+    { severity: 'ERROR', code: '40003' },
+    { severity: 'FATAL', code: '53300' },
+    { severity: 'PANIC', code: 'XX000' }
+  ]) t.ok(isUnknown(failure(unknown)), JSON.stringify(unknown))
+  t.ok(isUnknown(failure({}, 'Connection terminated unexpectedly')))
+  t.ok(isUnknown(undefined))
+  const lost = failure({ code: 'PROTOCOL_CONNECTION_LOST', fatal: true })
+  t.equal((commitError(lost, false) as Error).cause, lost)
+  t.notOk(isUnknown(failure({}, 'The database connection is not open'), true))
+})
