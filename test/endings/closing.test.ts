@@ -236,7 +236,7 @@ void t.test('closing leaves no timer behind', async t => {
   const script = `
     import Fastify from 'fastify'
     import { SqliteDriver } from '@mikro-orm/sqlite'
-    import scopedDb from '../plugin.ts'
+    import scopedDb from './plugin.ts'
     const app = Fastify()
     await app.register(scopedDb, { orm: { driver: SqliteDriver, dbName: ':memory:', entities: [], discovery: { warnWhenNoEntities: false } }, closeTimeout: 2 ** 31 - 1 })
     await app.db.run(async session => await session.execute('select 1'))
