@@ -11,7 +11,7 @@ import { Scope } from '../scope/scope.ts'
 import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
 import { runSettings, type RouteSettings } from '../options/route-options.ts'
 import { run } from './run.ts'
-import { forkOptions, transactionRules } from './session-settings.ts'
+import { forkOptions, transactionSettings } from './session-settings.ts'
 
 /** What is registered in one Fastify application: its databases, and the scopes that they share. */
 export class Application implements ScopeHost, DatabaseHost {
@@ -119,7 +119,7 @@ export class Application implements ScopeHost, DatabaseHost {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
-      transactionRules: ({ name }) => transactionRules(settings.of(this.use(name).settings), this.use(name).pool, false),
+      transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool, false),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
     }, currentScope())
     this.opened(scope)

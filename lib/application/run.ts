@@ -10,16 +10,15 @@ type Work<T> = (scope: Scope) => T | Promise<T>
  * @param open opens a scope
  * @throws what `work` throws, or what stops the commit
  */
-export async function run<T> (open: () => Scope, work: Work<T>, retry: Retry | undefined, log: Log): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    const scope = open()
-    try {
-      return await runOnce(scope, work)
-    } catch (error) {
-      if (retry === undefined || scope.hasCommitted || scope.host.isClosed || !retry.isWorthwhile(error)) throw error
-      await retry.pause(error, attempt, log, scope.host)
-    }
+export async function run<T> (open: () => Scope, work: Work<T>, retry: Retry | undefined, log: Log, attempt = 1): Promise<T> {
+  const scope = open()
+  try {
+    return await runOnce(scope, work)
+  } catch (error) {
+    if (retry === undefined || scope.hasCommitted || scope.host.isClosed || !retry.isWorthwhile(error)) throw error
+    await retry.pause(error, attempt, log, scope.host)
   }
+  return await run(open, work, retry, log, attempt + 1)
 }
 
 async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {

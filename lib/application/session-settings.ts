@@ -3,10 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { readSessionOptions, sessionOptions, type ScopeSettings } from '../options/options.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { TransactionSettings } from '../transaction/contracts.ts'
 
 /** What a scope's settings mean for the transaction of one session. */
-export function transactionRules (settings: ScopeSettings, pool: ConnectionPool, isSafe: boolean): TransactionRules {
+export function transactionSettings (settings: ScopeSettings, pool: ConnectionPool, isSafe: boolean): TransactionSettings {
   const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
   const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
   return {

@@ -85,7 +85,7 @@ async function later (work: AfterWork, since: Promise<unknown> | undefined): Pro
   await inScope(undefined, work)
 }
 
-/** How an application that closes parts with what is in flight: it has a time limit, then it is destroyed. */
+/** How an application that closes parts with what is in flight: it has a time limit, then its scopes are rolled back. */
 export class Shutdown {
   readonly #serverClosed = Promise.withResolvers<void>()
   readonly #done: Promise<void>

@@ -1,7 +1,7 @@
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Application } from '../application/application.ts'
-import { forkOptions, transactionRules } from '../application/session-settings.ts'
+import { forkOptions, transactionSettings } from '../application/session-settings.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { ScopeSettings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
@@ -9,7 +9,7 @@ import type { ScopeHost, ScopeOwner } from '../scope/contracts.ts'
 import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
 import { ENDED, type ScopeState } from '../scope/state.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { TransactionSettings } from '../transaction/contracts.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome } from '../types.ts'
 import { ReplyOutcome, type ReplyScope } from './reply-outcome.ts'
@@ -67,9 +67,9 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     return this.#application.all.map(({ settings }) => this.#settings.of(settings))
   }
 
-  transactionRules ({ name }: SessionDatabase): TransactionRules {
+  transactionSettings ({ name }: SessionDatabase): TransactionSettings {
     const database = this.#application.use(name)
-    return transactionRules(this.#settings.of(database.settings), database.pool, SAFE_METHODS.has(this.request.method))
+    return transactionSettings(this.#settings.of(database.settings), database.pool, SAFE_METHODS.has(this.request.method))
   }
 
   forkOptions ({ name }: SessionDatabase): ForkOptions {

@@ -2,7 +2,7 @@ import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { TransactionSettings } from '../transaction/contracts.ts'
 import type { Log, ScopeKind } from '../types.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
@@ -35,7 +35,7 @@ export interface ScopeOwner {
   readonly kind: ScopeKind
   readonly request?: FastifyRequest
   readonly log: Log
-  transactionRules (database: SessionDatabase): TransactionRules
+  transactionSettings (database: SessionDatabase): TransactionSettings
   forkOptions (database: SessionDatabase): ForkOptions
   /** The scope has something to clean up from now on. May be called more than once. */
   opened? (): void

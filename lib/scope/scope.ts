@@ -266,7 +266,7 @@ export class Scope implements SessionOwner {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionRules: this.#owner.transactionRules(database),
+      transactionSettings: this.#owner.transactionSettings(database),
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
@@ -285,7 +285,7 @@ export class Scope implements SessionOwner {
 
   /** Whether the outcome of the scope is that of a database. Plain MikroORM waits for a commit by hand. */
   #commits (database: SessionDatabase): boolean {
-    return this.#participants?.find(database)?.isAutomatic ?? this.#owner.transactionRules(database).mode === 'automatic'
+    return this.#participants?.find(database)?.isAutomatic ?? this.#owner.transactionSettings(database).mode === 'automatic'
   }
 
   /** Waits for an outcome to be carried out, and starts what waits for it. */

@@ -1,6 +1,6 @@
 import type { Connection } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
-import type { PreparedCommit, TransactionRules } from '../transaction/contracts.ts'
+import type { PreparedCommit, TransactionSettings } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 const nothing = async () => {}
@@ -22,7 +22,7 @@ export class NoTransactions implements SessionTransactions {
   readonly hasWritten = false
   #isClosed = false
 
-  constructor ({ mode }: TransactionRules) {
+  constructor ({ mode }: TransactionSettings) {
     this.isAutomatic = mode === 'automatic'
   }
 

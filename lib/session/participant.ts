@@ -1,7 +1,7 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
-import type { TransactionRules } from '../transaction/contracts.ts'
+import type { TransactionSettings } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import type { SessionOwner } from './nesting.ts'
 import { countUnflushed, isDirty } from './dirty-check.ts'
@@ -14,7 +14,7 @@ import { SqlTransactions } from './sql-transactions.ts'
 /** What a participant needs to be made. */
 export interface ParticipantSettings {
   readonly forkOptions: ForkOptions
-  readonly transactionRules: TransactionRules
+  readonly transactionSettings: TransactionSettings
   readonly owner: SessionOwner
   /** Takes an error that nobody waits for. */
   readonly report: (error: unknown) => void
@@ -27,11 +27,11 @@ export class Participant {
   readonly transactions: SessionTransactions
 
   /** Sends no statement. */
-  constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: ParticipantSettings) {
+  constructor (database: SessionDatabase, { forkOptions, transactionSettings, owner, report }: ParticipantSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
     if (database.listeners.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
-    this.transactions = openTransactions(this.em, transactionRules, report)
+    this.transactions = openTransactions(this.em, transactionSettings, report)
     bindToScope(this.em, database, owner, this.transactions)
   }
 
@@ -73,7 +73,7 @@ export class Participant {
 }
 
 /** A lazy transaction where the driver speaks SQL. */
-function openTransactions (session: EntityManager, rules: TransactionRules, report: (error: unknown) => void): SessionTransactions {
+function openTransactions (session: EntityManager, settings: TransactionSettings, report: (error: unknown) => void): SessionTransactions {
   const connection = session.getDriver().getConnection('write')
-  return isSqlConnection(connection) ? new SqlTransactions(session, connection, rules, report) : new NoTransactions(rules)
+  return isSqlConnection(connection) ? new SqlTransactions(session, connection, settings, report) : new NoTransactions(settings)
 }

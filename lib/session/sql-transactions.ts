@@ -7,7 +7,7 @@ import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { guard, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
-import type { PreparedCommit, TransactionRules } from '../transaction/contracts.ts'
+import type { PreparedCommit, TransactionSettings } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 /** One transaction for the whole session, and those that MikroORM begins beside it (`REQUIRES_NEW`, or all of them in manual mode). */
@@ -15,24 +15,24 @@ export class SqlTransactions implements SessionTransactions {
   readonly isAutomatic: boolean
   readonly context: Transaction | undefined
   readonly #connection: SqlConnection
-  readonly #rules: TransactionRules
+  readonly #settings: TransactionSettings
   readonly #report: (error: unknown) => void
   readonly #main: LazyTransaction
   #beside: readonly LazyTransaction[] = []
   #ended: WeakSet<Transaction> | undefined
   #state = 'open'
 
-  constructor (session: EntityManager, connection: SqlConnection, rules: TransactionRules, report: (error: unknown) => void) {
-    this.isAutomatic = rules.mode === 'automatic'
+  constructor (session: EntityManager, connection: SqlConnection, settings: TransactionSettings, report: (error: unknown) => void) {
+    this.isAutomatic = settings.mode === 'automatic'
     this.#connection = connection
-    this.#rules = rules
+    this.#settings = settings
     this.#report = report
     this.#main = new LazyTransaction({
-      ...rules,
+      ...settings,
       connection,
       report,
       isAutomatic: this.isAutomatic,
-      placement: placementFor(rules),
+      placement: placementFor(settings),
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
     this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
@@ -102,13 +102,13 @@ export class SqlTransactions implements SessionTransactions {
     })
   }
 
-  async #beginBeside ({ isolationLevel, readOnly = this.#rules.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+  async #beginBeside ({ isolationLevel, readOnly = this.#settings.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
     if (this.#state !== 'open') throw scopeIs(this.#state)
     const transaction = new LazyTransaction({
       connection: this.#connection,
       report: this.#report,
       isAutomatic: true,
-      pool: this.#rules.pool,
+      pool: this.#settings.pool,
       isolationLevel,
       readOnly,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
@@ -137,7 +137,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 }
 
-function placementFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionRules, 'mode' | 'begin' | 'readOnly'>): PlacementRule {
+function placementFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'readOnly'>): PlacementRule {
   const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
   return isReadOnly === true ? readOnly(rule) : rule
 }

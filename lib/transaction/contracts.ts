@@ -9,8 +9,8 @@ export interface BeginOptions {
   readonly readOnly?: boolean | undefined
 }
 
-/** What a scope's rules mean for its transactions. */
-export interface TransactionRules extends BeginOptions {
+/** What a scope's settings mean for its transactions. */
+export interface TransactionSettings extends BeginOptions {
   /** @internal Where its connections come from. */
   readonly pool: ConnectionPool
   readonly mode: 'automatic' | 'manual'

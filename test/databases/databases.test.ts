@@ -233,7 +233,7 @@ onEachDatabase('a reply that streams from two databases', automatic, async (t, s
   t.equal((await app.inject({ method: 'POST', url: '/' })).body, 'second\nfirst\nsecond\n')
 })
 
-onEachDatabase('rules for all databases, and for one of them', { plugin: { commitOnTeardown: true } }, async (t, stage) => {
+onEachDatabase('options for all databases, and for one of them', { plugin: { commitOnTeardown: true } }, async (t, stage) => {
   const { app, labels } = stage
   const second = await addSecond(stage, { commitOnTeardown: true, readOnly: true })
   const write = async () => {
@@ -295,7 +295,7 @@ onEachDatabase('cancelOnAbort of one database ends the scope', { plugin: {} }, a
   t.same(await second.labels(), [])
 })
 
-onEachDatabase('wrong names and wrong rules', automatic, async (t, stage) => {
+onEachDatabase('wrong names and wrong options', automatic, async (t, stage) => {
   const { app, orm } = stage
   await addSecond(stage, { commitOnTeardown: false })
   t.throws(() => db.use('analytic').name, { code: 'FST_SCOPED_DB_UNKNOWN_DATABASE', message: /no database named "analytic" is registered, only: default, analytics/ })
@@ -306,7 +306,7 @@ onEachDatabase('wrong names and wrong rules', automatic, async (t, stage) => {
   await t.rejects(async () => await app.register(scopedDb, { orm, name: 'third' }), { code: 'FST_SCOPED_DB_ORM_IN_USE', message: /"third" is that of "default"/ })
 })
 
-onEachDatabase('wrong rules for one database', automatic, async (t, stage) => {
+onEachDatabase('wrong options for one database', automatic, async (t, stage) => {
   const { app } = stage
   await addSecond(stage, { commitOnTeardown: false })
   await app.ready()

@@ -115,7 +115,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.equal((await post(app, '/users', ada)).statusCode, 500)
     t.same([await emails(orm), await visits()], [['ada@example.com'], 1], 'neither')
   },
-  async 'database-rules' (t, { app }) {
+  async 'database-options' (t, { app }) {
     t.equal((await app.inject('/report')).body, '0')
   },
   async use (t, { app }) {

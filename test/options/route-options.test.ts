@@ -53,10 +53,10 @@ onEachDatabase('routes that @fastify/autoload finds', automatic, async (t, { app
   t.same(await labels(), ['by an admin', 'committed'])
 })
 
-onEachDatabase('a wrong rule is refused when its route is added, wherever that is', automatic, async (t, { orm }) => {
+onEachDatabase('a wrong option is refused when its route is added, wherever that is', automatic, async (t, { orm }) => {
   const withPlugin = async () => {
     const app = Fastify()
-    await app.register(scopedDb, { orm, name: 'rules', commitOnTeardown: true })
+    await app.register(scopedDb, { orm, name: 'options', commitOnTeardown: true })
     return app
   }
   const app = await withPlugin()
@@ -98,7 +98,7 @@ onEachDatabase('encapsulated contexts, several methods, and hooks of the route i
   t.same(await labels(), ['put'])
 })
 
-onEachDatabase('HEAD has the rules of its GET', automatic, async (t, { app, orm }) => {
+onEachDatabase('HEAD has the options of its GET', automatic, async (t, { app, orm }) => {
   let begun = 0
   orm.em.getEventManager().registerSubscriber({ async afterTransactionStart () { begun++ } })
   app.get('/plain', async request => String(await request.db.count(Item)))
