@@ -87,8 +87,9 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   }
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
-  async failed (error: unknown): Promise<void> {
+  async failed (error: unknown): Promise<unknown> {
     if (this.hasBegun && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
+    return error
   }
 
   /** Makes it fit for nothing but a rollback, because of `error`. */

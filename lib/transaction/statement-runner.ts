@@ -16,8 +16,8 @@ export interface StatementTransaction extends ConnectionOwner {
    * @throws RollbackOnlyError when only a rollback is left
    */
   activate (): ActiveTransaction | Promise<ActiveTransaction>
-  /** Is told what a statement has failed with. */
-  failed (error: unknown): Promise<void>
+  /** Is told what a statement has failed with, and gives it back. */
+  failed (error: unknown): Promise<unknown>
 }
 
 /** What a statement runs on, and how it gives that back. */
@@ -59,10 +59,7 @@ export class StatementRunner {
     const inside = await this.#enterTransaction(statement)
     if (inside === undefined) return await run(this.#pool.executor(this.#transaction, () => { this.#admitOutside(statement) }))
     try {
-      return await run(inside.kysely.getExecutor())
-    } catch (error) {
-      await this.#transaction.failed(error)
-      throw error
+      return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
     } finally {
       await inside.release()
     }
@@ -74,8 +71,7 @@ export class StatementRunner {
     try {
       yield * this.streams.read(placement, run(kysely.getExecutor()), release, () => scopeIs('closed'))
     } catch (error) {
-      if (placement === 'inside') await this.#transaction.failed(error)
-      throw error
+      throw placement === 'inside' ? await this.#transaction.failed(error) : error
     }
   }
 
@@ -85,8 +81,7 @@ export class StatementRunner {
     try {
       await run(kysely as ControlledTransaction<unknown>)
     } catch (error) {
-      await this.#transaction.failed(driverError(error))
-      throw error
+      throw await this.#transaction.failed(driverError(error))
     } finally {
       await release()
     }
@@ -117,8 +112,7 @@ export class StatementRunner {
       return undefined
     } catch (error) {
       release()
-      await this.#transaction.failed(driverError(error))
-      throw error
+      throw await this.#transaction.failed(driverError(error))
     }
   }
 
