@@ -1,5 +1,4 @@
 /** What an attempt that was given up leaves behind for the next: nothing. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -94,9 +93,11 @@ onEachDatabase('code of an attempt that was given up finds the scope of that att
   for (const [name, insert] of Object.entries(ways)) {
     let attempt = 0
     const own: Promise<unknown>[] = late[name] = []
+    const second = Promise.withResolvers<void>()
     app.post(`/${name}`, retry, async request => {
       const label = `${name} ${++attempt}`
-      own.push(sleep(50).then(async () => await insert(request, label)).then(() => 'written', (error: { code?: string }) => error.code))
+      if (attempt === 2) second.resolve()
+      own.push(second.promise.then(async () => await insert(request, label)).then(() => 'written', (error: { code?: string }) => error.code))
       await request.db.count(Item)
       if (attempt === 1) throw deadlock()
       await own[1]
