@@ -1,22 +1,11 @@
 /** Several databases in one application: one scope, a session for each, one outcome. */
-import Fastify from 'fastify'
 import { Readable } from 'node:stream'
-import t from 'tap'
-import scopedDb, { db, type ScopedDbOptions } from '../../plugin.ts'
-import { createDatabase, type SqlORM } from '../support/databases.ts'
+import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
-import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
-import { proxied } from '../support/proxied.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+import { addSecond, analytics, session } from '../support/second-database.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
-
-const labelsIn = async (orm: SqlORM) => (await orm.em.fork().find(Item, {}, { orderBy: { label: 'asc' } })).map(({ label }) => label)
-
-/** Registers a second database of the same kind. */
-const addSecond = async ({ addDatabase }: Stage, options: Omit<ScopedDbOptions, 'orm'> = automatic.plugin) => await addDatabase('analytics', options)
-
-const analytics = db.use('analytics')
-const session = analytics.session
 
 onEachDatabase('one scope has a session for each database, and commits them all or none', automatic, async (t, stage) => {
   const { app, labels } = stage
@@ -76,62 +65,6 @@ onEachDatabase('a subscriber, or a flush that has failed, stops the commit of al
   second.orm.em.getEventManager().registerSubscriber({ async beforeFlush () { throw nothing } })
   await t.rejects(db.run(async () => { session.create(Item, { label: 'second' }) }).catch((error: unknown) => { throw new Error(String(error)) }), { message: 'null' })
   t.same([await labels(), await second.labels()], [[], []])
-})
-
-onEachDatabase('a COMMIT that fails after another went through is an error, and the log says what is where', { ...automatic, kinds: ['sqlite'] }, async (t, stage) => {
-  const { app, labels, logs } = stage
-  const second = await addSecond(stage)
-  await second.orm.driver.execute('create table child (id integer primary key, item_id integer references item (id) deferrable initially deferred)')
-  const third = await createDatabase('sqlite')
-  await app.register(scopedDb, { orm: third.options, name: 'third', commitOnTeardown: true })
-  await stage.addDatabase('read', automatic.plugin)
-  t.teardown(async () => {
-    await app.close()
-    await third.drop()
-  })
-  app.post<{ Querystring: { alone?: string } }>('/', async request => {
-    t.ok(db.use('read').session.id)
-    if (request.query.alone === undefined) request.db.create(Item, { label: 'first' })
-    await session.getConnection().execute('insert into child (item_id) values (4711)', [], 'run', session.getTransactionContext())
-    db.use('third').session.create(Item, { label: 'third' })
-    return 'text'
-  })
-  const partly = await app.inject({ method: 'POST', url: '/' })
-  t.match(partly.json(), { statusCode: 500, code: 'FST_SCOPED_DB_PARTLY_COMMITTED' })
-  t.notMatch(partly.body, /FOREIGN|analytics|third/)
-  const line = logs.find(line => line.msg === 'a unit of work is not in all of its databases')
-  t.match(line, { reqId: /./, err: { code: 'FST_SCOPED_DB_PARTLY_COMMITTED', message: /FOREIGN KEY/ } })
-  t.same([line?.['committed'], line?.['notCommitted'], line?.['unknown']], [['default'], ['analytics', 'third'], []], 'not the one that was only read')
-  t.same([await labels(), await second.labels(), await labelsIn(third.witness)], [['first'], [], []])
-
-  const none = await app.inject({ method: 'POST', url: '/?alone=yes' })
-  t.match(none.json(), { statusCode: 500, message: 'A database error occurred' }, 'the first COMMIT of all fails: nothing special')
-  t.equal(logs.filter(line => line.msg === 'a unit of work is not in all of its databases').length, 1)
-  t.same(await labelsIn(third.witness), [])
-})
-
-onEachDatabase('a COMMIT that nobody knows of, beside another database', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
-  const second = await createDatabase('mysql')
-  const { app, orm, proxy } = await proxied(t, second, { commitOnTeardown: true })
-  const logs: Record<string, unknown>[] = []
-  app.log.error = (details: Record<string, unknown>) => { logs.push(details) }
-  await app.register(scopedDb, { orm: stage.orm, name: 'beside', commitOnTeardown: true })
-  proxy.react = sql => /^commit/i.test(sql) ? 'cut after' : undefined
-  await app.ready()
-  const work = app.db.run(async session => {
-    t.equal(app.db.name, 'proxied', 'the first, since none is named default')
-    session.create(Item, { label: 'unknown' })
-    app.db.use('beside').session.create(Item, { label: 'beside' })
-  })
-  await t.rejects(work, { code: 'FST_SCOPED_DB_COMMIT_UNKNOWN' })
-  t.same(logs.map(({ committed, notCommitted, unknown }) => ({ committed, notCommitted, unknown })), [{ committed: [], notCommitted: ['beside'], unknown: ['proxied'] }])
-  proxy.react = () => undefined
-  t.same([await labelsIn(second.witness), await stage.labels()], [['unknown'], []])
-  t.teardown(async () => {
-    await app.close()
-    await orm.close()
-    await second.drop()
-  })
 })
 
 onEachDatabase('db.commit(), db.rollback() and db.setRollbackOnly() are about the whole scope, db.remove() about one session', automatic, async (t, stage) => {
@@ -231,116 +164,4 @@ onEachDatabase('a reply that streams from two databases', automatic, async (t, s
     return await reply.send(Readable.from(labels()))
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).body, 'second\nfirst\nsecond\n')
-})
-
-onEachDatabase('options for all databases, and for one of them', { plugin: { commitOnTeardown: true } }, async (t, stage) => {
-  const { app, labels } = stage
-  const second = await addSecond(stage, { commitOnTeardown: true, readOnly: true })
-  const write = async () => {
-    db.session.create(Item, { label: 'first' })
-    await db.session.flush()
-    session.create(Item, { label: 'second' })
-    return 'text'
-  }
-  app.post('/', write)
-  app.post('/both', { config: { db: { readOnly: false } } }, write)
-  app.post('/one', { config: { db: { use: { analytics: { readOnly: false, commitOnTeardown: false } } } } }, write)
-  const codes = []
-  for (const url of ['/', '/both', '/one']) codes.push((await app.inject({ method: 'POST', url })).statusCode)
-  t.same(codes, [500, 200, 500], 'the last: /both has left a row')
-  t.same([await labels(), await second.labels()], [['first'], ['second']])
-  await t.rejects(db.run(write, { use: { default: { readOnly: true }, analytics: { readOnly: false } } }), { code: 'FST_SCOPED_DB_READ_ONLY' })
-})
-
-onEachDatabase('all databases must say commit', { plugin: { commitOnTeardown: () => true } }, async (t, stage) => {
-  const { app, labels } = stage
-  await addSecond(stage, { commitOnTeardown: (_request, reply) => reply.statusCode === 200 })
-  app.post<{ Params: { status: string } }>('/:status', async (request, reply) => {
-    request.db.create(Item, { label: request.params.status })
-    return await reply.code(Number(request.params.status)).send('text')
-  })
-  for (const status of [200, 201]) await app.inject({ method: 'POST', url: `/${status}` })
-  t.same(await labels(), ['200'])
-})
-
-const shared = { asked: 0, rule: () => ++shared.asked > 0 }
-
-onEachDatabase('a rule that databases share is asked once', { plugin: { commitOnTeardown: shared.rule } }, async (t, stage) => {
-  const { app, labels } = stage
-  const second = await addSecond(stage, { commitOnTeardown: shared.rule })
-  app.post('/', async request => {
-    request.db.create(Item, { label: 'first' })
-    session.create(Item, { label: 'second' })
-    return 'text'
-  })
-  shared.asked = 0
-  await app.inject({ method: 'POST', url: '/' })
-  t.equal(shared.asked, 1)
-  t.same([await labels(), await second.labels()], [['first'], ['second']])
-})
-
-onEachDatabase('cancelOnAbort of one database ends the scope', { plugin: {} }, async (t, stage) => {
-  const second = await addSecond(stage, { commitOnTeardown: true, cancelOnAbort: true })
-  const closed = Promise.withResolvers<unknown>()
-  stage.app.post('/', async request => {
-    session.create(Item, { label: 'never' })
-    await session.flush()
-    request.raw.socket.destroy()
-    while (stage.app.db.openScopes > 0) await new Promise(setImmediate)
-    closed.resolve(t.throws(() => session.id, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }))
-  })
-  const { port } = await stage.listen()
-  await t.rejects(fetch(`http://127.0.0.1:${port}/`, { method: 'POST' }))
-  await closed.promise
-  t.same(await second.labels(), [])
-})
-
-onEachDatabase('wrong names and wrong options', automatic, async (t, stage) => {
-  const { app, orm } = stage
-  await addSecond(stage, { commitOnTeardown: false })
-  t.throws(() => db.use('analytic').name, { code: 'FST_SCOPED_DB_UNKNOWN_DATABASE', message: /no database named "analytic" is registered, only: default, analytics/ })
-  t.throws(() => app.db.use('analytic'), { code: 'FST_SCOPED_DB_UNKNOWN_DATABASE' })
-  t.equal(db.use('analytics').name, 'analytics')
-  t.equal(db.use('analytics'), db.use('analytics'), 'the same thing each time')
-  t.equal(db.use('analytics').use('default').name, 'default')
-  await t.rejects(async () => await app.register(scopedDb, { orm, name: 'third' }), { code: 'FST_SCOPED_DB_ORM_IN_USE', message: /"third" is that of "default"/ })
-})
-
-onEachDatabase('wrong options for one database', automatic, async (t, stage) => {
-  const { app } = stage
-  await addSecond(stage, { commitOnTeardown: false })
-  await app.ready()
-  const add = (db: unknown) => () => app.get('/wrong', { config: { db: db as never } }, async () => 'ok')
-  for (const given of [add, (options: unknown) => () => db.run(() => {}, options as never)]) {
-    const refused = async (options: unknown, expected: { code: string, message: RegExp }) => await t.rejects(async () => { await given(options)() }, expected)
-    await refused({ use: { analytic: {} } }, { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"use\.analytic".* only default, analytics/ })
-    await refused({ use: { analytics: { readOnly: 'yes' } } }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"use\.analytics\.readOnly".* takes true or false/ })
-    await refused({ use: { analytics: { use: {} } } }, { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"use\.analytics\.use"/ })
-    await refused({ use: [] }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"use".* takes options by the name of a database/ })
-    await refused({ use: { analytics: { begin: 'write' } } }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"use\.analytics\.begin".* takes a commitOnTeardown/ })
-    await refused({ commitOnTeardown: false, begin: 'write' }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"begin"/ })
-  }
-  await t.resolves(db.run(() => {}, { begin: 'write' }), 'it is of use to one of the two')
-})
-
-void t.test('the database that is named default is request.db, whenever it comes', async t => {
-  const app = Fastify()
-  const [first, second] = [await createDatabase('sqlite'), await createDatabase('sqlite')]
-  await app.register(async child => {
-    await child.register(scopedDb, { orm: first.options, name: 'first' })
-    t.equal(child.db.name, 'first')
-    await child.register(async grandchild => {
-      await grandchild.register(scopedDb, { orm: second.options })
-      grandchild.get('/', async request => [request.server.db.name, request.db.name, db.name, request.db.config === db.orm.config])
-    })
-  })
-  t.same((await app.inject('/')).json(), ['default', 'default', 'default', true])
-  await app.close()
-  await first.drop()
-  await second.drop()
-})
-
-void t.test('db.use() can be kept before anything is registered', async t => {
-  t.throws(() => session.id, { code: 'FST_SCOPED_DB_NOT_REGISTERED' })
-  t.throws(() => analytics.name, { code: 'FST_SCOPED_DB_NOT_REGISTERED' })
 })

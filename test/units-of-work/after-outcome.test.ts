@@ -1,35 +1,17 @@
 /** Work after the commit or the rollback: once, outside the transaction, and nobody waits for it but the end of the application. */
 import Fastify from 'fastify'
-import { TransactionPropagation } from '@mikro-orm/core'
 import { setTimeout as sleep } from 'node:timers/promises'
-import scopedDb, { db, type Database } from '../../plugin.ts'
+import scopedDb, { db } from '../../plugin.ts'
 import { rawClient } from '../support/clients.ts'
 import { createDatabase } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
+import { recorder } from '../support/recorder.ts'
 import { Gate } from '../support/signals.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 const manual = { plugin: { commitOnTeardown: false } }
-
-/** Keeps what was done, in its order. Nothing is ever waited for twice: after-work comes in the turn after the outcome. */
-function recorder () {
-  const done: string[] = []
-  return {
-    done,
-    /** Registers work for either outcome. */
-    await: (name: string, database: Pick<Database, 'afterCommit' | 'afterRollback'> = db) => {
-      database.afterCommit(() => { done.push(`${name} committed`) })
-      database.afterRollback(() => { done.push(`${name} rolled back`) })
-    },
-    /** What has been done since the last time. */
-    async taken (): Promise<string[]> {
-      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
-      return done.splice(0)
-    }
-  }
-}
 
 const post = async ({ app }: Stage, url = '/') => (await app.inject({ method: 'POST', url })).statusCode
 
@@ -108,126 +90,6 @@ onEachDatabase('the reply is not delayed, and does not change', automatic, async
   t.equal(isClosed, false)
   go.open()
   await closed
-})
-
-onEachDatabase('what is registered in a nested transaction shares its fate', automatic, async (t, stage) => {
-  const { app } = stage
-  const works = recorder()
-  app.post('/', async request => {
-    works.await('outer')
-    await request.db.transactional(async () => {
-      works.await('released')
-      await t.rejects(request.db.transactional(async () => {
-        works.await('dropped')
-        throw new Error('back')
-      }))
-      await request.db.transactional(async () => works.await('deeper'))
-    })
-    await t.rejects(request.db.transactional(async () => {
-      await request.db.transactional(async () => works.await('released into what is dropped'))
-      throw new Error('back')
-    }))
-    t.same(await works.taken(), [], 'nothing before the outcome')
-    await request.db.transactional(async () => works.await('joined'), { propagation: TransactionPropagation.REQUIRED })
-    return 'text'
-  })
-  t.equal(await post(stage), 200)
-  t.same(await works.taken(), ['outer committed', 'released committed', 'deeper committed', 'joined committed'])
-})
-
-onEachDatabase('a transaction of its own has an outcome of its own', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
-  const { app } = stage
-  const works = recorder()
-  const alone = { propagation: TransactionPropagation.REQUIRES_NEW }
-  app.post('/', async request => {
-    works.await('outer')
-    await request.db.transactional(async () => works.await('alone'), alone)
-    t.same(await works.taken(), ['alone committed'])
-    await t.rejects(request.db.transactional(async () => {
-      works.await('alone, too')
-      throw new Error('back')
-    }, alone))
-    t.same(await works.taken(), ['alone, too rolled back'])
-    throw new Error('thrown')
-  })
-  t.equal(await post(stage), 500)
-  t.same(await works.taken(), ['outer rolled back'])
-})
-
-onEachDatabase('commits and rollbacks by hand', automatic, async (t, stage) => {
-  const works = recorder()
-  await stage.app.ready()
-  await t.rejects(db.run(async session => {
-    works.await('first')
-    await db.commit()
-    t.same(await works.taken(), ['first committed'])
-    session.create(Item, { label: 'a' })
-    works.await('second')
-    await session.commit()
-    t.same(await works.taken(), ['second committed'])
-    works.await('third')
-    await db.rollback()
-    t.same(await works.taken(), ['third rolled back'])
-    session.create(Item, { label: 'b' })
-    works.await('fourth')
-    await db.remove()
-    t.same(await works.taken(), ['fourth rolled back'])
-    works.await('fifth')
-    throw new Error('thrown')
-  }), { message: 'thrown' })
-  t.same(await works.taken(), ['fifth rolled back'])
-  await db.run(async () => {
-    works.await('doomed')
-    db.setRollbackOnly()
-    await t.rejects(db.commit(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
-  })
-  t.same(await works.taken(), ['doomed rolled back'])
-})
-
-onEachDatabase('without commitOnTeardown the next commit by hand counts', manual, async (t, stage) => {
-  const { app } = stage
-  const works = recorder()
-  app.post('/', async request => {
-    const em = request.db
-    works.await('flush')
-    em.create(Item, { label: 'a' })
-    await em.flush()
-    t.same(await works.taken(), ['flush committed'])
-    await em.transactional(async () => {
-      works.await('transactional')
-      em.create(Item, { label: 'b' })
-      await em.flush()
-      await em.transactional(async () => works.await('nested'))
-      await t.rejects(em.transactional(async () => {
-        works.await('dropped')
-        throw new Error('back')
-      }))
-      t.same(await works.taken(), [])
-    })
-    t.same(await works.taken(), ['transactional committed', 'nested committed'])
-    await t.rejects(em.transactional(async () => {
-      works.await('transactional')
-      throw new Error('back')
-    }))
-    t.same(await works.taken(), ['transactional rolled back'])
-    await em.begin()
-    works.await('begun')
-    await em.flush()
-    t.same(await works.taken(), [])
-    await em.commit()
-    t.same(await works.taken(), ['begun committed'])
-    await em.begin()
-    works.await('begun')
-    await em.rollback()
-    t.same(await works.taken(), ['begun rolled back'])
-    works.await('db.commit()')
-    await db.commit()
-    t.same(await works.taken(), ['db.commit() committed'])
-    works.await('never committed')
-    return 'text'
-  })
-  t.equal(await post(stage), 200)
-  t.same(await works.taken(), ['never committed rolled back'])
 })
 
 onEachDatabase('a scope without a session has an outcome, too', automatic, async (t, stage) => {
@@ -359,19 +221,4 @@ onEachDatabase('app.close() waits for work after the outcome, and for what that 
   await app.close()
   t.same(await labels(), ['after'])
   t.match(logs.map(line => JSON.parse(line) as object), [{ msg: /still under way when closeTimeout was over/, afterWorks: 1, closeTimeout: 300 }])
-})
-
-onEachDatabase('each database has its own savepoints', automatic, async (t, stage) => {
-  const works = recorder()
-  await stage.addDatabase('analytics', automatic.plugin)
-  const analytics = db.use('analytics')
-  await db.run(async session => {
-    await t.rejects(analytics.session.transactional(async () => {
-      works.await('of analytics', analytics)
-      works.await('of default')
-      throw new Error('back')
-    }))
-    await session.transactional(async () => works.await('analytics in default', analytics))
-  })
-  t.same(await works.taken(), ['of default committed', 'analytics in default committed'])
 })

@@ -1,0 +1,98 @@
+/** What is left of a session once its reply is sent. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+import { Gate } from '../support/signals.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+const manual = { plugin: { commitOnTeardown: false } }
+
+onEachDatabase('work left running after the reply writes nothing', automatic, async (t, { app, labels, assertClean }) => {
+  const answered = new Gate()
+  const finished = new Gate<unknown>()
+  app.post('/', async request => {
+    const { db: session } = request
+    void (async () => {
+      await answered.opened
+      session.create(Item, { label: 'left running' })
+      await session.flush()
+    })().catch((error: unknown) => finished.open(error))
+    return request.db.create(Item, { label: 'answered' })
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await assertClean()
+  answered.open()
+  t.match(await finished.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is closed\./ })
+  t.same(await labels(), ['answered'])
+})
+
+onEachDatabase('of what a handler returned nothing is kept once it is sent', automatic, async (t, { app, assertClean }) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const requests: unknown[] = []
+  let returned: WeakRef<object> | undefined
+  app.post('/', async request => {
+    requests.push(request)
+    const item = request.db.create(Item, { label: 'returned' })
+    returned = new WeakRef(item)
+    return item
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await assertClean()
+  for (let turn = 0; turn < 3; turn++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  t.equal(requests.length, 1, 'the request is still there')
+  t.equal(returned?.deref(), undefined)
+})
+
+for (const [mode, options] of Object.entries({ automatic, manual })) {
+  onEachDatabase(`a session that is first asked for after the reply (${mode})`, options, async (t, { app, labels }) => {
+    const attempts = new Gate<unknown>()
+    app.post('/', async request => {
+      setTimeout(() => {
+        Promise.resolve().then(() => request.db.insert(Item, { label: 'late', amount: 0 })).then(attempts.open.bind(attempts), (error: unknown) => attempts.open(error))
+      }, 50)
+      return 'ok'
+    })
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+    t.match(await attempts.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+    t.same(await labels(), [])
+  })
+}
+
+onEachDatabase('what was kept of a session cannot begin a transaction after its end', manual, async (t, { app, labels }) => {
+  const answered = new Gate()
+  const attempts = new Gate<unknown[]>()
+  app.post('/', async request => {
+    const kysely = request.db.getKysely()
+    const { db } = request
+    const connection = db.getConnection()
+    void answered.opened.then(async () => await Promise.all([
+      (async () => await kysely.transaction().execute(async () => {}))(),
+      (async () => await kysely.startTransaction().execute())(),
+      connection.transactional(async () => {}),
+      connection.begin(),
+      (async () => db.getConnection())()
+    ].map(attempt => attempt.then(() => 'begun', (error: Error) => error.message.split('.')[0])))).then(codes => attempts.open(codes))
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  answered.open()
+  t.same(await attempts.opened, Array(5).fill('fastify-scoped-db: this scope is closed'))
+  t.same(await labels(), [])
+})
+
+onEachDatabase('db.remove() does not hold up the end of a request', automatic, async (t, { app }) => {
+  app.post('/', async request => {
+    await request.db.count(Item)
+    await db.remove()
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await new Promise(resolve => { setImmediate(resolve) })
+  t.equal(app.db.openScopes, 0)
+})

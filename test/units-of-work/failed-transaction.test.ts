@@ -1,0 +1,121 @@
+/** Transactions that the database has ended, or does not begin. */
+import type { Pool, PoolConnection } from 'mysql2'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+import { Gate } from '../support/signals.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+
+onEachDatabase('after a deadlock nothing more goes through, and the request cannot commit', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database }) => {
+  const em = database.witness.em.fork()
+  for (const label of ['a', 'b']) em.create(Item, { label })
+  await em.flush()
+  const both = [new Gate(), new Gate()]
+  const caught: unknown[] = []
+  app.post('/:first/:second/:n', async request => {
+    const { first, second, n } = request.params as Record<string, string>
+    await request.db.nativeUpdate(Item, { label: first as string }, { amount: 1 })
+    both[Number(n)]?.open()
+    await Promise.all(both.map(gate => gate.opened))
+    try {
+      await request.db.nativeUpdate(Item, { label: second as string }, { amount: 1 })
+    } catch (error) {
+      caught.push(error)
+      await t.rejects(request.db.insert(Item, { label: 'on its own', amount: 0 }), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+      return 'as if nothing had happened'
+    }
+    return 'ok'
+  })
+  const replies = await Promise.all([app.inject({ method: 'POST', url: '/a/b/0' }), app.inject({ method: 'POST', url: '/b/a/1' })])
+  t.same(replies.map(reply => reply.statusCode).sort(), [200, 500])
+  t.match(caught, [{ name: 'DeadlockException' }])
+  t.same(await labels(), ['a', 'b'])
+})
+
+onEachDatabase('after SQLite has rolled back by itself nothing more goes through', { ...automatic, kinds: ['sqlite'] }, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    await t.rejects(request.db.execute("insert or rollback into item (label, amount) values ('a', 1)"), { name: 'UniqueConstraintViolationException' })
+    await t.rejects(request.db.insert(Item, { label: 'on its own', amount: 0 }), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    return 'as if nothing had happened'
+  })
+  app.post('/goes-on', async request => {
+    await request.db.insert(Item, { label: 'goes on', amount: 0 })
+    await t.rejects(request.db.insert(Item, { label: 'goes on', amount: 0 }))
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), [])
+  t.equal((await app.inject({ method: 'POST', url: '/goes-on' })).statusCode, 200)
+  t.same(await labels(), ['goes on'])
+})
+
+onEachDatabase('an ORM on a Kysely of the application\'s own', { ...automatic, kinds: ['sqlite'] }, async (t, { database, labels }) => {
+  const owner = await database.connect()
+  const orm = await database.connect({ driverOptions: owner.driver.getConnection().getClient() } as never)
+  const { default: Fastify } = await import('fastify')
+  const { default: scopedDb } = await import('../../plugin.ts')
+  const app = Fastify()
+  await app.register(scopedDb, { orm, commitOnTeardown: true, name: 'own-kysely' })
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'a' })
+    await request.db.flush()
+    await t.rejects(request.db.insert(Item, { label: 'a', amount: 0 }))
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['a'])
+  await app.close()
+  await orm.close()
+})
+
+onEachDatabase('a connection that dies in the transaction', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database, assertClean }) => {
+  const kill = async () => {
+    const [{ id }] = await db.session.execute<[{ id: number }]>('select connection_id() as id')
+    await database.witness.driver.execute(`kill ${id}`)
+  }
+  app.post('/statement', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    await kill()
+    return request.db.create(Item, { label: 'b' })
+  })
+  app.post('/commit', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    await kill()
+    return 'ok'
+  })
+  app.post('/rollback', async request => {
+    await request.db.insert(Item, { label: 'a', amount: 0 })
+    await kill()
+    throw new Error('roll back')
+  })
+  for (const url of ['/statement', '/commit', '/rollback']) {
+    t.equal((await app.inject({ method: 'POST', url })).statusCode, 500, url)
+    await assertClean()
+  }
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a BEGIN that fails gives its connection back', { ...automatic, orm: { pool: { max: 1 } }, kinds: ['mysql'] }, async (t, { app, orm, labels }) => {
+  app.post('/', async request => request.db.create(Item, { label: 'a' }))
+  await app.ready()
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  await db.run(async session => await session.count(Item))
+  const fail = (connection: PoolConnection) => {
+    const { query } = connection
+    connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
+      if (args[0] as unknown === 'begin') args[0] = 'begin nonsense' as never
+      return query.apply(this, args)
+    } as typeof query
+  }
+  await new Promise<void>((resolve, reject) => pool.getConnection((error, connection) => {
+    if (error) return reject(error)
+    fail(connection)
+    connection.release()
+    resolve()
+  }))
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200, 'the place in the pool is free')
+  t.same(await labels(), ['a'])
+})

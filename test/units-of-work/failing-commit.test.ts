@@ -1,0 +1,64 @@
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+
+onEachDatabase('a failed commit is a failed request', automatic, async (t, { app, kind, labels, orm }) => {
+  if (kind === 'sqlite') {
+    // Checked by COMMIT, not by the statement.
+    await orm.driver.execute('create table child (id integer primary key, item_id integer references item (id) deferrable initially deferred)')
+  }
+  const seen: unknown[] = []
+  app.setErrorHandler(async (error, request, reply) => {
+    seen.push(error)
+    await t.rejects(request.db.insert(Item, { label: 'late', amount: 0 }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /this scope is rolled back\./ })
+    return await reply.send({ handled: (error as Error).name })
+  })
+  app.post('/', async (request, reply) => {
+    request.db.create(Item, { label: 'first' })
+    if (kind === 'sqlite') await request.db.getConnection().execute('insert into child (item_id) values (4711)')
+    else request.db.create(Part, { item: 4711 as never, name: 'no such item' })
+    reply.code(201)
+    return 'a string: nothing is serialized, so the flush comes with the commit'
+  })
+  const response = await app.inject({ method: 'POST', url: '/' })
+  t.equal(response.statusCode, 500, 'never the status of the success')
+  t.equal(seen.length, 1, 'the error handler was called once')
+  t.match(response.json(), { handled: /./ })
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a flush that fails leaves nothing but a rollback', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'whole' })
+    request.db.create(Part, { item: 4711 as never, name: 'no such item' })
+    await t.rejects(request.db.flush())
+    await t.rejects(request.db.find(Item, {}), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', message: /its transaction has failed/, cause: { name: 'ForeignKeyConstraintViolationException' } })
+    return 'as if nothing had happened'
+  })
+  app.post('/anew', async request => {
+    request.db.create(Item, { label: 'broken' })
+    request.db.create(Part, { item: 4711 as never, name: 'no such item' })
+    await t.rejects(request.db.flush())
+    await db.rollback()
+    request.db.create(Item, { label: 'anew' })
+    return 'with a new transaction'
+  })
+  const response = await app.inject({ method: 'POST', url: '/' })
+  t.match(response.json(), { statusCode: 500, code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+  t.equal((await app.inject({ method: 'POST', url: '/anew' })).statusCode, 200)
+  t.same(await labels(), ['anew'])
+})
+
+onEachDatabase('an error that stops the commit brings its status, if it is one of an error', automatic, async (t, { app, orm, labels }) => {
+  let statusCode: unknown
+  orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { throw Object.assign(new Error('stopped'), { statusCode }) } })
+  app.setErrorHandler(async (error, _request, reply) => await reply.send((error as Error).message))
+  app.post('/', async request => request.db.create(Item, { label: 'stopped' }))
+  for (const [given, answered] of [[409, 409], [400, 400], [399, 500], ['409', 500]]) {
+    statusCode = given
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, answered)
+  }
+  t.same(await labels(), [])
+})

@@ -1,0 +1,43 @@
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+
+onEachDatabase('readOnly refuses writes before they are sent', { plugin: { commitOnTeardown: true, readOnly: true } }, async (t, { app, labels, kind }) => {
+  app.post('/insert', async request => request.db.create(Item, { label: 'a' }))
+  app.post('/native', async request => await request.db.nativeDelete(Item, {}))
+  app.post('/read', async request => await request.db.count(Item).then(String))
+  app.get('/read', async request => await request.db.count(Item).then(String))
+  app.post('/nested', async request => await request.db.transactional(async em => await em.count(Item)).then(String))
+  app.post('/beside', async request => await request.db.transactional(async em => await em.nativeDelete(Item, {}), { propagation: 'requires_new' as never }))
+  app.post('/manual', { config: { db: { commitOnTeardown: false } } }, async request => {
+    await t.rejects(request.db.insert(Item, { label: 'b', amount: 0 }), { code: 'FST_SCOPED_DB_READ_ONLY' })
+    request.db.create(Item, { label: 'a' })
+    await request.db.flush()
+  })
+  app.post('/manual-doubtful', { config: { db: { commitOnTeardown: false } } }, async request => {
+    t.equal(request.db.getKysely().isTransaction, false)
+    await request.db.execute("select 'into the wild'")
+    return 'ok'
+  })
+  app.post('/allowed', { config: { db: { readOnly: false } } }, async request => request.db.create(Item, { label: 'allowed' }))
+  const refused = ['/insert', '/native', '/manual', ...(kind === 'mysql' ? ['/beside'] : [])]
+  for (const url of refused) {
+    const response = await app.inject({ method: 'POST', url })
+    t.match(response.json(), { statusCode: 500, code: 'FST_SCOPED_DB_READ_ONLY', message: /read only/ }, url)
+  }
+  for (const url of ['/read', '/nested']) t.equal((await app.inject({ method: 'POST', url })).body, '0', url)
+  t.equal((await app.inject('/read')).body, '0')
+  t.equal((await app.inject({ method: 'POST', url: '/manual-doubtful' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/allowed' })).statusCode, 200)
+  t.same(await labels(), ['allowed'])
+})
+
+onEachDatabase('in a read-only transaction the database judges what may write', { plugin: { commitOnTeardown: true, readOnly: true }, kinds: ['mysql'] }, async (t, { app, database, labels }) => {
+  await database.witness.driver.execute("create function writes () returns int deterministic modifies sql data begin insert into item (label, amount) values ('hidden', 0); return 1; end")
+  app.post('/', async request => {
+    await request.db.execute("select 'into the wild'")
+    await t.rejects(request.db.execute('select writes() from (select 1) one for update'), /read.only transaction/i)
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), [])
+})
