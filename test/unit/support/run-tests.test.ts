@@ -97,7 +97,7 @@ const PROJECT = {
   'package.json': '{ "type": "module" }',
   'program.ts': 'export function twice (n: number) { return 2 * n }\nexport function half (n: number) { return n / 2 }\n',
   test: {
-    'right.test.ts': "import t from 'tap'\nimport { twice } from '../../../program.ts'\nt.equal(twice(1), 2)\nt.equal(twice(2), 4)\n",
+    'right.test.ts': "import t from 'tap'\nimport { twice } from '../program.ts'\nt.equal(twice(1), 2)\nt.equal(twice(2), 4)\n",
     'wrong.test.ts': `
       import t from 'tap'
       void t.test('outer', async t => { await t.test('inner', async t => { t.same({ n: 1 }, { n: 2 }, 'what it says') }) })
