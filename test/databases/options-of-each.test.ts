@@ -1,4 +1,4 @@
-/** Rules for all databases, and for one of them. */
+/** Options for all databases, and for one of them. */
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
