@@ -28,6 +28,7 @@ export class ActiveTransaction {
   readonly kysely: ControlledTransaction<unknown>
   readonly #settings: BeginSettings
   readonly #connection: PooledConnection
+  #isTainted = false
 
   private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
@@ -90,6 +91,11 @@ export class ActiveTransaction {
     await this.#connection.release()
   }
 
+  /** Nobody knows any more what is on its connection: it is destroyed after the rollback. */
+  taint (): void {
+    this.#isTainted = true
+  }
+
   /**
    * Sends ROLLBACK, and gives the connection back. One that cannot even roll back is destroyed, which closes it where its driver can
    * (see `ConnectionInUse`), and so rolls back on the server.
@@ -104,7 +110,8 @@ export class ActiveTransaction {
       await this.#connection.destroy()
       throw error
     }
-    await this.#connection.release()
+    if (this.#isTainted) await this.#connection.destroy()
+    else await this.#connection.release()
   }
 
   /** An embedded database has one connection, and no server that could be lost. */

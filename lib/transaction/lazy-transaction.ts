@@ -92,6 +92,12 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return error
   }
 
+  /** Only a rollback is left, and the connection is not to be used again: tables may be locked on it, or its autocommit be another. */
+  endedBehindBack (error: Error): void {
+    this.doom(error)
+    if (this.#active instanceof ActiveTransaction) this.#active.taint()
+  }
+
   /** Makes it fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void {
     this.#doomedBy ??= error
@@ -213,5 +219,5 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 }
 
 function rollbackOnly (cause: unknown): Error {
-  return Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
+  return cause instanceof RollbackOnlyError ? cause : Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
 }

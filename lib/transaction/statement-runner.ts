@@ -1,11 +1,11 @@
 import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
-import { OpenStreamError, scopeIs } from '../errors/errors.ts'
+import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import { QueryStreams } from './query-streams.ts'
-import { CONTROL, type Placement, type PlacementRule, type Statement } from './statement.ts'
+import { CONTROL, endsTransaction, type Placement, type PlacementRule, type Statement } from './statement.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -18,6 +18,8 @@ export interface StatementTransaction extends ConnectionOwner {
   activate (): ActiveTransaction | Promise<ActiveTransaction>
   /** Is told what a statement has failed with, and gives it back. */
   failed (error: unknown): Promise<unknown>
+  /** Is told that a statement has ended it, and what to tell those that come after it. */
+  endedBehindBack (error: Error): void
 }
 
 /** What a statement runs on, and how it gives that back. */
@@ -61,6 +63,7 @@ export class StatementRunner {
     try {
       return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
     } finally {
+      if (statement.kind === 'write' && endsTransaction(statement.sql, isDdlTransactional(inside.kysely))) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
       await inside.release()
     }
   }
@@ -140,4 +143,12 @@ export class StatementRunner {
   #noteWrite (statement: Statement): void {
     this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
   }
+}
+
+const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, or DDL on MySQL)'
+
+/** SQLite's is, although Kysely says no: it has one connection, and no other kind of database has. */
+function isDdlTransactional (kysely: Kysely<unknown>): boolean {
+  const { supportsTransactionalDdl, supportsMultipleConnections } = kysely.getExecutor().adapter
+  return supportsTransactionalDdl || supportsMultipleConnections === false
 }

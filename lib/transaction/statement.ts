@@ -1,4 +1,5 @@
 import { ReadOnlyError, scopeIs } from '../errors/errors.ts'
+import { callsOnlyHarmless } from './functions.ts'
 
 /**
  * - `read`: a plain read, which gives the same result outside a transaction.
@@ -13,7 +14,7 @@ const WITH_WRITE = /^\s*with\b[\s\S]*\)\s*(?:insert|update|delete|replace|merge)
 
 /**
  * What makes a read doubtful: locks, INTO, writing words (a CTE, EXPLAIN ANALYZE), a second statement, comments (they
- * can hold all of it), variables, and functions that live on their connection.
+ * can hold all of it), variables, and functions that live on their connection, which some databases let one call without brackets.
  */
 const DOUBTS = new RegExp([
   ';\\s*\\S', '/\\*', '--', '#', '@',
@@ -32,21 +33,38 @@ const DOUBTS = new RegExp([
  */
 export function statementKind (sql: string): StatementKind {
   if (!READS.test(sql) || WITH_WRITE.test(sql)) return 'write'
-  return DOUBTS.test(sql) ? 'doubtful' : 'read'
+  return DOUBTS.test(sql) || !callsOnlyHarmless(sql) ? 'doubtful' : 'read'
+}
+
+const AHEAD = '^(?:\\s|\\(|/\\*[\\s\\S]*?\\*/|(?:--|#)[^\\n]*\\n)*'
+
+/** Ends the transaction that it is sent in, or begins another, in every database. */
+const ENDS = new RegExp(`${AHEAD}(?:commit|rollback(?!\\s+(?:work\\s+|transaction\\s+)?to\\b)|begin|start\\s+transaction|end|abort|prepare\\s+transaction|xa|set\\b[^;]*\\bautocommit)\\b`, 'i')
+
+/** Commits implicitly, where DDL is no part of transactions: in MySQL and its kin. */
+const COMMITS = new RegExp(`${AHEAD}(?:(?:create|drop)(?!\\s+(?:or\\s+replace\\s+)?temporary\\b)|alter|rename|truncate|grant|revoke|set\\s+password|lock\\s+tables?|unlock\\s+tables?|analyze|check|optimize|repair|flush|reset|install|uninstall|cache\\s+index|load\\s+index|change|stop|start)\\b`, 'i')
+
+/**
+ * Whether a statement ends the transaction behind the back of whoever has begun it, so that what came next would commit by itself. By its
+ * text alone: what a procedure does cannot be seen.
+ * @param isDdlTransactional whether DDL can be rolled back
+ */
+export function endsTransaction (sql: string, isDdlTransactional: boolean): boolean {
+  return ENDS.test(sql) || (!isDdlTransactional && COMMITS.test(sql))
 }
 
 /** A statement whose kind is found out once, and only if somebody asks. */
 export class Statement {
-  readonly #sql: string
+  readonly sql: string
   #kind: StatementKind | undefined
 
   constructor (sql: string, kind?: StatementKind) {
-    this.#sql = sql
+    this.sql = sql
     this.#kind = kind
   }
 
   get kind (): StatementKind {
-    this.#kind ??= statementKind(this.#sql)
+    this.#kind ??= statementKind(this.sql)
     return this.#kind
   }
 }
