@@ -144,7 +144,7 @@ export class Participants {
   }
 
   async #flush (participants: readonly Participant[]): Promise<void> {
-    for (const { em } of participants) await em.flush()
+    for (const participant of participants) await participant.flush()
   }
 
   async #commit (manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {

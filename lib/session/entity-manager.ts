@@ -1,17 +1,22 @@
-import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
+import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import { flushInTurn } from './flush.ts'
+import { hasUnflushed } from './dirty-check.ts'
+import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { flushListener } from './flush-listener.ts'
 import {
-  alone, currentNesting, inSavepoint, isAutocommit, isOwn, waitingFor, type Binding, type Nesting, type SessionOwner
+  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, waitingFor, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
+import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
+import { EndlessFlushError } from '../errors/errors.ts'
+import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** What is outside the transaction that runs. All others but NESTED join it. */
-const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])
+/** As many as SQLAlchemy allows. */
+const MOST_FLUSHES = 100
 
 /** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
 const NESTED = new WeakMap<EntityManager, Mutex>()
@@ -22,8 +27,6 @@ function mutexOf (em: EntityManager): Mutex {
   return mutex
 }
 
-const BINDING = Symbol('fastify-scoped-db.binding')
-const NESTING = Symbol('fastify-scoped-db.nesting')
 const FINISH = Symbol('fastify-scoped-db.finish')
 const FLUSH = Symbol('fastify-scoped-db.flush')
 const ENDED = Symbol('fastify-scoped-db.ended')
@@ -40,6 +43,7 @@ export function forkScoped (em: EntityManager): void {
 export function bindToScope (em: EntityManager, database: SessionDatabase, owner: SessionOwner, transactions: SessionTransactions): void {
   const bound: BoundEntityManager = em
   bound[BINDING] = { database, owner, transactions, nesting: undefined }
+  subscribe(em, flushListener)
   if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
 }
 
@@ -48,33 +52,21 @@ export function callbacksOf (session: EntityManager): OutcomeCallbacks {
   return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
 }
 
-/** Remembers what the flushes of sessions have changed. It can be registered any number of times. */
-export const changeRecorder: EventSubscriber = {
-  async afterFlush ({ em, uow }) {
-    const binding = (em as BoundEntityManager)[BINDING]
-    const changeSets = uow.getChangeSets()
-    if (binding !== undefined && changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
+/**
+ * Flushes until nothing is left: what a flush meets, and what a subscriber adds, is for the next one.
+ * @returns whether there was anything
+ * @throws EndlessFlushError when there is no end to it
+ */
+export async function flushAll (session: EntityManager): Promise<boolean> {
+  for (let n = 0; n < MOST_FLUSHES; n++) {
+    const hadAnything = await (session as ScopedSession)[FLUSH]()
+    if (!hadAnything || !hasUnflushed(session)) return hadAnything || n > 0
   }
-}
-
-/** With autocommit MikroORM sees a context but there is no transaction: what each propagation means when there is none. */
-function firstPropagation (propagation: NonNullable<TransactionOptions['propagation']>): NonNullable<TransactionOptions['propagation']> {
-  switch (propagation) {
-    case TransactionPropagation.REQUIRED:
-    case TransactionPropagation.REQUIRES_NEW:
-      return TransactionPropagation.NESTED
-    case TransactionPropagation.SUPPORTS:
-    case TransactionPropagation.NEVER:
-      return TransactionPropagation.NOT_SUPPORTED
-    case TransactionPropagation.MANDATORY:
-      throw TransactionStateError.requiredTransactionNotFound(propagation)
-    default:
-      return propagation
-  }
+  throw new EndlessFlushError(MOST_FLUSHES)
 }
 
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
-type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
+type ScopedSession = EntityManager & { [FLUSH] (): Promise<boolean> }
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
   class ScopedEntityManager extends Base {
@@ -139,6 +131,25 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       }
     }
 
+    override persist<Entity extends object> (entity: Parameters<EntityManager['persist']>[0]): this {
+      const em = this.getContext()
+      super.persist(entity as Entity)
+      lateChanges(em)?.persisted(entity)
+      return em
+    }
+
+    override remove<Entity extends object> (entity: Parameters<EntityManager['remove']>[0]): this {
+      const em = this.getContext()
+      super.remove(entity as Entity)
+      lateChanges(em)?.removed(entity)
+      return em
+    }
+
+    override clear (): void {
+      interruptFlush(this.getContext(), 'em.clear()')
+      super.clear()
+    }
+
     override async flush (): Promise<void> {
       const em = this.getContext()
       const end = NESTED.has(em) ? await mutexOf(em).acquire() : undefined
@@ -157,12 +168,15 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       binding.owner.ended(binding.database, binding.owner.callbacks, outcome)
     }
 
-    async [FLUSH] (): Promise<void> {
+    /** @returns whether it has written anything, or left something to the next */
+    async [FLUSH] (): Promise<boolean> {
+      const binding = this[BINDING]
       try {
-        await flushInTurn(this.getContext(), () => super.flush())
+        const hadAnything = await flushInTurn(this.getContext(), () => super.flush())
+        binding?.transactions.assertOpen()
+        return hadAnything
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
-        const binding = this[BINDING]
         if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
         throw error
       }

@@ -38,6 +38,12 @@ export interface Nesting {
   em: EntityManager | undefined
 }
 
+/** What an EntityManager of a scope has to find both by. */
+export const BINDING = Symbol('fastify-scoped-db.binding')
+export const NESTING = Symbol('fastify-scoped-db.nesting')
+
+export type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
+
 const nestings = new AsyncLocalStorage<Nesting>()
 
 /** The innermost one that runs now and has a fork of its own. */

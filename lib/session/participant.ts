@@ -1,12 +1,13 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
+import { FlushInterruptedError } from '../errors/errors.ts'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import type { SessionOwner } from './nesting.ts'
-import { countUnflushed, isDirty } from './dirty-check.ts'
-import { bindToScope, callbacksOf, changeRecorder } from './entity-manager.ts'
-import { isFlushing } from './flush.ts'
+import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
+import { bindToScope, callbacksOf, flushAll } from './entity-manager.ts'
+import { flushEnded, interruptFlush, isFlushing } from './flush.ts'
 import { NoTransactions } from './no-transactions.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 import { SqlTransactions } from './sql-transactions.ts'
@@ -30,7 +31,6 @@ export class Participant {
   constructor (database: SessionDatabase, { forkOptions, transactionRules, owner, report }: ParticipantSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
-    if (database.listeners.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
     this.transactions = openTransactions(this.em, transactionRules, report)
     bindToScope(this.em, database, owner, this.transactions)
   }
@@ -45,6 +45,20 @@ export class Participant {
     return isFlushing(this.em) || isDirty(this.em)
   }
 
+  /** Whether something came after the last flush, or while it ran. */
+  get hasUnflushed (): boolean {
+    return isFlushing(this.em) || hasUnflushed(this.em)
+  }
+
+  /**
+   * Flushes until nothing is left.
+   * @returns whether there was anything
+   * @throws EndlessFlushError when there is no end to it
+   */
+  async flush (): Promise<boolean> {
+    return await flushAll(this.em)
+  }
+
   /** What waits for the end of the transaction that it is in now. */
   get callbacks (): OutcomeCallbacks {
     return callbacksOf(this.em)
@@ -52,15 +66,28 @@ export class Participant {
 
   /** What the scope's commit is to plain MikroORM. */
   async commitByHand (): Promise<void> {
+    await this.flush()
     if (this.em.isInTransaction()) await this.em.commit()
     else await this.em.flush()
   }
 
-  /** Rolls back what has begun, and forgets every entity. */
+  /**
+   * Rolls back what has begun, and forgets every entity. A flush that runs fails.
+   * @throws FlushInterruptedError inside a flush of its own, which fails, too
+   */
   async rollback (): Promise<void> {
+    await this.#endFlush()
     if (this.isAutomatic) await this.transactions.rollback()
     else if (this.em.isInTransaction()) await this.em.rollback()
     this.em.clear()
+  }
+
+  /** What a flush still sends after the rollback would be committed without what it has sent before. */
+  async #endFlush (): Promise<void> {
+    if (!isFlushing(this.em)) return
+    interruptFlush(this.em, 'a rollback')
+    if (this.isAutomatic) this.transactions.doom(new FlushInterruptedError('a rollback'))
+    await flushEnded(this.em)
   }
 
   /**

@@ -1,0 +1,14 @@
+import type { EventSubscriber } from '@mikro-orm/core'
+import { lateChanges } from './flush.ts'
+import { BINDING, waitingFor, type BoundEntityManager } from './nesting.ts'
+
+/** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
+export const flushListener: EventSubscriber = {
+  async afterFlush ({ em, uow }) {
+    lateChanges(em)?.written()
+    const binding = (em as BoundEntityManager)[BINDING]
+    if (binding?.database.listeners.wantsChanges !== true) return
+    const changeSets = uow.getChangeSets()
+    if (changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
+  }
+}
