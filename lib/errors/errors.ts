@@ -57,6 +57,10 @@ export const RollbackOnlyError = createError<[why: string]>(
 export const FlushInterruptedError = createError<[by: string]>(
   'FST_SCOPED_DB_FLUSH_INTERRUPTED', 'fastify-scoped-db: %s came while this session was flushing, so it has forgotten what it was writing')
 
+export const InsideTransactionError = createError<[what: string]>(
+  'FST_SCOPED_DB_INSIDE_TRANSACTION',
+  'fastify-scoped-db: %s inside an em.transactional() of the same session, which has only half been done. Wait for it first')
+
 export const EndlessFlushError = createError<[flushes: number]>(
   'FST_SCOPED_DB_ENDLESS_FLUSH',
   'fastify-scoped-db: after %s flushes there is still something to flush. Most likely a subscriber changes something with every flush')

@@ -29,6 +29,7 @@ export interface CommitReport {
  * @throws what the flush, a subscriber, the first COMMIT, or `ready` throws. Whatever was thrown, the caller is to roll back
  */
 export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
+  for (const participant of automatic) await participant.savepointsOver()
   for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
@@ -51,7 +52,7 @@ async function attempt (automatic: readonly Participant[], ready: Ready | undefi
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, commit: await transactions.prepareCommit() })
     await whenReady(parts, ready)
-    if (!isSure && automatic.some(({ hasUnflushed }) => hasUnflushed)) return undefined
+    if (automatic.some(({ hasSavepoints, hasUnflushed }) => hasSavepoints || (!isSure && hasUnflushed))) return undefined
     await carryOut(parts, outcome)
     return parts
   } finally {
@@ -62,7 +63,10 @@ async function attempt (automatic: readonly Participant[], ready: Ready | undefi
 /** @returns whether there was anything to flush */
 async function flushed (automatic: readonly Participant[]): Promise<boolean> {
   let hadAnything = false
-  for (const participant of automatic) if (await participant.flush()) hadAnything = true
+  for (const participant of automatic) {
+    await participant.savepointsOver()
+    if (await participant.flush()) hadAnything = true
+  }
   return hadAnything
 }
 

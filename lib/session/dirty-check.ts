@@ -22,6 +22,11 @@ export function hasUnflushed (em: EntityManager): boolean {
   }
 }
 
+/** Whether a flush would write something of one entity. In doubt it says yes. */
+export function isEntityDirty (em: EntityManager, entity: AnyEntity): boolean {
+  return !isUnchanged(entity, em.getComparator())
+}
+
 /** Counts what a session has not flushed, as `{ User: 2 }`. */
 export function countUnflushed (em: EntityManager): Record<string, number> {
   const unitOfWork = em.getUnitOfWork()

@@ -1,24 +1,20 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
-import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import { hasUnflushed } from './dirty-check.ts'
+import { complete } from './complete-transaction.ts'
 import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, waitingFor, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
-import { EndlessFlushError } from '../errors/errors.ts'
 import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** As many as SQLAlchemy allows. */
-const MOST_FLUSHES = 100
-
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns. */
 const NESTED = new WeakMap<EntityManager, Mutex>()
 
 function mutexOf (em: EntityManager): Mutex {
@@ -28,7 +24,7 @@ function mutexOf (em: EntityManager): Mutex {
 }
 
 const FINISH = Symbol('fastify-scoped-db.finish')
-const FLUSH = Symbol('fastify-scoped-db.flush')
+const SAVEPOINT = Symbol('fastify-scoped-db.savepoint')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
@@ -42,31 +38,12 @@ export function forkScoped (em: EntityManager): void {
 /** Makes a fork the EntityManager of a scope, to which its statements and transactions belong from now on. */
 export function bindToScope (em: EntityManager, database: SessionDatabase, owner: SessionOwner, transactions: SessionTransactions): void {
   const bound: BoundEntityManager = em
-  bound[BINDING] = { database, owner, transactions, nesting: undefined }
+  bound[BINDING] = { database, owner, transactions, nesting: undefined, savepoints: new Set() }
   subscribe(em, flushListener)
   if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
 }
 
-/** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
-export function callbacksOf (session: EntityManager): OutcomeCallbacks {
-  return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
-}
-
-/**
- * Flushes until nothing is left: what a flush meets, and what a subscriber adds, is for the next one.
- * @returns whether there was anything
- * @throws EndlessFlushError when there is no end to it
- */
-export async function flushAll (session: EntityManager): Promise<boolean> {
-  for (let n = 0; n < MOST_FLUSHES; n++) {
-    const hadAnything = await (session as ScopedSession)[FLUSH]()
-    if (!hadAnything || !hasUnflushed(session)) return hadAnything || n > 0
-  }
-  throw new EndlessFlushError(MOST_FLUSHES)
-}
-
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
-type ScopedSession = EntityManager & { [FLUSH] (): Promise<boolean> }
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
   class ScopedEntityManager extends Base {
@@ -115,17 +92,27 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return await super.transactional(use, options)
       const em = this.getContext()
-      const propagation = options.propagation ?? TransactionPropagation.NESTED
-      if (!em.isInTransaction()) {
-        return await alone(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
-      }
-      if (ALONE.has(propagation)) return await alone(binding, () => super.transactional(use, options))
+      const isFirst = !em.isInTransaction()
+      const asked = options.propagation ?? TransactionPropagation.NESTED
+      const propagation = isFirst ? firstPropagation(asked) : asked
+      // It sees nothing of the unflushed work of the session, and writes none of it.
+      const clear = ALONE.has(asked) || options.clear === true
+      const isUndone = clear || propagation !== TransactionPropagation.NOT_SUPPORTED
+      const run = (nesting: Nesting) => super.transactional(fork => complete(fork, em, nesting, clear, use), { ...options, propagation, clear })
+      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
+      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, run })
+      const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
+      binding.savepoints.add(over)
+      return await nested
+    }
+
+    async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
       const end = await mutexOf(em).acquire()
       try {
-        // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
+        // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
         if (binding.transactions.isAutomatic) await em[FLUSH]()
-        return await inSavepoint(binding, () => super.transactional(use, options))
+        return await inSavepoint(nested)
       } finally {
         end()
       }
@@ -151,14 +138,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override async flush (): Promise<void> {
-      const em = this.getContext()
-      const end = NESTED.has(em) ? await mutexOf(em).acquire() : undefined
-      try {
-        await this[FLUSH]()
-      } finally {
-        end?.()
-      }
-      if (!em.isInTransaction()) this[ENDED]('commit')
+      await this[FLUSH]()
+      if (!this.getContext().isInTransaction()) this[ENDED]('commit')
     }
 
     /** In plain MikroORM the outcome is there with each flush, and with the end of each transaction begun by hand. */
@@ -177,7 +158,9 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
         return hadAnything
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
+        const nesting = (this.getContext() as BoundEntityManager)[NESTING]
         if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
+        else if (nesting !== undefined && this.isInTransaction()) nesting.failure ??= error as Error
         throw error
       }
     }

@@ -1,12 +1,13 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
-import { FlushInterruptedError } from '../errors/errors.ts'
+import { FlushInterruptedError, InsideTransactionError } from '../errors/errors.ts'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/session-database.ts'
 import type { TransactionRules } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
-import type { SessionOwner } from './nesting.ts'
+import { callbacksOf, isInSavepointOf, savepointsOf, type SessionOwner } from './nesting.ts'
 import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
-import { bindToScope, callbacksOf, flushAll } from './entity-manager.ts'
+import { bindToScope } from './entity-manager.ts'
+import { flushAll } from './flush-all.ts'
 import { flushEnded, interruptFlush, isFlushing } from './flush.ts'
 import { NoTransactions } from './no-transactions.ts'
 import type { SessionTransactions } from './session-transactions.ts'
@@ -71,23 +72,46 @@ export class Participant {
     else await this.em.flush()
   }
 
+  /** Whether it can be ended without waiting. */
+  get isAtRest (): boolean {
+    return this.transactions.isAtRest && !this.hasSavepoints
+  }
+
+  /** Whether a savepoint is set, or waits for its turn. */
+  get hasSavepoints (): boolean {
+    return savepointsOf(this.em).size > 0
+  }
+
+  /** @throws InsideTransactionError inside an `em.transactional()` of it, whose half would be committed or rolled back */
+  assertOutside (what: string): void {
+    if (isInSavepointOf(this.em)) throw new InsideTransactionError(what)
+  }
+
+  /** Waits until no savepoint is set any more: somebody may not have waited for his. */
+  async savepointsOver (): Promise<void> {
+    const savepoints = savepointsOf(this.em)
+    while (savepoints.size > 0) await Promise.all(savepoints)
+  }
+
   /**
-   * Rolls back what has begun, and forgets every entity. A flush that runs fails.
-   * @throws FlushInterruptedError inside a flush of its own, which fails, too
+   * Rolls back what has begun, and forgets every entity. A flush that runs, and an `em.transactional()`, fails.
+   * @throws FlushInterruptedError or InsideTransactionError inside such a one, which would wait for itself
    */
   async rollback (): Promise<void> {
-    await this.#endFlush()
+    this.assertOutside('a rollback')
+    await this.#endWork()
     if (this.isAutomatic) await this.transactions.rollback()
     else if (this.em.isInTransaction()) await this.em.rollback()
     this.em.clear()
   }
 
-  /** What a flush still sends after the rollback would be committed without what it has sent before. */
-  async #endFlush (): Promise<void> {
-    if (!isFlushing(this.em)) return
+  /** What they still sent after the rollback would be committed without what they had sent before. */
+  async #endWork (): Promise<void> {
+    if (!isFlushing(this.em) && !this.hasSavepoints) return
     interruptFlush(this.em, 'a rollback')
     if (this.isAutomatic) this.transactions.doom(new FlushInterruptedError('a rollback'))
     await flushEnded(this.em)
+    await this.savepointsOver()
   }
 
   /**
