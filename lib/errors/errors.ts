@@ -54,6 +54,17 @@ export function scopeIs (state: string): Error {
 export const RollbackOnlyError = createError<[why: string]>(
   'FST_SCOPED_DB_ROLLBACK_ONLY', 'fastify-scoped-db: %s, so this scope can only roll back')
 
+export const FlushInterruptedError = createError<[by: string]>(
+  'FST_SCOPED_DB_FLUSH_INTERRUPTED', 'fastify-scoped-db: %s came while this session was flushing, so it has forgotten what it was writing')
+
+export const InsideTransactionError = createError<[what: string]>(
+  'FST_SCOPED_DB_INSIDE_TRANSACTION',
+  'fastify-scoped-db: %s inside an em.transactional() of the same session, which has only half been done. Wait for it first')
+
+export const EndlessFlushError = createError<[flushes: number]>(
+  'FST_SCOPED_DB_ENDLESS_FLUSH',
+  'fastify-scoped-db: after %s flushes there is still something to flush. Most likely a subscriber changes something with every flush')
+
 export const ReadOnlyError = createError<[]>(
   'FST_SCOPED_DB_READ_ONLY', 'fastify-scoped-db: this scope is read only (readOnly: true) and refused to send a statement that writes')
 

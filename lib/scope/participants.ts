@@ -76,7 +76,7 @@ export class Participants {
    */
   endAtRest (outcome: Outcome): boolean {
     const ending = outcome === 'commit' ? this.#automatic : this.#all
-    if (!ending.every(participant => participant.transactions.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
+    if (!ending.every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
     for (const { transactions } of ending) void transactions.end(ENDED[outcome])
     return true
   }
@@ -144,10 +144,11 @@ export class Participants {
   }
 
   async #flush (participants: readonly Participant[]): Promise<void> {
-    for (const { em } of participants) await em.flush()
+    for (const participant of participants) await participant.flush()
   }
 
   async #commit (manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
+    for (const participant of this.#automatic) participant.assertOutside('a commit')
     try {
       await commitTogether(this.#automatic, manual, ready, outcome)
     } catch (error) {

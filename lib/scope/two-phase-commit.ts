@@ -1,4 +1,4 @@
-import { CommitUnknownError, PartlyCommittedError } from '../errors/errors.ts'
+import { CommitUnknownError, EndlessFlushError, PartlyCommittedError } from '../errors/errors.ts'
 import type { Participant } from '../session/participant.ts'
 import type { PreparedCommit, Ready } from '../transaction/contracts.ts'
 
@@ -29,19 +29,49 @@ export interface CommitReport {
  * @throws what the flush, a subscriber, the first COMMIT, or `ready` throws. Whatever was thrown, the caller is to roll back
  */
 export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
-  for (const participant of automatic) if (participant.isDirty()) await participant.em.flush()
+  for (const participant of automatic) await participant.savepointsOver()
+  for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
+  let parts = await attempt(automatic, ready, outcome)
+  for (let n = 0; parts === undefined; n++) {
+    const isLast = !await flushed(automatic)
+    if (n === MOST_ATTEMPTS) throw new EndlessFlushError(n)
+    parts = await attempt(automatic, undefined, outcome, isLast)
+  }
+  for (const { prepared } of parts) await prepared.announceDone()
+}
+
+/**
+ * Commits, unless something was changed since the flush: by a subscriber, by what runs beside, or while this waited.
+ * @param isSure that nothing was: in doubt something was
+ * @returns what was committed
+ */
+async function attempt (automatic: readonly Participant[], ready: Ready | undefined, outcome: string | undefined, isSure = false): Promise<Part[] | undefined> {
   const parts: Part[] = []
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
     await whenReady(parts, ready)
+    if (automatic.some(({ hasSavepoints, hasUnflushed }) => hasSavepoints || (!isSure && hasUnflushed))) return undefined
     await commitEach(parts, outcome)
+    return parts
   } finally {
     for (const { prepared } of parts) prepared.release()
   }
-  for (const { prepared } of parts) await prepared.announceDone()
 }
+
+/** @returns whether there was anything to flush */
+async function flushed (automatic: readonly Participant[]): Promise<boolean> {
+  let hadAnything = false
+  for (const participant of automatic) {
+    await participant.savepointsOver()
+    if (await participant.flush()) hadAnything = true
+  }
+  return hadAnything
+}
+
+/** How often something may have changed again: more than once or twice is a circle. */
+const MOST_ATTEMPTS = 100
 
 function whenReady (parts: Part[], ready: Ready | undefined): Promise<unknown> | undefined {
   if (ready === undefined) return undefined

@@ -4,17 +4,27 @@ import { isHeard } from './subscribers.ts'
 
 type Comparator = ReturnType<EntityManager['getComparator']>
 
+/** Whether a flush would write something, or tell somebody: a subscriber is told of flushes that have nothing to write, too, and may have something. */
+export function isDirty (em: EntityManager): boolean {
+  return isHeard(em, 'beforeFlush', 'onFlush', 'afterFlush') || hasUnflushed(em)
+}
+
 /**
- * Whether a flush would write something, or tell somebody. It compares what MikroORM compares, entity by entity, and leaves out what
+ * Whether a flush would write something. It compares what MikroORM compares, entity by entity, and leaves out what
  * makes MikroORM's own search for changes cost several times as much. In doubt it says yes, and the flush finds out: about a value that
  * cannot be converted, for one, at which the comparison throws.
  */
-export function isDirty (em: EntityManager): boolean {
+export function hasUnflushed (em: EntityManager): boolean {
   try {
     return !hasNothingToWrite(em)
   } catch {
     return true
   }
+}
+
+/** Whether a flush would write something of one entity. In doubt it says yes. */
+export function isEntityDirty (em: EntityManager, entity: AnyEntity): boolean {
+  return !isUnchanged(entity, em.getComparator())
 }
 
 /** Counts what a session has not flushed, as `{ User: 2 }`. */
@@ -29,8 +39,6 @@ export function countUnflushed (em: EntityManager): Record<string, number> {
 function hasNothingToWrite (em: EntityManager): boolean {
   const unitOfWork = em.getUnitOfWork(false)
   if (unitOfWork.getRemoveStack().size > 0 || unitOfWork.getOrphanRemoveStack().size > 0 || unitOfWork.getExtraUpdates().size > 0) return false
-  // A subscriber is told of flushes that have nothing to write, too: it may have something.
-  if (isHeard(em, 'beforeFlush', 'onFlush', 'afterFlush')) return false
   const comparator = em.getComparator()
   // What was read through another entity is in there, too.
   for (const entity of unitOfWork.getPersistStack()) if (!isUnchanged(entity, comparator)) return false

@@ -1,19 +1,20 @@
-import { TransactionPropagation, TransactionStateError, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, EventSubscriber, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
-import type { OutcomeCallbacks } from '../events/callbacks.ts'
-import { flushInTurn } from './flush.ts'
+import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
+import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { complete } from './complete-transaction.ts'
+import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { FLUSH } from './flush-all.ts'
+import { flushListener } from './flush-listener.ts'
 import {
-  alone, currentNesting, inSavepoint, isAutocommit, isOwn, waitingFor, type Binding, type Nesting, type SessionOwner
+  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
+import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
+import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** What is outside the transaction that runs. All others but NESTED join it. */
-const ALONE = new Set<unknown>([TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED])
-
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns; and so does what would end up inside one. */
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns. */
 const NESTED = new WeakMap<EntityManager, Mutex>()
 
 function mutexOf (em: EntityManager): Mutex {
@@ -22,10 +23,8 @@ function mutexOf (em: EntityManager): Mutex {
   return mutex
 }
 
-const BINDING = Symbol('fastify-scoped-db.binding')
-const NESTING = Symbol('fastify-scoped-db.nesting')
 const FINISH = Symbol('fastify-scoped-db.finish')
-const FLUSH = Symbol('fastify-scoped-db.flush')
+const SAVEPOINT = Symbol('fastify-scoped-db.savepoint')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
@@ -39,42 +38,12 @@ export function forkScoped (em: EntityManager): void {
 /** Makes a fork the EntityManager of a scope, to which its statements and transactions belong from now on. */
 export function bindToScope (em: EntityManager, database: SessionDatabase, owner: SessionOwner, transactions: SessionTransactions): void {
   const bound: BoundEntityManager = em
-  bound[BINDING] = { database, owner, transactions, nesting: undefined }
+  bound[BINDING] = { database, owner, transactions, nesting: undefined, savepoints: new Set() }
+  subscribe(em, flushListener)
   if (transactions.context !== undefined) em.setTransactionContext(transactions.context)
 }
 
-/** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
-export function callbacksOf (session: EntityManager): OutcomeCallbacks {
-  return waitingFor((session as BoundEntityManager)[BINDING] as Binding)
-}
-
-/** Remembers what the flushes of sessions have changed. It can be registered any number of times. */
-export const changeRecorder: EventSubscriber = {
-  async afterFlush ({ em, uow }) {
-    const binding = (em as BoundEntityManager)[BINDING]
-    const changeSets = uow.getChangeSets()
-    if (binding !== undefined && changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
-  }
-}
-
-/** With autocommit MikroORM sees a context but there is no transaction: what each propagation means when there is none. */
-function firstPropagation (propagation: NonNullable<TransactionOptions['propagation']>): NonNullable<TransactionOptions['propagation']> {
-  switch (propagation) {
-    case TransactionPropagation.REQUIRED:
-    case TransactionPropagation.REQUIRES_NEW:
-      return TransactionPropagation.NESTED
-    case TransactionPropagation.SUPPORTS:
-    case TransactionPropagation.NEVER:
-      return TransactionPropagation.NOT_SUPPORTED
-    case TransactionPropagation.MANDATORY:
-      throw TransactionStateError.requiredTransactionNotFound(propagation)
-    default:
-      return propagation
-  }
-}
-
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
-type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
   class ScopedEntityManager extends Base {
@@ -123,31 +92,54 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return await super.transactional(use, options)
       const em = this.getContext()
-      const propagation = options.propagation ?? TransactionPropagation.NESTED
-      if (!em.isInTransaction()) {
-        return await alone(binding, () => super.transactional(use, { ...options, propagation: firstPropagation(propagation) }))
-      }
-      if (ALONE.has(propagation)) return await alone(binding, () => super.transactional(use, options))
+      const isFirst = !em.isInTransaction()
+      const asked = options.propagation ?? TransactionPropagation.NESTED
+      const propagation = isFirst ? firstPropagation(asked) : asked
+      // It sees nothing of the unflushed work of the session, and writes none of it.
+      const clear = ALONE.has(asked) || options.clear === true
+      const isUndone = clear || propagation !== TransactionPropagation.NOT_SUPPORTED
+      const run = (nesting: Nesting) => super.transactional(fork => complete(fork, em, nesting, clear, use), { ...options, propagation, clear })
+      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
+      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, run })
+      const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
+      binding.savepoints.add(over)
+      return await nested
+    }
+
+    async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
       const end = await mutexOf(em).acquire()
       try {
-        // A savepoint that rolls back would take entities with it that were added before it; SQLAlchemy flushes first too.
+        // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
         if (binding.transactions.isAutomatic) await em[FLUSH]()
-        return await inSavepoint(binding, () => super.transactional(use, options))
+        return await inSavepoint(nested)
       } finally {
         end()
       }
     }
 
-    override async flush (): Promise<void> {
+    override persist<Entity extends object> (entity: Parameters<EntityManager['persist']>[0]): this {
       const em = this.getContext()
-      const end = NESTED.has(em) ? await mutexOf(em).acquire() : undefined
-      try {
-        await this[FLUSH]()
-      } finally {
-        end?.()
-      }
-      if (!em.isInTransaction()) this[ENDED]('commit')
+      super.persist(entity as Entity)
+      lateChanges(em)?.persisted(entity)
+      return em
+    }
+
+    override remove<Entity extends object> (entity: Parameters<EntityManager['remove']>[0]): this {
+      const em = this.getContext()
+      super.remove(entity as Entity)
+      lateChanges(em)?.removed(entity)
+      return em
+    }
+
+    override clear (): void {
+      interruptFlush(this.getContext(), 'em.clear()')
+      super.clear()
+    }
+
+    override async flush (): Promise<void> {
+      await this[FLUSH]()
+      if (!this.getContext().isInTransaction()) this[ENDED]('commit')
     }
 
     /** In plain MikroORM the outcome is there with each flush, and with the end of each transaction begun by hand. */
@@ -157,13 +149,18 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       binding.owner.ended(binding.database, binding.owner.callbacks, outcome)
     }
 
-    async [FLUSH] (): Promise<void> {
+    /** @returns whether it has written anything, or left something to the next */
+    async [FLUSH] (): Promise<boolean> {
+      const binding = this[BINDING]
       try {
-        await flushInTurn(this.getContext(), () => super.flush())
+        const hadAnything = await flushInTurn(this.getContext(), () => super.flush())
+        binding?.transactions.assertOpen()
+        return hadAnything
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
-        const binding = this[BINDING]
+        const nesting = (this.getContext() as BoundEntityManager)[NESTING]
         if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
+        else if (nesting !== undefined && this.isInTransaction()) nesting.failure ??= error as Error
         throw error
       }
     }

@@ -1,33 +1,109 @@
-import type { EntityManager } from '@mikro-orm/core'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Collection, EntityManager, IDatabaseDriver } from '@mikro-orm/core'
+import { FlushInterruptedError } from '../errors/errors.ts'
+import { LateChanges } from './late-changes.ts'
 
-/** The flush that runs, of each EntityManager that has one. */
-const running = new WeakMap<EntityManager, Promise<void>>()
+/** A flush that runs. */
+class Flush {
+  readonly late: LateChanges
+  /** Whether it has written anything, or left something to the next. */
+  readonly done: Promise<boolean>
+  /** The one that comes after it: those who ask for a flush meanwhile share it. */
+  next: Promise<boolean> | undefined
+  #interruption: Error | undefined
+
+  constructor (em: EntityManager, commit: () => Promise<void>) {
+    this.late = new LateChanges(em)
+    running.set(em, this)
+    this.done = this.#run(em, commit)
+  }
+
+  async #run (em: EntityManager, commit: () => Promise<void>): Promise<boolean> {
+    try {
+      await insideFlush.run(this, commit)
+      this.assertWhole()
+    } finally {
+      running.delete(em)
+      // MikroORM has put back some of what it was to forget.
+      if (this.#interruption !== undefined) em.getUnitOfWork(false).clear()
+      this.late.settle()
+    }
+    return this.late.hasWritten || this.late.hasLeft
+  }
+
+  interrupt (by: string): void {
+    this.#interruption ??= new FlushInterruptedError(by)
+    this.late.forget()
+  }
+
+  /** @throws FlushInterruptedError when the session has forgotten meanwhile what it writes */
+  assertWhole (): void {
+    if (this.#interruption !== undefined) throw this.#interruption
+  }
+}
+
+/** That of each EntityManager that has one. */
+const running = new WeakMap<EntityManager, Flush>()
+
+const insideFlush = new AsyncLocalStorage<Flush>()
 
 /** Whether a flush of `em` runs. */
 export function isFlushing (em: EntityManager): boolean {
   return running.has(em)
 }
 
+/** What comes too late for the flush of `em` that runs, if one does. */
+export function lateChanges (em: EntityManager): LateChanges | undefined {
+  return running.get(em)?.late
+}
+
 /**
- * Flushes `em`. MikroORM lets a flush that comes while one runs wait for it, and never settles it when that one fails.
- * Here it fails with the same error: what it was to write is forgotten, too.
+ * Flushes `em`, after the flush that runs. MikroORM would let it write what both have found, never settle it when that one fails, and
+ * forget what came in between. When the one before fails, it fails with the same error: what it was to write is forgotten, too.
+ * @returns whether it has written anything, or left something to the next
  */
-export async function flushInTurn (em: EntityManager, flush: () => Promise<void>): Promise<void> {
-  const first = running.get(em)
-  if (first !== undefined) {
-    await Promise.race([flush(), failure(first)])
-    return
-  }
-  const flushed = flush()
-  running.set(em, flushed)
-  try {
-    await flushed
-  } finally {
-    running.delete(em)
+export async function flushInTurn (em: EntityManager, commit: () => Promise<void>): Promise<boolean> {
+  const current = running.get(em)
+  if (current === undefined) return await new Flush(em, commit).done
+  // MikroORM refuses it: it would wait for itself.
+  if (insideFlush.getStore() !== undefined) await commit()
+  current.next ??= current.done.then(() => flushInTurn(em, commit))
+  return await current.next
+}
+
+/** Makes the flush of `em` fail that runs, if one does. */
+export function interruptFlush (em: EntityManager, by: string): void {
+  running.get(em)?.interrupt(by)
+}
+
+/**
+ * Waits until no flush of `em` runs any more.
+ * @throws FlushInterruptedError inside one, which would wait for itself
+ */
+export async function flushEnded (em: EntityManager): Promise<void> {
+  const flush = running.get(em)
+  if (flush === undefined) return
+  if (insideFlush.getStore() === flush) flush.assertWhole()
+  await flush.done.catch(() => undefined)
+}
+
+/** @throws FlushInterruptedError inside a flush that was interrupted */
+export function assertFlushIsWhole (): void {
+  insideFlush.getStore()?.assertWhole()
+}
+
+/** Has a driver tell the flush that runs of each collection in the moment when that is read to be written. */
+export function watchCollections (driver: IDatabaseDriver): void {
+  const { syncCollections } = driver
+  driver.syncCollections = async function (collections, options) {
+    await syncCollections.call(this, watched(collections as Iterable<Collection<object>>), options)
   }
 }
 
-/** Rejects as `work` does, and never resolves. */
-function failure (work: Promise<void>): Promise<never> {
-  return new Promise((_resolve, reject) => { work.catch(reject) })
+function * watched (collections: Iterable<Collection<object>>): Generator<Collection<object>> {
+  const late = insideFlush.getStore()?.late
+  for (const collection of collections) {
+    late?.sending(collection)
+    yield collection
+  }
 }

@@ -1,5 +1,6 @@
 import type { Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { BeginOptions } from '../transaction/contracts.ts'
+import { assertFlushIsWhole } from './flush.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 
 export interface BesideOptions extends BeginOptions {
@@ -33,6 +34,7 @@ export function guard (connection: SqlConnection, { context, autocommit, begin }
       const trx = await guarded.begin(options)
       try {
         const result = await use(trx)
+        assertFlushIsWhole()
         await connection.commit(trx, eventBroadcaster, loggerContext)
         return result
       } catch (error) {

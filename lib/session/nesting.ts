@@ -1,8 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { TransactionContext, type EntityManager, type Transaction } from '@mikro-orm/core'
+import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Outcome } from '../types.ts'
+import { SessionSnapshot } from './snapshot.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 /** Who finishes the transactions that all sessions of a scope share the fate of. */
@@ -22,6 +23,8 @@ export interface Binding {
   readonly transactions: SessionTransactions
   /** Set while MikroORM forks for a nested transaction, whose fork belongs to the scope too. A fork by the user does not. */
   nesting: Nesting | undefined
+  /** The savepoints that are set, or wait for their turn, each until it is over. */
+  readonly savepoints: Set<Promise<unknown>>
 }
 
 /**
@@ -36,7 +39,29 @@ export interface Nesting {
   readonly outer: Nesting | undefined
   /** The fork that MikroORM has made for it, once its transaction has begun. One that is joined has none. */
   em: EntityManager | undefined
+  /** Whether it is committed by itself. */
+  readonly isAlone: boolean
+  /** What the session that it is inside was like before it. */
+  readonly before: SessionSnapshot | undefined
+  /** What the first flush that has failed in it has thrown. */
+  failure: Error | undefined
 }
+
+/** How a transaction is run inside a session. */
+interface NestedRun<T> {
+  readonly binding: Binding
+  /** The session that it is inside. */
+  readonly em: EntityManager
+  /** Whether the session is to be as it was when it fails. */
+  readonly isUndone: boolean
+  run (nesting: Nesting): Promise<T>
+}
+
+/** What an EntityManager of a scope has to find both by. */
+export const BINDING = Symbol('fastify-scoped-db.binding')
+export const NESTING = Symbol('fastify-scoped-db.nesting')
+
+export type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING]?: Nesting }
 
 const nestings = new AsyncLocalStorage<Nesting>()
 
@@ -62,27 +87,37 @@ export function isAutocommit (binding: Binding | undefined, context: Transaction
 }
 
 /** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
-export async function alone<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
-  return await nested(binding, run, (callbacks, outcome) => binding.owner.ended(binding.database, callbacks, outcome))
+export async function alone<T> (nested: NestedRun<T>): Promise<T> {
+  const { binding } = nested
+  return await runNested(nested, true, ({ callbacks }, outcome) => binding.owner.ended(binding.database, callbacks, outcome))
 }
 
 /** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
-export async function inSavepoint<T> (binding: Binding, run: () => Promise<T>): Promise<T> {
-  const outer = waitingFor(binding)
-  return await nested(binding, run, (callbacks, outcome) => { if (outcome === 'commit') outer.absorb(callbacks) })
+export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
+  const outer = waitingFor(nested.binding)
+  return await runNested(nested, false, ({ callbacks, before }, outcome) => {
+    if (outcome === 'rollback') return
+    outer.absorb(callbacks)
+    if (before !== undefined) (nested.em as BoundEntityManager)[NESTING]?.before?.absorb(before)
+  })
 }
 
-async function nested<T> (binding: Binding, run: () => Promise<T>, ended: (callbacks: OutcomeCallbacks, outcome: Outcome) => void): Promise<T> {
-  return await runNested(binding, async nesting => {
-    try {
-      const result = await forking(binding, nesting, run)
-      ended(nesting.callbacks, 'commit')
-      return result
-    } catch (error) {
-      ended(nesting.callbacks, 'rollback')
-      throw error
-    }
-  })
+async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
+  const before = isUndone ? new SessionSnapshot(em) : undefined
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, failure: undefined }
+  const open = openOn(em)
+  open.add(nesting)
+  try {
+    const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
+    ended(nesting, 'commit')
+    return result
+  } catch (error) {
+    before?.restore()
+    ended(nesting, 'rollback')
+    throw error
+  } finally {
+    open.delete(nesting)
+  }
 }
 
 /** MikroORM forks before it first awaits. */
@@ -95,10 +130,52 @@ function forking<T> (binding: Binding, nesting: Nesting, run: () => T): T {
   }
 }
 
-/** Runs `fn`, and all that it starts, inside a new one. */
-function runNested<T> (binding: Binding, fn: (nesting: Nesting) => T): T {
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined }
-  return nestings.run(nesting, fn, nesting)
+const open = new WeakMap<EntityManager, Set<Nesting>>()
+
+/** The transactions that are open inside a session, one level below it. */
+export function openOn (em: EntityManager): Set<Nesting> {
+  const nestings = open.get(em) ?? new Set()
+  open.set(em, nestings)
+  return nestings
+}
+
+/** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
+export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.inserting(changeSets)
+  for (const { before, isAlone } of open.get(em) ?? []) {
+    if (isAlone) before?.flushingBeside(changeSets)
+    else before?.flushingInside(changeSets)
+  }
+}
+
+/** A session has written: what it has deleted is gone for the savepoints inside it, too, which would take it for new. */
+export function flushed (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+  for (const { em: fork, isAlone } of open.get(em) ?? []) {
+    if (fork === undefined || isAlone) continue
+    for (const { entity, type } of changeSets) if (type === 'delete' || type === 'delete_early') fork.getUnitOfWork(false).unsetIdentity(entity)
+    flushed(fork, changeSets)
+  }
+}
+
+/** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
+export function callbacksOf (session: EntityManager): OutcomeCallbacks {
+  return waitingFor(bindingOf(session))
+}
+
+/** The savepoints of a session that are set or wait for their turn, each until it is over. */
+export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unknown>> {
+  return bindingOf(session).savepoints
+}
+
+/** Whether this runs inside one of them. */
+export function isInSavepointOf (session: EntityManager): boolean {
+  const binding = bindingOf(session)
+  for (let nesting = nestings.getStore(); nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && !nesting.isAlone) return true
+  return false
+}
+
+function bindingOf (session: EntityManager): Binding {
+  return (session as BoundEntityManager)[BINDING] as Binding
 }
 
 /** Runs `fn` unseen by every `em.transactional()` that encloses it: what a scope does is a unit of work of its own. */

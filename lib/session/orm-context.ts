@@ -1,6 +1,7 @@
 import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { forkScoped } from './entity-manager.ts'
+import { watchCollections } from './flush.ts'
 
 const resolved = new WeakSet<MikroORM>()
 
@@ -19,6 +20,7 @@ export function resolveToScopes (orm: MikroORM, currentSession: CurrentSession):
   passByOtherTransactions(orm, currentSession)
   delegateToSession(orm.em)
   forkScoped(orm.em)
+  watchCollections(orm.driver)
 }
 
 /**

@@ -1,12 +1,14 @@
 import type { EntityManager, ForkOptions } from '@mikro-orm/core'
+import { FlushInterruptedError, InsideTransactionError } from '../errors/errors.ts'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
-import type { SessionOwner } from './nesting.ts'
-import { countUnflushed, isDirty } from './dirty-check.ts'
-import { bindToScope, callbacksOf, changeRecorder } from './entity-manager.ts'
-import { isFlushing } from './flush.ts'
+import { callbacksOf, isInSavepointOf, savepointsOf, type SessionOwner } from './nesting.ts'
+import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
+import { bindToScope } from './entity-manager.ts'
+import { flushAll } from './flush-all.ts'
+import { flushEnded, interruptFlush, isFlushing } from './flush.ts'
 import { NoTransactions } from './no-transactions.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 import { SqlTransactions } from './sql-transactions.ts'
@@ -30,7 +32,6 @@ export class Participant {
   constructor (database: SessionDatabase, { forkOptions, transactionSettings, owner, report }: ParticipantSettings) {
     this.database = database
     this.em = database.orm.em.fork({ ...forkOptions, disableContextResolution: true })
-    if (database.listeners.wantsChanges) this.em.getEventManager().registerSubscriber(changeRecorder)
     this.transactions = openTransactions(this.em, transactionSettings, report)
     bindToScope(this.em, database, owner, this.transactions)
   }
@@ -45,6 +46,20 @@ export class Participant {
     return isFlushing(this.em) || isDirty(this.em)
   }
 
+  /** Whether something came after the last flush, or while it ran. */
+  get hasUnflushed (): boolean {
+    return isFlushing(this.em) || hasUnflushed(this.em)
+  }
+
+  /**
+   * Flushes until nothing is left.
+   * @returns whether there was anything
+   * @throws EndlessFlushError when there is no end to it
+   */
+  async flush (): Promise<boolean> {
+    return await flushAll(this.em)
+  }
+
   /** What waits for the end of the transaction that it is in now. */
   get callbacks (): OutcomeCallbacks {
     return callbacksOf(this.em)
@@ -52,15 +67,51 @@ export class Participant {
 
   /** What the scope's commit is to plain MikroORM. */
   async commitByHand (): Promise<void> {
+    await this.flush()
     if (this.em.isInTransaction()) await this.em.commit()
     else await this.em.flush()
   }
 
-  /** Rolls back what has begun, and forgets every entity. */
+  /** Whether it can be ended without waiting. */
+  get isAtRest (): boolean {
+    return this.transactions.isAtRest && !this.hasSavepoints
+  }
+
+  /** Whether a savepoint is set, or waits for its turn. */
+  get hasSavepoints (): boolean {
+    return savepointsOf(this.em).size > 0
+  }
+
+  /** @throws InsideTransactionError inside an `em.transactional()` of it, whose half would be committed or rolled back */
+  assertOutside (what: string): void {
+    if (isInSavepointOf(this.em)) throw new InsideTransactionError(what)
+  }
+
+  /** Waits until no savepoint is set any more: somebody may not have waited for his. */
+  async savepointsOver (): Promise<void> {
+    const savepoints = savepointsOf(this.em)
+    while (savepoints.size > 0) await Promise.all(savepoints)
+  }
+
+  /**
+   * Rolls back what has begun, and forgets every entity. A flush that runs, and an `em.transactional()`, fails.
+   * @throws FlushInterruptedError or InsideTransactionError inside such a one, which would wait for itself
+   */
   async rollback (): Promise<void> {
+    this.assertOutside('a rollback')
+    await this.#endWork()
     if (this.isAutomatic) await this.transactions.rollback()
     else if (this.em.isInTransaction()) await this.em.rollback()
     this.em.clear()
+  }
+
+  /** What they still sent after the rollback would be committed without what they had sent before. */
+  async #endWork (): Promise<void> {
+    if (!isFlushing(this.em) && !this.hasSavepoints) return
+    interruptFlush(this.em, 'a rollback')
+    if (this.isAutomatic) this.transactions.doom(new FlushInterruptedError('a rollback'))
+    await flushEnded(this.em)
+    await this.savepointsOver()
   }
 
   /**

@@ -29,7 +29,7 @@ const HARMLESS = new Set((
   'jsonb_array_length jsonb_array_elements jsonb_array_elements_text jsonb_set jsonb_typeof to_json to_jsonb row_to_json unnest array_length ' +
   'array_position array_to_string string_to_array cardinality generate_series st_asbinary st_astext st_distance st_distance_sphere st_contains ' +
   'st_within st_geomfromtext st_srid st_x st_y inet_aton inet_ntoa inet6_aton inet6_ntoa uuid uuid_to_bin bin_to_uuid gen_random_uuid ' +
-  'match against version database schema'
+  'match against version database schema sleep pg_sleep benchmark'
 ).split(' '))
 
 /** Words that can stand ahead of a bracket without calling anything: of the grammar, and types with a length. */

@@ -1,0 +1,19 @@
+import type { EventSubscriber } from '@mikro-orm/core'
+import { lateChanges } from './flush.ts'
+import { BINDING, flushed, flushing, waitingFor, type BoundEntityManager } from './nesting.ts'
+
+/** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
+export const flushListener: EventSubscriber = {
+  async onFlush ({ em, uow }) {
+    flushing(em, uow.getChangeSets())
+  },
+
+  async afterFlush ({ em, uow }) {
+    lateChanges(em)?.written()
+    const changeSets = uow.getChangeSets()
+    flushed(em, changeSets)
+    const binding = (em as BoundEntityManager)[BINDING]
+    if (binding?.database.listeners.wantsChanges !== true) return
+    if (changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)
+  }
+}
