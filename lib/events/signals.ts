@@ -45,6 +45,7 @@ const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
 export interface SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
+  /** @internal Who wants to be told of its sessions. */
   readonly listeners: SignalListeners
 }
 

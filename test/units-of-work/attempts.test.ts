@@ -11,6 +11,9 @@ const deadlock = () => Object.assign(new Error('Deadlock found when trying to ge
 /** As @fastify/cookie keeps its cookies. */
 const COOKIES = Symbol('cookies')
 
+/** Of another plugin. */
+interface Lists { list: string[], set: Set<string> }
+
 type Cookies = FastifyReply & { [COOKIES]: Map<string, string> | null }
 
 /** What a handler can put on its reply. */
@@ -31,13 +34,24 @@ const PUTS: Record<string, (reply: FastifyReply) => void> = {
   'a serializer': reply => { void reply.serializer(() => '"the first"') },
   'a type': reply => { void reply.type('application/first+json') },
   'a listener': reply => { reply.raw.on('finish', () => { void reply.header('x-late', '1') }); reply.raw.prependListener('pipe', () => {}) },
+  'what is in lists and sets of plugins': reply => {
+    const { list, set } = reply as unknown as Lists
+    list.push('first')
+    set.add('first')
+  },
   'a property': reply => { (reply as unknown as { mine: string }).mine = 'first' }
 }
 
 onEachDatabase('whatever an attempt has put on the reply is taken back', automatic, async (t, { app, listen }) => {
   app.decorateReply(COOKIES as unknown as string, null)
-  app.addHook('onRequest', async (_request, reply) => { reply.header('x-hook', 'kept') })
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('x-hook', 'kept')
+    reply.raw.setHeader('x-raw-hook', 'kept')
+    Object.assign(reply, { list: ['hook'], set: new Set(['hook']) })
+  })
   app.addHook('onSend', async (_request, reply) => {
+    const { list, set } = reply as unknown as Lists
+    reply.header('x-lists', [...list, ...set].join())
     const { [COOKIES]: cookies } = reply as Cookies
     if (cookies !== null) reply.header('set-cookie', [...cookies].map(([name, value]) => `${name}=${value}`))
   })
@@ -72,7 +86,7 @@ onEachDatabase('whatever an attempt has put on the reply is taken back', automat
     return { status: reply.status, message: reply.statusText, headers, body: await reply.text() }
   }
   const plain = await ask('/plain')
-  t.match(plain, { status: 200, headers: { 'x-hook': 'kept' } })
+  t.match(plain, { status: 200, headers: { 'x-hook': 'kept', 'x-raw-hook': 'kept', 'x-lists': 'hook,hook' } })
   for (const fail of ['handler', 'commit']) {
     for (const [n, name] of Object.keys(PUTS).entries()) {
       t.same(await ask(`/${fail}/${n}`), plain, `${name}, a failed ${fail}`)
@@ -109,4 +123,14 @@ onEachDatabase('code of an attempt that was given up finds the scope of that att
     t.same(await Promise.all(late[name] ?? []), ['FST_SCOPED_DB_SCOPE_CLOSED', 'written'], name)
   }
   t.same(await labels(), Object.keys(ways).map(name => `${name} 2`).sort())
+})
+
+onEachDatabase('an attempt that has not used the database is given up as well', automatic, async (t, { app, labels }) => {
+  let attempt = 0
+  app.post('/', retry, async request => {
+    if (++attempt === 1) throw deadlock()
+    return request.db.create(Item, { label: 'second' })
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['second'])
 })
