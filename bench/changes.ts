@@ -1,6 +1,6 @@
 /** Times MikroORM's search for changes and the plugin's, in a session that has only read: `node bench/changes.ts`. */
 import { MikroORM } from '@mikro-orm/core'
-import { isClean } from '../lib/session/dirty-check.ts'
+import { hasUnflushed } from '../lib/session/dirty-check.ts'
 import { optionsFor, seed } from './database.ts'
 import { Book } from './entities.ts'
 import { median } from './statistics.ts'
@@ -14,7 +14,7 @@ await seed(orm)
 const em = orm.em.fork()
 await em.find(Book, {}, { limit: 50, populate: ['author'] })
 // Before MikroORM's own, which remembers whom it has met.
-console.log(`isClean(): ${time(() => isClean(em))} µs for 100 entities`)
+console.log(`hasUnflushed(): ${time(() => hasUnflushed(em))} µs for 100 entities`)
 console.log(`computeChangeSets(): ${time(() => em.getUnitOfWork().computeChangeSets())} µs`)
 await orm.close()
 
