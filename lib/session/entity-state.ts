@@ -1,4 +1,4 @@
-import { helper, Reference, ReferenceKind, Utils, type AnyEntity, type EntityProperty } from '@mikro-orm/core'
+import { helper, Reference, ReferenceKind, ScalarReference, Utils, type AnyEntity, type EntityMetadata, type EntityProperty } from '@mikro-orm/core'
 import { stateOf, type CollectionState } from './collection-state.ts'
 
 type Restore = () => void
@@ -15,7 +15,7 @@ export class EntityState {
 
   constructor (entity: AnyEntity) {
     const wrapped = helper(entity)
-    const properties = wrapped.__meta.props.filter(isRestorable)
+    const properties = wrapped.__meta.props.filter(isOwn)
     this.#entity = entity
     this.collections = properties.filter(isToMany).map(({ name }) => entity[name]).filter(Utils.isCollection).map(stateOf)
     this.#restores = properties.map(property => restoreProperty(entity, property))
@@ -32,40 +32,54 @@ export class EntityState {
 }
 
 /** Columns of an embedded object are restored with it. */
-function isRestorable ({ embedded, getter, setter }: EntityProperty): boolean {
-  return embedded === undefined && (getter !== true || setter === true)
+function isOwn ({ embedded }: EntityProperty): boolean {
+  return embedded === undefined
 }
 
 function isToMany ({ kind }: EntityProperty): boolean {
   return kind === ReferenceKind.ONE_TO_MANY || kind === ReferenceKind.MANY_TO_MANY
 }
 
-function restoreProperty (owner: AnyEntity, property: EntityProperty): Restore {
-  const { name, kind, targetMeta, inversedBy, mappedBy, mapToPk } = property
+function restoreProperty (owner: AnyEntity, { name, kind, targetMeta, inversedBy, mappedBy, mapToPk }: EntityProperty): Restore {
   const value: unknown = owner[name]
-  const restore = kind === ReferenceKind.EMBEDDED ? restoreEmbedded(value, targetMeta?.props ?? []) : restoreValue(value)
+  const restore = kind === ReferenceKind.EMBEDDED ? restoreEmbedded(value, (targetMeta as EntityMetadata).props) : restoreValue(owner, name, value)
   // Its setter would tell the other side, which is restored by itself.
-  const data = !isToMany(property) && (inversedBy ?? mappedBy) !== undefined && mapToPk !== true ? helper(owner).__data : owner
-  const isThere = name in data && (data !== owner || Object.hasOwn(owner, name))
+  const hasOtherSide = TO_ONE.has(kind) && (inversedBy ?? mappedBy) !== undefined && mapToPk !== true
+  const data = hasOtherSide ? helper(owner).__data : owner
+  const isThere = Object.hasOwn(data, name)
   return () => {
     const restored = restore()
-    if (isThere) data[name] = restored
-    else if (data[name] !== undefined) delete data[name]
+    // What only has a getter stays as it is.
+    if (isThere) Reflect.set(data, name, restored)
+    else Reflect.deleteProperty(data, name)
   }
 }
 
+const TO_ONE = new Set([ReferenceKind.MANY_TO_ONE, ReferenceKind.ONE_TO_ONE])
+
 /** Gives back the object that was there, unless it was changed itself. */
-function restoreValue (value: unknown): () => unknown {
-  if (Utils.isScalarReference(value)) {
-    const held: unknown = value.unwrap()
-    return () => {
-      value.set(held)
-      return value
-    }
-  }
+function restoreValue (owner: AnyEntity, name: string, value: unknown): () => unknown {
+  if (Utils.isScalarReference(value)) return restoreLazy(value, owner, name)
   if (typeof value !== 'object' || value === null || Utils.isCollection(value) || Utils.isEntity(Reference.unwrapReference(value))) return () => value
   const copy = Utils.copy(value)
   return () => Utils.equals(value, copy) ? value : copy
+}
+
+/** One that was loaded meanwhile cannot forget it, and gives its place to another. */
+function restoreLazy (reference: ScalarReference<unknown>, owner: AnyEntity, name: string): () => unknown {
+  const restore = restoreValue(owner, name, reference.unwrap())
+  if (reference.isInitialized()) {
+    return () => {
+      reference.set(restore())
+      return reference
+    }
+  }
+  return () => {
+    if (!reference.isInitialized()) return reference
+    const unloaded = new ScalarReference<unknown>(undefined, false)
+    unloaded.bind(owner, name)
+    return unloaded
+  }
 }
 
 function restoreEmbedded (value: unknown, properties: readonly EntityProperty[]): () => unknown {
@@ -74,11 +88,7 @@ function restoreEmbedded (value: unknown, properties: readonly EntityProperty[])
     return () => Object.assign(value, { length: 0 }, restores.map(restore => restore()))
   }
   if (typeof value !== 'object' || value === null) return () => value
-  const restores = properties.filter(({ getter, setter, name }) => (getter !== true || setter === true) && name in value)
-    .map(({ name, kind, targetMeta }) => {
-      const restore = kind === ReferenceKind.EMBEDDED ? restoreEmbedded(Reflect.get(value, name), targetMeta?.props ?? []) : restoreValue(Reflect.get(value, name))
-      return () => Reflect.set(value, name, restore())
-    })
+  const restores = properties.map(property => restoreProperty(value, property))
   return () => {
     for (const restore of restores) restore()
     return value

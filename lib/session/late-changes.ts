@@ -1,4 +1,4 @@
-import { ChangeSetType, helper, isRaw, Reference, ReferenceKind, UnitOfWork, Utils, type AnyEntity, type ChangeSet, type Collection, type EntityManager } from '@mikro-orm/core'
+import { ChangeSetType, helper, Reference, ReferenceKind, UnitOfWork, Utils, type AnyEntity, type ChangeSet, type Collection, type EntityManager } from '@mikro-orm/core'
 import { differs, restoreCollections, stateOf, type CollectionState } from './collection-state.ts'
 
 type Data = Record<string, unknown>
@@ -127,8 +127,6 @@ export class LateChanges {
     if (taken === undefined) return
     const original = taken as Data
     for (const key of Object.keys(this.#em.getComparator().diffEntities(meta.class, sent, original))) {
-      // What the database has made of an expression came back into the entity.
-      if (isRaw(sent[key])) continue
       if (key in sent) original[key] = sent[key]
       else if (meta.inheritanceType !== 'tpt') delete original[key]
     }

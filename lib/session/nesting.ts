@@ -109,14 +109,14 @@ async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlo
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
+    open.delete(nesting)
     ended(nesting, 'commit')
     return result
   } catch (error) {
+    open.delete(nesting)
     before?.restore()
     ended(nesting, 'rollback')
     throw error
-  } finally {
-    open.delete(nesting)
   }
 }
 

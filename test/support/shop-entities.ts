@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { defineEntity, type Collection, OptionalProps, p, type Ref } from '@mikro-orm/core'
+import { defineEntity, type Collection, OptionalProps, p, type Ref, type ScalarRef } from '@mikro-orm/core'
 import type { SqlORM } from './databases.ts'
 
 /** Has all that a session has to keep in step with the database. */
 export class Customer {
-  declare [OptionalProps]?: 'version' | 'loud'
+  declare [OptionalProps]?: 'version' | 'loud' | 'others' | 'note'
   declare id: number
   declare name: string
   declare email: string | null
@@ -13,6 +13,8 @@ export class Customer {
   declare loud: string
   declare data: { tags: string[] } | null
   declare address: Address | null
+  declare others: Address[]
+  declare note: ScalarRef<string | null>
   declare bought: Date | null
   declare friend: Ref<Customer> | null
   declare orders: Collection<Order>
@@ -48,6 +50,8 @@ export const CustomerSchema = defineEntity({
     loud: p.string().length(50).generated('(upper(`name`)) stored'),
     data: p.json<{ tags: string[] }>().nullable(),
     address: () => p.embedded(AddressSchema).nullable(),
+    others: () => p.embedded(AddressSchema).array().default([]),
+    note: p.text().nullable().lazy().ref(),
     bought: p.datetime().nullable(),
     friend: () => p.manyToOne(CustomerSchema).ref().nullable(),
     orders: () => p.oneToMany(OrderSchema).mappedBy('customer').orphanRemoval(),

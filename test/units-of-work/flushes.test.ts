@@ -83,6 +83,10 @@ const LATE: Record<string, { change: (em: Session, customer: Customer) => unknow
     change: (em, customer) => { customer.friend = ref(em.create(CustomerSchema, { name: 'Bob' })) },
     rows: ['Eve EVE ada@example.com v3 ["old"] Old Street [first] {readers}', 'Bob BOB - v1 null - [] {}']
   },
+  'it is persisted, in a list': {
+    change: (em, customer) => { em.persist([customer]) },
+    rows: ['Eve EVE ada@example.com v2 ["old"] Old Street [first] {readers}']
+  },
   'it is removed': { change: (em, customer) => { em.remove([customer, ...customer.orders]) }, rows: [] }
 }
 
@@ -168,6 +172,42 @@ onEachDatabase('while a DELETE is written, what it deletes is read again', shop,
   t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
 })
 
+onEachDatabase('while a DELETE is written, what it deletes is removed once more', shop, async (t, stage) => {
+  const response = await handle(stage, async (em, customer) => {
+    const orders = customer.orders.getItems()
+    em.remove(orders)
+    whileWriting(stage.orm, 'nativeDelete', () => { em.remove(orders) })
+    await em.flush()
+    t.equal(em.getUnitOfWork().getRemoveStack().size, 0)
+  })
+  t.equal(response.statusCode, 200, response.body)
+  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
+})
+
+onEachDatabase('while an UPDATE is written, a collection that was not read is set', shop, async (t, stage) => {
+  const response = await handle(stage, async em => {
+    em.clear()
+    const customer = await em.findOneOrFail(CustomerSchema, { name: 'Ada' })
+    customer.name = 'Eve'
+    whileWriting(stage.orm, 'nativeUpdate', () => { customer.groups.set([em.create(GroupSchema, { name: 'writers' })]) })
+    await em.flush()
+  })
+  t.equal(response.statusCode, 200, response.body)
+  t.match(await shopRows(stage.orm), ['Eve EVE ada@example.com v2 ["old"] Old Street [first] {writers}'])
+})
+
+onEachDatabase('a subscriber takes what was updated out of the session', shop, async (t, stage) => {
+  const response = await handle(stage, async em => {
+    const bob = em.create(CustomerSchema, { name: 'Bob' })
+    await em.flush()
+    em.getEventManager().registerSubscriber({ afterFlush: async ({ uow }) => { uow.unsetIdentity(bob) } })
+    bob.name = 'Rob'
+    await em.flush()
+  })
+  t.equal(response.statusCode, 200, response.body)
+  t.match(await shopRows(stage.orm), [/^Ada/, /^Rob/])
+})
+
 onEachDatabase('while a flush runs, a removal is asked for and taken back', shop, async (t, stage) => {
   const response = await handle(stage, async (em, customer) => {
     customer.name = 'Eve'
@@ -176,6 +216,18 @@ onEachDatabase('while a flush runs, a removal is asked for and taken back', shop
   })
   t.equal(response.statusCode, 200, response.body)
   t.match(await shopRows(stage.orm), [/^Eve/])
+})
+
+onEachDatabase('while an UPDATE is written, something is set that had not been read', shop, async (t, stage) => {
+  const response = await handle(stage, async em => {
+    em.clear()
+    const customer = await em.findOneOrFail(CustomerSchema, { name: 'Ada' }, { fields: ['name'] })
+    customer.name = 'Eve'
+    whileWriting(stage.orm, 'nativeUpdate', () => { em.assign(customer, { email: 'eve@example.com' } as never) })
+    await em.flush()
+  })
+  t.equal(response.statusCode, 200, response.body)
+  t.match(await shopRows(stage.orm), [/^Eve EVE eve@example.com/])
 })
 
 onEachDatabase('an expression is written once', shop, async (t, stage) => {

@@ -117,6 +117,50 @@ onEachDatabase('what was made inside is no longer in the session, and can be per
   t.same(await shopRows(stage.orm), [ADA, 'Bob BOB bob@example.com v1 null - [of Bob] {readers}'])
 })
 
+for (const isLoaded of [false, true]) {
+  onEachDatabase(`a lazy column and an array of embedded objects, ${isLoaded ? 'loaded' : 'not loaded'} before`, automatic, async (t, stage) => {
+    const response = await handle(stage, async (em, customer) => {
+      customer.others = [{ street: 'Second Street', city: null }]
+      customer.note.set('a note')
+      await em.flush()
+      em.clear()
+      const found = await em.findOneOrFail(CustomerSchema, { name: 'Ada' }, isLoaded ? { populate: ['note'] } : {})
+      const [other] = found.others
+      await t.rejects(em.transactional(async inner => {
+        t.equal(await found.note.load(), 'a note')
+        found.note.set('another')
+        if (other !== undefined) other.street = 'Third Street'
+        found.others.push({ street: 'Fourth Street', city: null })
+        await inner.flush()
+        throw new Error('back')
+      }), { message: 'back' })
+      t.same(found.others.map(({ street }) => street), ['Second Street'])
+      t.equal(found.others[0], other)
+      t.equal(found.note.isInitialized(), isLoaded)
+      t.equal(await found.note.load(), 'a note')
+    })
+    t.equal(response.statusCode, 200, response.body)
+    t.equal((await stage.orm.em.fork().findOneOrFail(CustomerSchema, { name: 'Ada' }, { populate: ['note'] })).note.unwrap(), 'a note')
+  })
+}
+
+onEachDatabase('a collection that was not read is set before, and again inside', manual, async (t, stage) => {
+  const response = await handle(stage, async em => {
+    em.clear()
+    const customer = await em.findOneOrFail(CustomerSchema, { name: 'Ada' })
+    customer.groups.set([em.create(GroupSchema, { name: 'writers' })])
+    await t.rejects(em.transactional(async inner => {
+      await inner.flush()
+      customer.groups.removeAll()
+      throw new Error('back')
+    }), { message: 'back' })
+    t.same(customer.groups.getItems().map(({ name }) => name), ['writers'])
+    await em.flush()
+  })
+  t.equal(response.statusCode, 200, response.body)
+  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {writers}'])
+})
+
 onEachDatabase('what was read inside does not stay loaded halfway', automatic, async (t, stage) => {
   const response = await handle(stage, async em => {
     em.clear()
