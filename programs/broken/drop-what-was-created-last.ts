@@ -1,0 +1,3 @@
+import { simple } from './simple.ts'
+
+export default simple('drops what was created last')

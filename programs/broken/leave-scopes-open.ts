@@ -1,0 +1,3 @@
+import { simple } from './simple.ts'
+
+export default simple('leaves scopes open')

@@ -1,0 +1,3 @@
+import { simple } from './simple.ts'
+
+export default simple('takes changes of titles back')

@@ -1,0 +1,19 @@
+import type { Database } from './database.ts'
+import { openMariaDb } from './mariadb.ts'
+import { openSqlite } from './sqlite.ts'
+
+const OPEN = { sqlite: openSqlite, mysql: openMariaDb }
+
+export type DatabaseName = keyof typeof OPEN
+
+/** Those that there are: another one is a line here and a file beside this. */
+export const DATABASES = Object.keys(OPEN) as DatabaseName[]
+
+export function isDatabaseName (name: string): name is DatabaseName {
+  return name in OPEN
+}
+
+/** @throws UsageError when this machine does not have it */
+export async function openDatabase (name: DatabaseName): Promise<Database> {
+  return await OPEN[name]()
+}

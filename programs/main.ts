@@ -1,0 +1,59 @@
+/** Runs random handlers and compares what comes of them: `npm run programs -- --help`. */
+import fc from 'fast-check'
+import { UsageError } from '../scripts/command-line.ts'
+import { HELP, readArguments, type Arguments } from './arguments.ts'
+import { programs } from './generate.ts'
+import { labelsOf } from './program.ts'
+import { describe, summary, type Finding } from './report.ts'
+import { shapeOf } from './shape.ts'
+import { Trial, type Opinion } from './trial.ts'
+
+async function main (args: string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(HELP)
+    return 0
+  }
+  const given = readArguments(args)
+  const trial = await Trial.open(given)
+  const started = performance.now()
+  const shapes = new Map<string, number>()
+  try {
+    for await (const finding of findings(trial, given)) {
+      const shape = shapeOf(finding.program, finding.opinion.differences)
+      const times = shapes.get(shape) ?? 0
+      shapes.set(shape, times + 1)
+      if (times === 0) console.log(`\n${describe(finding, given)}\n`)
+      if (shapes.size === given.keepGoing) break
+    }
+  } finally {
+    await trial.close()
+  }
+  console.log(summary(trial.figures, given, (performance.now() - started) / 1000))
+  for (const [shape, times] of shapes) console.log(`  ${times} times ${shape}`)
+  console.log(`differences: ${shapes.size}`)
+  return shapes.size === 0 ? 0 : 1
+}
+
+/** Searches on with the next seed after each one, until as many programs have been run as were asked for. */
+async function * findings (trial: Trial, { count, seed: firstSeed, path, without }: Arguments): AsyncGenerator<Finding> {
+  for (let seed = firstSeed, left = count; left > 0; seed++) {
+    let last: Opinion | undefined
+    const property = fc.asyncProperty(programs(trial.abilities).filter(program => !without.some(label => labelsOf(program).has(label))), async program => {
+      const opinion = await trial.judge(program)
+      if (opinion.differences.length > 0) last = opinion
+      return opinion.differences.length === 0
+    })
+    const { failed, counterexample, counterexamplePath, numRuns, errorInstance } = await fc.check(property, path === undefined ? { seed, numRuns: left } : { seed, numRuns: 1, path, endOnFailure: true })
+    // The harness itself has failed.
+    if (failed && last === undefined) throw errorInstance
+    left = path === undefined ? left - numRuns : 0
+    if (counterexample !== null && last !== undefined) yield { program: counterexample[0], opinion: last, seed, path: counterexamplePath ?? '', number: numRuns }
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message}\n\n${HELP}` : error)
+  process.exitCode = 2
+}
