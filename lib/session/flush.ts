@@ -19,10 +19,12 @@ class Flush {
   }
 
   async #run (em: EntityManager, commit: () => Promise<void>): Promise<boolean> {
+    const inside: Inside = { flush: this }
     try {
-      await insideFlush.run(this, commit)
+      await insideFlush.run(inside, commit)
       this.assertWhole()
     } finally {
+      inside.flush = undefined
       running.delete(em)
       // MikroORM has put back some of what it was to forget.
       if (this.#interruption !== undefined) em.getUnitOfWork(false).clear()
@@ -45,7 +47,16 @@ class Flush {
 /** That of each EntityManager that has one. */
 const running = new WeakMap<EntityManager, Flush>()
 
-const insideFlush = new AsyncLocalStorage<Flush>()
+/** A pooled connection that is opened by a flush keeps this for good, but not the flush, nor its session. */
+interface Inside {
+  flush: Flush | undefined
+}
+
+const insideFlush = new AsyncLocalStorage<Inside>()
+
+function enclosingFlush (): Flush | undefined {
+  return insideFlush.getStore()?.flush
+}
 
 /** Whether a flush of `em` runs. */
 export function isFlushing (em: EntityManager): boolean {
@@ -66,7 +77,7 @@ export async function flushInTurn (em: EntityManager, commit: () => Promise<void
   const current = running.get(em)
   if (current === undefined) return await new Flush(em, commit).done
   // MikroORM refuses it: it would wait for itself.
-  if (insideFlush.getStore() !== undefined) await commit()
+  if (enclosingFlush() !== undefined) await commit()
   current.next ??= current.done.then(() => flushInTurn(em, commit))
   return await current.next
 }
@@ -83,13 +94,13 @@ export function interruptFlush (em: EntityManager, by: string): void {
 export async function flushEnded (em: EntityManager): Promise<void> {
   const flush = running.get(em)
   if (flush === undefined) return
-  if (insideFlush.getStore() === flush) flush.assertWhole()
+  if (enclosingFlush() === flush) flush.assertWhole()
   await flush.done.catch(() => undefined)
 }
 
 /** @throws FlushInterruptedError inside a flush that was interrupted */
 export function assertFlushIsWhole (): void {
-  insideFlush.getStore()?.assertWhole()
+  enclosingFlush()?.assertWhole()
 }
 
 /** Has a driver tell the flush that runs of each collection in the moment when that is read to be written. */
@@ -101,7 +112,7 @@ export function watchCollections (driver: IDatabaseDriver): void {
 }
 
 function * watched (collections: Iterable<Collection<object>>): Generator<Collection<object>> {
-  const late = insideFlush.getStore()?.late
+  const late = enclosingFlush()?.late
   for (const collection of collections) {
     late?.sending(collection)
     yield collection

@@ -41,8 +41,8 @@ export interface Nesting {
   em: EntityManager | undefined
   /** Whether it is committed by itself. */
   readonly isAlone: boolean
-  /** What the session that it is inside was like before it. */
-  readonly before: SessionSnapshot | undefined
+  /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
+  before: SessionSnapshot | undefined
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
 }
@@ -117,6 +117,8 @@ async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlo
     before?.restore()
     ended(nesting, 'rollback')
     throw error
+  } finally {
+    nesting.before = undefined
   }
 }
 
