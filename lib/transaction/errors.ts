@@ -1,7 +1,7 @@
 import { causesOf } from '../errors/causes.ts'
 import { errorKindOfCode, NEVER_SENT, type ErrorKind } from '../errors/driver-codes.ts'
 import { driverError, isDriverError } from '../errors/driver-error.ts'
-import { CommitUnknownError } from '../errors/errors.ts'
+import { CommitUnknownError, RollbackOnlyError } from '../errors/errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
 /**
@@ -65,4 +65,9 @@ async function nativeClient (connection: SqlConnection): Promise<{ inTransaction
     // The application brought a Kysely of its own.
     return {}
   }
+}
+
+/** What to throw where only a rollback is left, because of `cause`. */
+export function rollbackOnly (cause: unknown): Error {
+  return cause instanceof RollbackOnlyError ? cause : Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
 }

@@ -1,10 +1,10 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
-import { OpenStreamError, RollbackOnlyError } from '../errors/errors.ts'
+import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
 import type { PreparedCommit } from './contracts.ts'
-import { hasRolledBack } from './errors.ts'
+import { hasRolledBack, rollbackOnly } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
@@ -216,8 +216,4 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   #current (): ActiveTransaction | Promise<ActiveTransaction | undefined> | undefined {
     return this.#active instanceof Promise ? this.#active.catch(() => undefined) : this.#active
   }
-}
-
-function rollbackOnly (cause: unknown): Error {
-  return cause instanceof RollbackOnlyError ? cause : Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
 }
