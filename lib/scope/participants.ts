@@ -122,10 +122,14 @@ export class Participants {
     this.#tell('closed', removed)
   }
 
-  /** Closes all, rolling back what is open and refusing every later use. Never throws. At rest there is nothing to wait for. */
-  close (): Promise<void> | undefined {
+  /**
+   * Closes all, rolling back what is open and refusing every later use. Never throws. At rest there is nothing to wait for.
+   * @param wasCommitted whether the scope was, so that what came after it is lost although nobody was told
+   */
+  close (wasCommitted: boolean): Promise<void> | undefined {
     const all = this.#all
-    for (const participant of this.#manual) this.#warnOfUnflushed(participant)
+    for (const participant of this.#manual) this.#tellOfUnflushed(participant, 'warn', 'unflushed changes were dropped at the end of their scope')
+    if (wasCommitted) for (const participant of this.#automatic) this.#tellOfUnflushed(participant, 'error', 'changes that came after the commit of their scope were lost')
     const closing = all.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#automatic = this.#manual = []
@@ -159,12 +163,12 @@ export class Participants {
     }
   }
 
-  #warnOfUnflushed (participant: Participant): void {
+  #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
     try {
       const unflushed = participant.countUnflushed()
-      if (Object.keys(unflushed).length > 0) this.#log().warn({ unflushed }, 'unflushed changes were dropped at the end of their scope')
+      if (Object.keys(unflushed).length > 0) this.#log()[level]({ unflushed }, message)
     } catch (err) {
-      this.#log().warn({ err }, 'unflushed changes were dropped at the end of their scope, and could not be counted')
+      this.#log()[level]({ err }, `${message}, and could not be counted`)
     }
   }
 

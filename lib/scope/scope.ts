@@ -244,12 +244,13 @@ export class Scope implements SessionOwner {
   }
 
   #close (): Promise<void> | undefined {
+    const wasCommitted = this.#state === 'committed'
     this.#parent = undefined
     // What was destroyed stays so until somebody was told.
     if (!this.#isOver) this.#enter('closed')
     let closed: Promise<void> | undefined
     try {
-      closed = this.#participants?.close()
+      closed = this.#participants?.close(wasCommitted)
     } finally {
       if (closed === undefined) this.#leave()
     }

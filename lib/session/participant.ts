@@ -119,7 +119,7 @@ export class Participant {
    * @throws what MikroORM throws while it looks for them
    */
   countUnflushed (): Record<string, number> {
-    return this.isAutomatic || !this.isDirty() ? {} : countUnflushed(this.em)
+    return this.isDirty() ? countUnflushed(this.em) : {}
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is left of a session once its reply is sent. */
+import { Readable } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { db } from '../../plugin.ts'
@@ -95,4 +96,29 @@ onEachDatabase('db.remove() does not hold up the end of a request', automatic, a
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   await new Promise(resolve => { setImmediate(resolve) })
   t.equal(app.db.openScopes, 0)
+})
+
+onEachDatabase('what comes after the commit of its scope is lost, and the log says so', automatic, async (t, { app, labels, logs }) => {
+  app.post('/streams', async (request, reply) => {
+    async function * body () {
+      yield 'sa'
+      request.db.create(Item, { label: 'late' })
+      yield 'ved'
+    }
+    return await reply.type('text/plain').send(Readable.from(body()))
+  })
+  app.post('/responds', { onResponse: async request => { (await request.db.findOneOrFail(Item, { label: 'kept' })).amount = 7 } }, async request => {
+    request.db.create(Item, { label: 'kept' })
+    await request.db.flush()
+    return 'ok'
+  })
+  app.post('/conflict', { onResponse: async request => { request.db.create(Item, { label: 'late' }) } }, async (request, reply) => {
+    request.db.create(Item, { label: 'never' })
+    return await reply.code(409).send()
+  })
+  const lost = () => logs.filter(({ msg }) => msg === 'changes that came after the commit of their scope were lost').map(({ level, unflushed }) => ({ level, unflushed }))
+  for (const url of ['/streams', '/responds', '/conflict']) await app.inject({ method: 'POST', url })
+  for (let n = 0; n < 500 && app.db.openScopes > 0; n++) await new Promise(setImmediate)
+  t.same(await labels(), ['kept'])
+  t.same(lost(), [{ level: 50, unflushed: { Item: 1 } }, { level: 50, unflushed: { Item: 1 } }], 'not of what was rolled back anyway')
 })
