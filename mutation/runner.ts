@@ -44,7 +44,7 @@ class SameProcessRunner implements TestRunner {
   /** Tests by the number of the kill that they did last. */
   readonly #lastKills = new Map<string, number>()
   #kills = 0
-  #state: 'fresh' | 'used' | 'spoilt' = 'fresh'
+  #state: 'fresh' | 'used' | 'tainted' = 'fresh'
 
   constructor (options: StrykerOptions, log: Logger) {
     this.#files = (options as StrykerOptions & SameProcessOptions).sameProcess.testFiles
@@ -76,7 +76,7 @@ class SameProcessRunner implements TestRunner {
   }
 
   async mutantRun (options: MutantRunOptions): Promise<MutantRunResult> {
-    if (this.#state === 'spoilt') process.exit(1)
+    if (this.#state === 'tainted') process.exit(1)
     try {
       return options.mutantActivation === 'static' ? await this.#runStatic(options) : await this.#runAll(options)
     } finally {
@@ -97,7 +97,7 @@ class SameProcessRunner implements TestRunner {
     } catch (error) {
       return this.#killed(String(error), 0)
     } finally {
-      this.#state = 'spoilt'
+      this.#state = 'tainted'
     }
     return await this.#runAll(options)
   }
@@ -109,7 +109,7 @@ class SameProcessRunner implements TestRunner {
       activate(options)
       const failure = await runTest(test, timeLimitOf(test.id))
       if (runsForEver()) {
-        this.#state = 'spoilt'
+        this.#state = 'tainted'
         return { status: MutantRunStatus.Timeout, reason: `${test.id}: a line runs too often` }
       }
       if (failure !== undefined && await this.#isTheMutants(test, options)) return this.#killed(failure, index + 1, test.id)
@@ -123,7 +123,7 @@ class SameProcessRunner implements TestRunner {
       deactivate()
       if (await runTest(test, timeLimitOf(test.id)) !== undefined) {
         if (this.#state !== 'fresh') process.exit(1)
-        this.#state = 'spoilt'
+        this.#state = 'tainted'
         return true
       }
       activate(options)

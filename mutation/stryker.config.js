@@ -2,7 +2,7 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-// A process that a mutant has spoilt is ended at once, so what it leaves behind has to be removed afterwards.
+// A process that a mutant has tainted is ended at once, so what it leaves behind has to be removed afterwards.
 // `TMPDIR=/dev/shm npm run mutate` keeps them in memory, which saves time.
 const databases = mkdtempSync(join(tmpdir(), 'fastify-scoped-db-mutation-'))
 process.on('exit', () => { rmSync(databases, { recursive: true, force: true }) })

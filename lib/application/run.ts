@@ -1,3 +1,4 @@
+import { debug } from '../debug.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
 import type { Scope } from '../scope/scope.ts'
@@ -24,7 +25,9 @@ export async function run<T> (open: () => Scope, work: Work<T>, retry: Retry | u
 async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {
   try {
     const result = await inScope(scope, () => work(scope))
-    await scope.end(scope.isRollbackOnly ? 'rollback' : 'commit')
+    const outcome = scope.isRollbackOnly ? 'rollback' : 'commit'
+    debug('outcome: %s, db.run() has %s', outcome, scope.isRollbackOnly ? 'doomed its scope' : 'ended')
+    await scope.end(outcome)
     return result
   } finally {
     await scope.close()

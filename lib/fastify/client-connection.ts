@@ -19,9 +19,9 @@ export interface Answering {
   /** The scope of the request: another one with each attempt of its handler. */
   currentScope (): Scope
   /** The client has left before a reply had gone out. */
-  leave (): void
+  clientLeft (): void
   /** Carries out the outcome, that of the rule unless it is given, where no `onSend` has, and closes the scope. Never throws. */
-  conclude (outcome?: Outcome): Promise<void>
+  endAndClose (outcome?: Outcome): Promise<void>
 }
 
 /** The connection of a client whose request has a session. When it ends, the scope ends, also where Fastify calls no hook any more. */
@@ -49,10 +49,10 @@ export class ClientConnection {
   awaitHandler (): void {
     const { handled } = this.#answering
     const { handlerTimeout } = this.#reply.request.routeOptions
-    if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#answering.conclude('rollback') }, handlerTimeout)
+    if (handlerTimeout !== undefined && handlerTimeout > 0) setTimeout(() => { void this.#answering.endAndClose('rollback') }, handlerTimeout)
     if (!(handled instanceof Promise)) return
     // Fastify's own reaction to the handler's end comes first.
-    const ended = () => setImmediate(() => { void this.#answering.conclude() })
+    const ended = () => setImmediate(() => { void this.#answering.endAndClose() })
     handled.then(ended, ended)
   }
 
@@ -62,10 +62,10 @@ export class ClientConnection {
       if (!scope.isClosed) setTimeout(() => { void scope.close() }, ON_RESPONSE_GRACE)
       return
     }
-    this.#answering.leave()
+    this.#answering.clientLeft()
     if (this.#answering.cancelsOnAbort()) void scope.cancel()
     // Hijacked, or ended by hand: no onSend will come.
-    else if (scope.state === 'open' && this.#reply.sent) void this.#answering.conclude('rollback')
+    else if (scope.state === 'open' && this.#reply.sent) void this.#answering.endAndClose('rollback')
     else if (scope.state === 'open') this.awaitHandler()
     else if (scope.state !== 'ending') void scope.close()
   }

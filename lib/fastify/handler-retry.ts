@@ -10,7 +10,7 @@ export interface Repeatable {
   /** Whether the handler can begin anew: nothing is committed, nothing has reached the client, and somebody waits for it. */
   canRepeat (state: ScopeState): boolean
   /** Rolls back, and closes the scope. */
-  discardScope (): Promise<void>
+  closeScope (): Promise<void>
   /** Makes a new one in its place. */
   renewScope (): void
   /** Runs the handler in the scope. */
@@ -94,7 +94,7 @@ export class HandlerRetry {
   }
 
   async #prepare (error: unknown): Promise<void> {
-    await this.#request.discardScope()
+    await this.#request.closeScope()
     await this.#retry.pause(error, this.#attempt, this.#reply.log, this.#request.host).catch((exhausted: unknown) => {
       this.#isOver = true
       throw exhausted

@@ -132,7 +132,7 @@ function recordResponse (request: FastifyRequest, _reply: FastifyReply, done: Do
 }
 
 function closeScope (request: FastifyRequest, _reply: FastifyReply, done: Done): Promise<void> | undefined {
-  const closed = requestScopeOf(request)?.outcome.finish()
+  const closed = requestScopeOf(request)?.outcome.close()
   if (closed === undefined) done()
   return closed
 }

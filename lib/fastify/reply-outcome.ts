@@ -108,7 +108,7 @@ export class ReplyOutcome implements Repeatable, Answering {
     return isAwaited && !hasBegun && isClean && !this.host.isClosed
   }
 
-  async discardScope (): Promise<void> {
+  async closeScope (): Promise<void> {
     await this.#scope.close()
   }
 
@@ -177,11 +177,11 @@ export class ReplyOutcome implements Repeatable, Answering {
     this.#enter('sent')
     this.#handled = undefined
     if (this.#scope.made === undefined) this.#endUnmade()
-    else void this.#carryOut()
+    else void this.#endQuietly()
   }
 
   /** The reply has gone out, and every `onResponse` hook has run. */
-  finish (): Promise<void> | undefined {
+  close (): Promise<void> | undefined {
     return this.#state === 'sent' ? this.#scope.close() : undefined
   }
 
@@ -193,12 +193,12 @@ export class ReplyOutcome implements Repeatable, Answering {
     return this.#scope.openScope()
   }
 
-  leave (): void {
+  clientLeft (): void {
     this.#enter('gone')
   }
 
-  async conclude (outcome?: Outcome): Promise<void> {
-    await this.#carryOut(outcome)
+  async endAndClose (outcome?: Outcome): Promise<void> {
+    await this.#endQuietly(outcome)
     await this.#scope.close()
   }
 
@@ -285,9 +285,10 @@ export class ReplyOutcome implements Repeatable, Answering {
   }
 
   /** Carries out the outcome, where it was not. There is nobody to throw to any more. */
-  async #carryOut (outcome?: Outcome): Promise<void> {
+  async #endQuietly (outcome?: Outcome): Promise<void> {
     if (this.#scope.state !== 'open') return
     try {
+      if (outcome !== undefined) debug('outcome: %s, nobody waits for the reply any more', outcome)
       await this.#scope.end(outcome ?? this.#decide(this.#reply.statusCode))
     } catch (err) {
       this.#scope.request.log.error({ err }, 'the commit of a request failed after its reply had begun')

@@ -106,7 +106,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
   }
 
   reopen (): void {
-    this.#unmade = 'open'
+    if (this.#unmade !== 'closed') this.#unmade = 'open'
   }
 
   renew (): void {

@@ -155,13 +155,13 @@ export class Scope implements SessionOwner {
    */
   after (outcome: Outcome, database: SessionDatabase, work: AfterWork): void {
     this.#assertOpen()
-    const callbacks = this.#participants?.find(database)?.callbacks ?? this.callbacks
+    const callbacks = this.#participants?.find(database)?.callbacks ?? this.openCallbacks()
     callbacks.add({ outcome, database, work })
     this.#isInUse()
   }
 
   /** What waits for the outcome. */
-  get callbacks (): OutcomeCallbacks {
+  openCallbacks (): OutcomeCallbacks {
     this.#callbacks ??= new OutcomeCallbacks()
     return this.#callbacks
   }
@@ -217,8 +217,7 @@ export class Scope implements SessionOwner {
   /** Cancels and closes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
   async destroy (): Promise<void> {
     this.#owner.destroyed?.(scopeIs('closed'))
-    void this.cancel()
-    await this.close()
+    await Promise.all([this.cancel(), this.close()])
   }
 
   /** The one way into `ending`, and the ways out of it: it is left whatever is thrown. */
@@ -226,9 +225,8 @@ export class Scope implements SessionOwner {
     this.#enter('ending')
     let left: ScopeState = 'rolled back'
     try {
-      const work = outcome === 'commit' ? participants.endWithCommit(ready) : participants.endWithRollback()
+      const work = (outcome === 'commit' ? participants.endWithCommit(ready) : participants.endWithRollback()).then(() => { left = ENDED[outcome] })
       await this.#callBackAfter(outcome, work, database => this.#commits(database))
-      left = ENDED[outcome]
     } catch (error) {
       await participants.endWithRollback()
       throw error
@@ -252,13 +250,13 @@ export class Scope implements SessionOwner {
     try {
       closed = this.#participants?.close(wasCommitted)
     } finally {
-      if (closed === undefined) this.#leave()
+      if (closed === undefined) this.#closed()
     }
-    return closed?.then(() => this.#leave())
+    return closed?.then(() => this.#closed())
   }
 
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
-  #leave (): void {
+  #closed (): void {
     this.#callBack('rollback')
     this.host.closed(this)
   }

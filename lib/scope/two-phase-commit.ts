@@ -15,7 +15,7 @@ export interface CommitReport {
 }
 
 /**
- * Commits those who take part in a scope. What can fail fails before the first COMMIT: all are flushed, subscribers are told, and none
+ * Commits those who take part in a scope; COMMIT itself is sent by lib/transaction/active-transaction.ts. What can fail fails before the first COMMIT: all are flushed, subscribers are told, and none
  * lets a statement through any more. Only what a database says to COMMIT itself is left then.
  *
  * It is the first half of what zope's `transaction` does in two phases (`tpc_vote`); for the second, databases would have to
@@ -52,7 +52,7 @@ async function attempt (automatic: readonly Participant[], ready: Ready | undefi
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
     await whenReady(parts, ready)
-    if (automatic.some(({ hasSavepoints, hasUnflushed }) => hasSavepoints || (!isSure && hasUnflushed))) return undefined
+    if (automatic.some(participant => participant.hasSavepoints || (!isSure && participant.hasUnflushed()))) return undefined
     await commitEach(parts, outcome)
     return parts
   } finally {

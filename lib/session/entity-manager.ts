@@ -23,7 +23,7 @@ function mutexOf (em: EntityManager): Mutex {
   return mutex
 }
 
-const FINISH = Symbol('fastify-scoped-db.finish')
+const END = Symbol('fastify-scoped-db.end')
 const SAVEPOINT = Symbol('fastify-scoped-db.savepoint')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
@@ -146,7 +146,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     [ENDED] (outcome: Outcome): void {
       const binding = this[BINDING]
       if (binding === undefined || binding.transactions.isAutomatic || currentNesting(binding) !== undefined) return
-      binding.owner.ended(binding.database, binding.owner.callbacks, outcome)
+      binding.owner.ended(binding.database, binding.owner.openCallbacks(), outcome)
     }
 
     /** @returns whether it has written anything, or left something to the next */
@@ -179,19 +179,19 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override async commit (): Promise<void> {
-      await this[FINISH]('commit', () => super.commit())
+      await this[END]('commit', () => super.commit())
     }
 
     override async rollback (): Promise<void> {
-      await this[FINISH]('rollback', async () => {
+      await this[END]('rollback', async () => {
         const context = super.getTransactionContext()
         // A COMMIT that failed has rolled back, but MikroORM has it rolled back again.
         if (context === undefined || this[BINDING]?.transactions.hasEnded(context) !== true) await super.rollback()
       })
     }
 
-    /** The scope's own transaction is finished by the scope, one that MikroORM has begun by MikroORM. */
-    async [FINISH] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
+    /** The scope's own transaction is ended by the scope, one that MikroORM has begun by MikroORM. */
+    async [END] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
       if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()

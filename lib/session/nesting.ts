@@ -6,10 +6,10 @@ import type { Outcome } from '../types.ts'
 import { SessionSnapshot } from './snapshot.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** Who finishes the transactions that all sessions of a scope share the fate of. */
+/** Who ends the transactions that all sessions of a scope share the fate of. */
 export interface SessionOwner {
   /** What waits for their outcome. */
-  readonly callbacks: OutcomeCallbacks
+  openCallbacks (): OutcomeCallbacks
   commit (): Promise<void>
   rollback (): Promise<void>
   /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `callbacks`. */
@@ -74,7 +74,7 @@ export function currentNesting (binding: Binding): Nesting | undefined {
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  return currentNesting(binding)?.callbacks ?? binding.owner.callbacks
+  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
@@ -135,7 +135,7 @@ function forking<T> (binding: Binding, nesting: Nesting, run: () => T): T {
 const open = new WeakMap<EntityManager, Set<Nesting>>()
 
 /** The transactions that are open inside a session, one level below it. */
-export function openOn (em: EntityManager): Set<Nesting> {
+function openOn (em: EntityManager): Set<Nesting> {
   const nestings = open.get(em) ?? new Set()
   open.set(em, nestings)
   return nestings

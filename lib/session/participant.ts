@@ -47,7 +47,7 @@ export class Participant {
   }
 
   /** Whether something came after the last flush, or while it ran. */
-  get hasUnflushed (): boolean {
+  hasUnflushed (): boolean {
     return isFlushing(this.em) || hasUnflushed(this.em)
   }
 

@@ -39,7 +39,7 @@ export class QueryStreams {
    */
   async * read<T> (placement: Placement, rows: AsyncIterableIterator<T>, release: () => Promise<void> | void, refusal: () => Error): AsyncIterableIterator<T> {
     let isClosed = false
-    const finish = async () => {
+    const end = async () => {
       this.#open = this.#open.filter(other => other !== stream)
       try {
         await rows.return?.()
@@ -52,14 +52,14 @@ export class QueryStreams {
       isRead: false,
       close: async () => {
         isClosed = true
-        await finish()
+        await end()
       }
     }
     this.#open = [...this.#open, stream]
     try {
       yield * this.#watched(rows, stream)
     } finally {
-      if (!isClosed) await finish()
+      if (!isClosed) await end()
     }
     if (isClosed) throw refusal()
   }

@@ -60,7 +60,7 @@ void t.test('an attempt that nobody waits for any more is not made', async t => 
   let canRepeat = true
   let runs = 0
   const host = { pause: async () => { canRepeat = false } }
-  const unit = { host, canRepeat: () => canRepeat, discardScope: async () => {}, renewScope: () => t.fail('a new scope'), attempt: (handler: () => unknown) => handler() }
+  const unit = { host, canRepeat: () => canRepeat, closeScope: async () => {}, renewScope: () => t.fail('a new scope'), attempt: (handler: () => unknown) => handler() }
   const reply = { raw: new ServerResponse(new IncomingMessage(new Socket())), send: () => reply, log: { warn: () => {}, error: () => {} } }
   const attempts = new HandlerRetry(unit as never, new Retry({ backoff: 1 }), reply as never, () => {
     runs++
