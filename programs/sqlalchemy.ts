@@ -1,22 +1,15 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { UsageError } from '../scripts/command-line.ts'
 import type { Observation } from './observation.ts'
 import type { Program } from './program.ts'
+import { findPython } from './python.ts'
 import { rowsOf, type Rows, type Tables } from './rows.ts'
 import { EMPTY, READ, SEEDS } from './seeds.ts'
 
 const JUDGE = fileURLToPath(new URL('sqlalchemy/judge.py', import.meta.url))
-
-/** The first has what was installed by hand, the second what Debian has installed. */
-const PYTHONS = ['python3', '/usr/bin/python3']
-
-/** One that has SQLAlchemy. */
-export function findPython (): string | undefined {
-  return PYTHONS.find(command => spawnSync(command, ['-c', 'import sqlalchemy']).status === 0)
-}
 
 /** What came of a program with SQLAlchemy. */
 export interface Verdict {

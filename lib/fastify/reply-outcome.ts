@@ -23,7 +23,6 @@ export interface ReplyScope {
   readonly request: FastifyRequest
   readonly host: ScopeHost
   readonly made: Scope | undefined
-  readonly state: ScopeState
   /** Those of each database. */
   settingsOfAll (): ScopeSettings[]
   openScope (): Scope
@@ -104,7 +103,7 @@ export class ReplyOutcome implements Repeatable, Answering {
   canRepeat (state: ScopeState): boolean {
     const isAwaited = this.#state === 'awaited' || this.#state === 'flushing'
     const hasBegun = this.#reply.raw.headersSent || this.#reply.sent
-    const isClean = this.#error === undefined && this.#scope.state === state && this.#scope.made?.hasCommitted !== true
+    const isClean = this.#error === undefined && this.#scope.made?.state === state && !this.#scope.made.hasCommitted
     return isAwaited && !hasBegun && isClean && !this.host.isClosed
   }
 
@@ -286,7 +285,7 @@ export class ReplyOutcome implements Repeatable, Answering {
 
   /** Carries out the outcome, where it was not. There is nobody to throw to any more. */
   async #endQuietly (outcome?: Outcome): Promise<void> {
-    if (this.#scope.state !== 'open') return
+    if (this.#scope.made?.state !== 'open') return
     try {
       if (outcome !== undefined) debug('outcome: %s, nobody waits for the reply any more', outcome)
       await this.#scope.end(outcome ?? this.#decide(this.#reply.statusCode))

@@ -111,14 +111,14 @@ async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlo
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
     open.delete(nesting)
     ended(nesting, 'commit')
+    nesting.before = undefined
     return result
   } catch (error) {
     open.delete(nesting)
     before?.restore()
     ended(nesting, 'rollback')
-    throw error
-  } finally {
     nesting.before = undefined
+    throw error
   }
 }
 

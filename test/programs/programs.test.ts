@@ -3,7 +3,7 @@ import t from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { findPython } from '../../programs/sqlalchemy.ts'
+import { findPython } from '../../programs/python.ts'
 
 t.jobs = 2
 

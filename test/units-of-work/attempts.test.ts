@@ -12,7 +12,7 @@ const deadlock = () => Object.assign(new Error('Deadlock found when trying to ge
 const COOKIES = Symbol('cookies')
 
 /** Of another plugin. */
-interface Lists { list: string[], set: Set<string> }
+interface Lists { list: string[], set: Set<string>, map: Map<string, string> }
 
 type Cookies = FastifyReply & { [COOKIES]: Map<string, string> | null }
 
@@ -34,10 +34,11 @@ const PUTS: Record<string, (reply: FastifyReply) => void> = {
   'a serializer': reply => { void reply.serializer(() => '"the first"') },
   'a type': reply => { void reply.type('application/first+json') },
   'a listener': reply => { reply.raw.on('finish', () => { void reply.header('x-late', '1') }); reply.raw.prependListener('pipe', () => {}) },
-  'what is in lists and sets of plugins': reply => {
-    const { list, set } = reply as unknown as Lists
+  'what is in lists, sets and maps of plugins': reply => {
+    const { list, set, map } = reply as unknown as Lists
     list.push('first')
     set.add('first')
+    map.set('first', 'first')
   },
   'a property': reply => { (reply as unknown as { mine: string }).mine = 'first' }
 }
@@ -47,11 +48,11 @@ onEachDatabase('whatever an attempt has put on the reply is taken back', automat
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('x-hook', 'kept')
     reply.raw.setHeader('x-raw-hook', 'kept')
-    Object.assign(reply, { list: ['hook'], set: new Set(['hook']) })
+    Object.assign(reply, { list: ['hook'], set: new Set(['hook']), map: new Map([['hook', 'hook']]) })
   })
   app.addHook('onSend', async (_request, reply) => {
-    const { list, set } = reply as unknown as Lists
-    reply.header('x-lists', [...list, ...set].join())
+    const { list, set, map } = reply as unknown as Lists
+    reply.header('x-lists', [...list, ...set, ...map.keys()].join())
     const { [COOKIES]: cookies } = reply as Cookies
     if (cookies !== null) reply.header('set-cookie', [...cookies].map(([name, value]) => `${name}=${value}`))
   })
@@ -86,7 +87,7 @@ onEachDatabase('whatever an attempt has put on the reply is taken back', automat
     return { status: reply.status, message: reply.statusText, headers, body: await reply.text() }
   }
   const plain = await ask('/plain')
-  t.match(plain, { status: 200, headers: { 'x-hook': 'kept', 'x-raw-hook': 'kept', 'x-lists': 'hook,hook' } })
+  t.match(plain, { status: 200, headers: { 'x-hook': 'kept', 'x-raw-hook': 'kept', 'x-lists': 'hook,hook,hook' } })
   for (const fail of ['handler', 'commit']) {
     for (const [n, name] of Object.keys(PUTS).entries()) {
       t.same(await ask(`/${fail}/${n}`), plain, `${name}, a failed ${fail}`)
