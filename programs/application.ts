@@ -103,6 +103,8 @@ export class Application {
     const { openScopes } = this.#app.db
     return [
       ...isSettled === undefined ? ['a branch never comes to its end'] : [],
+      // It would take every reference that is set from now on for one that it has read, in all requests.
+      ...this.#orm.config.getHydrator(this.#orm.getMetadata()).isRunning() ? ['MikroORM believes that it still reads an entity'] : [],
       ...openScopes > 0 ? [`${openScopes} scopes are left open`] : [],
       ...await this.#database.leftovers(this.#orm)
     ]
