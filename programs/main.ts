@@ -14,11 +14,13 @@ async function main (args: string[]): Promise<number> {
     return 0
   }
   const given = readArguments(args)
+  const { signal } = interrupt()
   const trial = await Trial.open(given)
   const started = performance.now()
+  const progress = setInterval(() => console.error(`${trial.figures.programs} programs`), 10_000)
   const shapes = new Map<string, number>()
   try {
-    for await (const finding of findings(trial, given)) {
+    for await (const finding of findings(trial, given, signal)) {
       const shape = shapeOf(finding.program, finding.opinion.differences)
       const times = shapes.get(shape) ?? 0
       shapes.set(shape, times + 1)
@@ -26,6 +28,7 @@ async function main (args: string[]): Promise<number> {
       if (shapes.size === given.keepGoing) break
     }
   } finally {
+    clearInterval(progress)
     await trial.close()
   }
   console.log(summary(trial.figures, given, (performance.now() - started) / 1000))
@@ -35,20 +38,31 @@ async function main (args: string[]): Promise<number> {
 }
 
 /** Searches on with the next seed after each one, until as many programs have been run as were asked for. */
-async function * findings (trial: Trial, { count, seed: firstSeed, path, without }: Arguments): AsyncGenerator<Finding> {
+async function * findings (trial: Trial, { count, seed: firstSeed, path, without }: Arguments, signal: AbortSignal): AsyncGenerator<Finding> {
+  const arbitrary = programs(trial.abilities).filter(program => !without.some(label => labelsOf(program).has(label)))
   for (let seed = firstSeed, left = count; left > 0; seed++) {
     let last: Opinion | undefined
-    const property = fc.asyncProperty(programs(trial.abilities).filter(program => !without.some(label => labelsOf(program).has(label))), async program => {
+    const property = fc.asyncProperty(arbitrary, async program => {
+      signal.throwIfAborted()
       const opinion = await trial.judge(program)
       if (opinion.differences.length > 0) last = opinion
       return opinion.differences.length === 0
     })
-    const { failed, counterexample, counterexamplePath, numRuns, errorInstance } = await fc.check(property, path === undefined ? { seed, numRuns: left } : { seed, numRuns: 1, path, endOnFailure: true })
-    // The harness itself has failed.
-    if (failed && last === undefined) throw errorInstance
+    const { counterexample, counterexamplePath, numRuns, errorInstance } = await fc.check(property, path === undefined ? { seed, numRuns: left } : { seed, path, numRuns: 1, endOnFailure: true })
+    signal.throwIfAborted()
     left = path === undefined ? left - numRuns : 0
-    if (counterexample !== null && last !== undefined) yield { program: counterexample[0], opinion: last, seed, path: counterexamplePath ?? '', number: numRuns }
+    if (counterexample === null) continue
+    // Without an opinion it is the harness itself that has failed.
+    if (last === undefined) throw errorInstance
+    yield { program: counterexample[0], opinion: last, seed, path: counterexamplePath ?? '', number: numRuns }
   }
+}
+
+/** The server and the process that were started have to be stopped before this one goes. */
+function interrupt (): AbortController {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(signal)))
+  return controller
 }
 
 try {
