@@ -13,7 +13,7 @@ type Weighted<T> = fc.WeightedArbitrary<T>
 /** How many entities of a kind there are to be named. The first two are in the database from the start. */
 const NAMES = 4
 
-const name = (kind: Kind, least = 0): fc.Arbitrary<Name> => fc.integer({ min: least, max: NAMES - 1 }).map(number => `${kind}${number}` as const)
+const name = (kind: Kind, least = 0, limit = NAMES): fc.Arbitrary<Name> => fc.integer({ min: least, max: limit - 1 }).map(number => `${kind}${number}` as const)
 
 const item = name('item')
 const title = fc.constantFrom('a', 'b', 'c')
@@ -84,8 +84,12 @@ const transaction = (propagation: 'nested' | 'requires_new', of: fc.Arbitrary<Bl
   return end === 'is caught' ? { do: 'catch', body: [transaction] } : transaction
 })
 
-/** It uses what it has made or found by itself: the rows that the request has written are locked. */
-const ownTransaction = transaction('requires_new', block([{ weight: 1, arbitrary: created }, { weight: 1, arbitrary: flush }, { weight: 1, arbitrary: found }], 3))
+/** It makes entities of its own, with names of their own: the rows that the request has written are locked. */
+const ownTransaction = transaction('requires_new', block([
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('create'), name: fc.oneof(name('item', NAMES, 2 * NAMES), name('part', NAMES, 2 * NAMES), name('label', NAMES, 2 * NAMES)), title, code: fc.constant(null) }) },
+  { weight: 1, arbitrary: flush },
+  { weight: 1, arbitrary: found }
+], 3))
 
 /** Statements, and transactions that have the same in them, so many deep. */
 function nested (statements: Weighted<Statement>[], { hasManyConnections }: Abilities, depth: number): Weighted<Statement>[] {

@@ -48,6 +48,8 @@ export class Interpreter {
   readonly #program: Program
   readonly #around: Surroundings
   readonly #branches: Promise<void>[] = []
+  /** What transactions of their own have made: others of the same program cannot know. */
+  readonly #madeAlone = new Set<Name>()
   #running = 0
   #isOver = false
 
@@ -157,9 +159,12 @@ export class Interpreter {
   }
 
   #create ({ name, title, code }: Statement & { do: 'create' }, em: EntityManager, transaction: Transaction): void {
-    if (transaction.unit.entities.has(name)) return
-    transaction.unit.created.add(name)
-    this.#adopt(create(em, name, title, code), transaction)
+    const { unit } = transaction
+    if (unit.entities.has(name) || unit.created.has(name) || this.#madeAlone.has(name)) return
+    if (unit !== this.unit) this.#madeAlone.add(name)
+    const entity = create(em, name, title, code)
+    unit.created.set(name, entity)
+    this.#adopt(entity, transaction)
     if (kindOf(name) === 'item') transaction.load(name)
   }
 
@@ -185,7 +190,7 @@ export class Interpreter {
   #persist (name: Name, em: EntityManager, transaction: Transaction): void {
     const { unit } = transaction
     const entity = unit.entities.get(name)
-    if (entity === undefined || !unit.created.has(name) || unit.status(name) !== undefined) return
+    if (entity === undefined || entity !== unit.created.get(name) || unit.status(name) !== undefined) return
     detach(entity)
     em.persist(entity)
     this.#set(transaction, name, 'live')

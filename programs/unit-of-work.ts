@@ -7,8 +7,8 @@ export type Status = 'live' | 'removed' | 'unknown'
 /** What a program has done to a session, in its own words: what it has in its hands, and what has to become of it. */
 export class UnitOfWork {
   readonly entities = new Map<Name, Entity>()
-  /** Those that it has made, rather than found. */
-  readonly created = new Set<Name>()
+  /** What it has ever made, rather than found. */
+  readonly created = new Map<Name, Entity>()
   /** The items whose collections it has loaded. */
   readonly loaded = new Set<Name>()
   /** How often the session was emptied. */
@@ -53,7 +53,6 @@ export class UnitOfWork {
 
   #clear (): void {
     this.entities.clear()
-    this.created.clear()
     this.loaded.clear()
     this.#statuses.clear()
   }

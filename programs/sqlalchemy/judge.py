@@ -7,16 +7,14 @@ import sys
 import warnings
 
 from sqlalchemy import create_engine, event, inspect, text
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from entities import CLASSES, Base, Item, Part
 
-
 # How often a route with retries runs its handler.
 ATTEMPTS = 3
-
 
 # What is not skipped where a flush has failed: see GO_ON in ../interpret.ts.
 GO_ON = {'throw', 'catch', 'commit', 'rollback', 'doom'}
@@ -30,13 +28,17 @@ class DoomedError(Exception):
     """A commit after the program has said that it can only roll back."""
 
 
+# What may come of a program. Anything else is a mistake in here, and ends the process.
+EXPECTED = (ProgramError, DoomedError, SQLAlchemyError)
+
+
 class UnitOfWork:
     """What a program has in its hands, and what has to become of it."""
 
     def __init__(self):
         self.entities = {}
         self.statuses = {}
-        self.created = set()
+        self.created = {}
         self.loaded = set()
 
     def live(self, name):
@@ -55,11 +57,14 @@ class UnitOfWork:
 
 
 class Interpreter:
-    def __init__(self, engine, session):
+    def __init__(self, engine, session, outer=None):
         self.engine = engine
         self.session = session
+        self.is_alone = outer is not None
         self.unit = UnitOfWork()
-        self.observed = []
+        self.observed = outer.observed if outer else []
+        # What transactions of their own have made: others of the same program cannot know.
+        self.made_alone = outer.made_alone if outer else set()
         self.is_doomed = False
 
     def block(self, block):
@@ -73,15 +78,17 @@ class Interpreter:
 
     def do_create(self, statement):
         name = statement['name']
-        if name in self.unit.entities:
+        if name in self.unit.entities or name in self.unit.created or name in self.made_alone:
             return
+        if self.is_alone:
+            self.made_alone.add(name)
         kind, title = kind_of(name), statement['title']
         entity = CLASSES[kind](name=name, title=title)
         if kind == 'item':
             entity.code, entity.place_street, entity.place_city, entity.data = statement['code'], 's', title, None
             self.unit.loaded.add(name)
         self.session.add(entity)
-        self.unit.created.add(name)
+        self.unit.created[name] = entity
         self.unit.adopt(entity)
 
     def do_change(self, statement):
@@ -119,7 +126,7 @@ class Interpreter:
     def do_persist(self, statement):
         name = statement['name']
         entity = self.unit.entities.get(name)
-        if entity is None or name not in self.unit.created or name in self.unit.statuses:
+        if entity is None or entity is not self.unit.created.get(name) or name in self.unit.statuses:
             return
         detach(entity)
         # SQLAlchemy leaves it the one that was rolled back.
@@ -182,9 +189,7 @@ class Interpreter:
     def do_transaction(self, statement):
         if statement['propagation'] == 'requires_new':
             with open_session(self.engine) as session:
-                inner = Interpreter(self.engine, session)
-                inner.observed = self.observed
-                inner.block(statement['body'])
+                Interpreter(self.engine, session, self).block(statement['body'])
                 session.commit()
             return
         rollback = self.unit.savepoint()
@@ -204,7 +209,7 @@ class Interpreter:
     def do_catch(self, statement):
         try:
             self.block(statement['body'])
-        except Exception as error:
+        except EXPECTED as error:
             self.observed.append({'caught': kind_of_error(error), 'shown': self.shown()})
 
     def do_commit(self, statement):
@@ -215,13 +220,14 @@ class Interpreter:
     def do_rollback(self, statement):
         self.session.rollback()
         self.session.expunge_all()
+        created = self.unit.created
         self.unit = UnitOfWork()
+        self.unit.created = created
 
     def do_doom(self, statement):
         self.is_doomed = True
 
     def shown(self):
-        """What the session shows."""
         if self.is_broken:
             return None
         return [shown(entity) for name, entity in self.unit.entities.items() if self.unit.live(name) is not None]
@@ -270,7 +276,7 @@ def run(engine, program):
             is_committed = program['answer']['status'] < 400 and not interpreter.is_doomed
             if is_committed:
                 session.commit()
-        except Exception as raised:
+        except EXPECTED as raised:
             error, is_committed = raised, False
         session.rollback()
     with engine.connect() as connection:
