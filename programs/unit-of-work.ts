@@ -38,17 +38,22 @@ export class UnitOfWork {
     else this.#statuses.set(name, status)
   }
 
-  /** The session is emptied while `rollback` runs; what others do meanwhile may be lost or not. */
+  /** The session is emptied while `rollback` runs, unless that is refused; what others do meanwhile may be lost or not. */
   async empty (rollback: () => Promise<void>): Promise<void> {
+    const before = { entities: new Map(this.entities), loaded: new Set(this.loaded), statuses: new Map(this.#statuses) }
     this.#clear()
     try {
       await rollback()
-    } finally {
-      this.epoch++
-      const { names } = this
-      this.#clear()
-      for (const name of names) this.#statuses.set(name, 'unknown')
+    } catch (error) {
+      for (const [name, entity] of before.entities) if (!this.entities.has(name)) this.entities.set(name, entity)
+      for (const [name, status] of before.statuses) if (!this.#statuses.has(name)) this.#statuses.set(name, status)
+      for (const name of before.loaded) this.loaded.add(name)
+      throw error
     }
+    this.epoch++
+    const { names } = this
+    this.#clear()
+    for (const name of names) this.#statuses.set(name, 'unknown')
   }
 
   #clear (): void {
