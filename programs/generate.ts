@@ -73,7 +73,7 @@ const caughtOutcome: Weighted<Statement> = { weight: 1, arbitrary: caught(outcom
 const doom: Weighted<Statement> = { weight: 1, arbitrary: fc.constant({ do: 'doom' }) }
 
 /** What only branches do: it lets the others come in between. */
-const turns: Weighted<Statement>[] = [
+const turns: [Weighted<Statement>, Weighted<Statement>] = [
   { weight: 4, arbitrary: fc.integer({ min: 1, max: 6 }).map(turns => ({ do: 'tick', turns })) },
   { weight: 2, arbitrary: fc.constant({ do: 'meet' }) }
 ]
@@ -103,10 +103,15 @@ function nested (statements: Weighted<Statement>[], { hasManyConnections }: Abil
   ]
 }
 
-/** Branches, on their way or left behind. */
+/** Branches; where one fails, the others are often left behind. */
 function parallel (abilities: Abilities): Weighted<Statement> {
   const branch = block(nested([...simple, ...turns, thrown, outcome], abilities, 1))
-  const statement: fc.Arbitrary<Statement> = fc.record({ do: fc.constant('parallel'), wait: fc.constantFrom('all', 'allSettled'), branches: fc.array(branch, { minLength: 2, maxLength: 3 }) })
+  const failing = fc.tuple(branch, turns[0].arbitrary).map(([body, tick]): Block => [...body, tick, { do: 'throw' }])
+  const statement: fc.Arbitrary<Statement> = fc.record({
+    do: fc.constant('parallel'),
+    wait: fc.constantFrom('all', 'allSettled'),
+    branches: fc.tuple(fc.oneof({ weight: 3, arbitrary: branch }, { weight: 1, arbitrary: failing }), fc.array(branch, { minLength: 1, maxLength: 2 })).map(([first, others]) => [first, ...others])
+  })
   return { weight: 4, arbitrary: fc.oneof(statement, caught(statement.map(one => [one]))) }
 }
 

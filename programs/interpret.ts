@@ -142,6 +142,13 @@ export class Interpreter {
     transaction.set(name, this.#isOver ? 'unknown' : status)
   }
 
+  /** What is about to change, with what it changes on the other side of its relations. */
+  #touch (transaction: Transaction, ...entities: (Entity | null | undefined)[]): void {
+    for (const entity of entities) {
+      if (entity != null && transaction.unit.find(entity.name as Name) === entity) this.#set(transaction, entity.name as Name, 'live')
+    }
+  }
+
   #adopt (entity: Entity, transaction: Transaction): void {
     const name = entity.name as Name
     const { unit } = transaction
@@ -172,15 +179,23 @@ export class Interpreter {
     const { unit } = transaction
     const entity = unit.find(name)
     if (entity === undefined) return
-    this.#set(transaction, name, 'live')
-    if (change.property === 'item') put(entity as Part, change.value === null ? null : unit.find(change.value) as Item | undefined)
-    else assign(entity, change)
+    if (change.property === 'item') {
+      const part = entity as Part
+      const item = change.value === null ? null : unit.find(change.value) as Item | undefined
+      this.#touch(transaction, part, part.item, item)
+      put(part, item)
+    } else {
+      this.#touch(transaction, entity)
+      assign(entity, change)
+    }
   }
 
   async #remove (name: Name, em: EntityManager, transaction: Transaction): Promise<void> {
     await this.#load(name, em, transaction)
     const entity = transaction.unit.find(name)
     if (entity === undefined) return
+    if (isItem(entity)) this.#touch(transaction, ...entity.parts)
+    else if (isPart(entity)) this.#touch(transaction, entity.item)
     detach(entity)
     em.remove(entity)
     this.#set(transaction, name, 'removed')
@@ -201,8 +216,8 @@ export class Interpreter {
     const { unit } = transaction
     const item = unit.find(name) as Item | undefined
     if (item === undefined) return
-    this.#set(transaction, name, 'live')
     const live = members.map(member => unit.find(member)).filter(member => member !== undefined)
+    this.#touch(transaction, item, ...item.parts, ...live, ...live.map(member => isPart(member) ? member.item : null))
     if (collection === 'parts') item.parts[how](live as Part[])
     else item.labels[how](live as Label[])
   }
