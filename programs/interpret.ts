@@ -274,7 +274,7 @@ export class Interpreter {
     try {
       await this.#block(body, place)
     } catch (error) {
-      this.observed.push({ caught: kindOfError(error), shown: place.transaction.isBroken ? null : place.transaction.unit.live.map(shownByName) })
+      this.observed.push({ caught: kindOfError(error), message: String(error), shown: place.transaction.isBroken ? null : place.transaction.unit.live.map(shownByName) })
     }
   }
 
@@ -337,7 +337,7 @@ function assign (entity: Entity, change: Exclude<Change, { property: 'item' }>):
 function put (part: Part, item: Item | null | undefined): void {
   if (item === undefined) return
   // One that is not loaded has no collections.
-  if (item === null && part.item !== null && wrap(part.item).isInitialized() && part.item.parts.isInitialized()) part.item.parts.remove(part)
+  if (item === null && part.item !== null && wrap(part.item).isInitialized() && part.item.parts.isInitialized() && part.item.parts.contains(part)) part.item.parts.remove(part)
   else part.item = item
 }
 

@@ -44,8 +44,11 @@ export class SqlAlchemy {
     return judge
   }
 
-  async run (program: Program): Promise<Verdict> {
-    const { isCommitted, error, message, observed, tables } = await this.#ask(program) as Answer
+  /** @returns undefined where it cannot tell */
+  async run (program: Program): Promise<Verdict | undefined> {
+    const answer = await this.#ask(program) as Answer | null
+    if (answer === null) return undefined
+    const { isCommitted, error, message, observed, tables } = answer
     return { isCommitted, error: error ?? undefined, message: message ?? undefined, observed, rows: rowsOf(tables) }
   }
 

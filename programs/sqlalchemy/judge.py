@@ -28,6 +28,10 @@ class DoomedError(Exception):
     """A commit after the program has said that it can only roll back."""
 
 
+class CannotTellError(Exception):
+    """SQLAlchemy cannot do what MikroORM can, by its own rules."""
+
+
 # What may come of a program. Anything else is a mistake in here, and ends the process.
 EXPECTED = (ProgramError, DoomedError, SQLAlchemyError)
 
@@ -128,6 +132,8 @@ class Interpreter:
         entity = self.unit.entities.get(name)
         if entity is None or entity is not self.unit.created.get(name) or name in self.unit.statuses:
             return
+        if inspect(entity).expired_attributes:
+            raise CannotTellError('a savepoint inside has expired it before it was rolled back, and its values are lost')
         detach(entity)
         # SQLAlchemy leaves it the one that was rolled back.
         entity.id = None
@@ -210,7 +216,7 @@ class Interpreter:
         try:
             self.block(statement['body'])
         except EXPECTED as error:
-            self.observed.append({'caught': kind_of_error(error), 'shown': self.shown()})
+            self.observed.append({'caught': kind_of_error(error), 'message': message_of(error), 'shown': self.shown()})
 
     def do_commit(self, statement):
         if self.is_doomed:
@@ -260,6 +266,10 @@ def kind_of_error(error):
     return 'thrown' if isinstance(error, ProgramError) else 'refused'
 
 
+def message_of(error):
+    return '%s: %s' % (type(error).__name__, error)
+
+
 def open_session(engine):
     """It flushes before queries by hand: by itself it would for lazy loads as well, of which MikroORM has none."""
     return Session(engine, autoflush=False, future=True)
@@ -276,6 +286,8 @@ def run(engine, program):
             is_committed = program['answer']['status'] < 400 and not interpreter.is_doomed
             if is_committed:
                 session.commit()
+        except CannotTellError:
+            return None
         except EXPECTED as raised:
             error, is_committed = raised, False
         session.rollback()
@@ -284,7 +296,7 @@ def run(engine, program):
     return {
         'isCommitted': is_committed,
         'error': None if error is None else kind_of_error(error),
-        'message': None if error is None else '%s: %s' % (type(error).__name__, error),
+        'message': None if error is None else message_of(error),
         'observed': interpreter.observed,
         'tables': tables
     }
