@@ -183,6 +183,8 @@ export class Interpreter {
       const part = entity as Part
       const item = change.value === null ? null : unit.find(change.value) as Item | undefined
       this.#touch(transaction, part, part.item, item)
+      if (item === undefined) return
+      for (const one of [part, item]) if (one !== null) unit.related.add(one.name as Name)
       put(part, item)
     } else {
       this.#touch(transaction, entity)
@@ -201,12 +203,11 @@ export class Interpreter {
     this.#set(transaction, name, 'removed')
   }
 
-  /** What relations an object keeps that has left its session is nobody's promise, so they are undone first. */
+  /** What relations an object keeps that has left its session is nobody's promise, so it is one that has never had any. */
   #persist (name: Name, em: EntityManager, transaction: Transaction): void {
     const { unit } = transaction
     const entity = unit.entities.get(name)
-    if (entity === undefined || entity !== unit.created.get(name) || unit.status(name) !== undefined) return
-    detach(entity)
+    if (entity === undefined || entity !== unit.created.get(name) || unit.status(name) !== undefined || unit.related.has(name)) return
     em.persist(entity)
     this.#set(transaction, name, 'live')
   }
@@ -217,6 +218,7 @@ export class Interpreter {
     const item = unit.find(name) as Item | undefined
     if (item === undefined) return
     const live = members.map(member => unit.find(member)).filter(member => member !== undefined)
+    for (const one of [item, ...live]) unit.related.add(one.name as Name)
     this.#touch(transaction, item, ...item.parts, ...live, ...live.map(member => isPart(member) ? member.item : null))
     if (collection === 'parts') item.parts[how](live as Part[])
     else item.labels[how](live as Label[])
@@ -334,8 +336,7 @@ function assign (entity: Entity, change: Exclude<Change, { property: 'item' }>):
 }
 
 /** MikroORM leaves a part in its item's collection when `part.item = null`, so this begins at the collection where there is one. */
-function put (part: Part, item: Item | null | undefined): void {
-  if (item === undefined) return
+function put (part: Part, item: Item | null): void {
   // One that is not loaded has no collections.
   if (item === null && part.item !== null && wrap(part.item).isInitialized() && part.item.parts.isInitialized() && part.item.parts.contains(part)) part.item.parts.remove(part)
   else part.item = item

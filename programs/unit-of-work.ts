@@ -9,6 +9,8 @@ export class UnitOfWork {
   readonly entities = new Map<Name, Entity>()
   /** What it has ever made, rather than found. */
   readonly created = new Map<Name, Entity>()
+  /** What has ever been related to something else. */
+  readonly related = new Set<Name>()
   /** The items whose collections it has loaded. */
   readonly loaded = new Set<Name>()
   /** How often the session was emptied. */

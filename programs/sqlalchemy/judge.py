@@ -43,6 +43,7 @@ class UnitOfWork:
         self.entities = {}
         self.statuses = {}
         self.created = {}
+        self.related = set()
         self.loaded = set()
 
     def live(self, name):
@@ -110,6 +111,7 @@ class Interpreter:
                 entity.data = {'count': value}
         elif prop == 'item':
             if value is None or self.unit.live(value) is not None:
+                self.unit.related.update({entity.name, value})
                 entity.item = None if value is None else self.unit.live(value)
         else:
             setattr(entity, prop, value)
@@ -130,13 +132,12 @@ class Interpreter:
     def do_persist(self, statement):
         name = statement['name']
         entity = self.unit.entities.get(name)
-        if entity is None or entity is not self.unit.created.get(name) or name in self.unit.statuses:
+        if entity is None or entity is not self.unit.created.get(name) or name in self.unit.statuses or name in self.unit.related:
             return
         if inspect(entity).expired_attributes:
             raise CannotTellError('a savepoint inside has expired it before it was rolled back, and its values are lost')
-        detach(entity)
-        # SQLAlchemy leaves it the one that was rolled back.
-        entity.id = None
+        # SQLAlchemy leaves it those that were rolled back.
+        entity.id = entity.version = None
         self.session.add(entity)
         self.unit.statuses[name] = 'live'
 
@@ -146,6 +147,7 @@ class Interpreter:
         if item is None:
             return
         members = [self.unit.live(name) for name in statement['members'] if self.unit.live(name) is not None]
+        self.unit.related.update({item.name, *(member.name for member in members)})
         collection = getattr(item, statement['collection'])
         if statement['how'] == 'set':
             setattr(item, statement['collection'], members)
@@ -226,9 +228,9 @@ class Interpreter:
     def do_rollback(self, statement):
         self.session.rollback()
         self.session.expunge_all()
-        created = self.unit.created
+        created, related = self.unit.created, self.unit.related
         self.unit = UnitOfWork()
-        self.unit.created = created
+        self.unit.created, self.unit.related = created, related
 
     def do_doom(self, statement):
         self.is_doomed = True
