@@ -5,7 +5,7 @@ import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, BINDING, currentNesting, inNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
@@ -80,7 +80,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override setTransactionContext (context: Transaction): void {
       const nesting = this[NESTING]
       if (nesting !== undefined) nesting.em = this
-      super.setTransactionContext(context)
+      // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
+      inNesting(nesting, () => super.setTransactionContext(context))
     }
 
     override isInTransaction (): boolean {

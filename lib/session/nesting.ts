@@ -72,6 +72,11 @@ export function currentNesting (binding: Binding): Nesting | undefined {
   return nesting
 }
 
+/** Runs `fn` with `nesting` as the innermost one; without one, on the session itself. */
+export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
+  nestings.run(nesting as Nesting, fn)
+}
+
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
   return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
