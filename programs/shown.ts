@@ -23,7 +23,8 @@ function show <Reference> (entity: Entity, refer: (entity: Entity) => Reference)
   return {
     ...row,
     code,
-    place: { street: place.street, city: place.city },
+    // What a session has lost it has no value for, whatever the type says.
+    place: { street: place?.street, city: place?.city },
     data: data && { ...data },
     ...(parts.isInitialized() && { parts: parts.getItems().map(refer).sort() }),
     ...(labels.isInitialized() && { labels: labels.getItems().map(refer).sort() })

@@ -1,7 +1,7 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
-import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
@@ -112,7 +112,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const end = await mutexOf(em).acquire()
       try {
         // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
-        if (binding.transactions.isAutomatic) await em[FLUSH]()
+        if (binding.transactions.isAutomatic) do await em[FLUSH](); while (isFlushing(em))
         return await inSavepoint(nested)
       } finally {
         end()

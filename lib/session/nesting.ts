@@ -43,6 +43,8 @@ export interface Nesting {
   readonly isAlone: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
   before: SessionSnapshot | undefined
+  /** What was written in it, and in what was inside it. */
+  readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
 }
@@ -100,16 +102,20 @@ export async function alone<T> (nested: NestedRun<T>): Promise<T> {
 /** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
 export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
   const outer = waitingFor(nested.binding)
-  return await runNested(nested, false, ({ callbacks, before }, outcome) => {
+  return await runNested(nested, false, ({ callbacks, before, written }, outcome) => {
     if (outcome === 'rollback') return
     outer.absorb(callbacks)
-    if (before !== undefined) (nested.em as BoundEntityManager)[NESTING]?.before?.absorb(before)
+    const enclosing = (nested.em as BoundEntityManager)[NESTING]
+    if (before !== undefined) enclosing?.before?.absorb(before)
+    for (const entity of written) enclosing?.written.add(entity)
   })
 }
 
 async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
   const before = isUndone ? new SessionSnapshot(em) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, failure: undefined }
+  // A flush that is under way had found these before.
+  if (isAlone) before?.flushingBeside(em.getUnitOfWork(false).getChangeSets())
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, written: new Set(), failure: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
@@ -157,6 +163,7 @@ export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet
 
 /** A session has written: what it has deleted is gone for the savepoints inside it, too, which would take it for new. */
 export function flushed (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+  for (const { entity } of changeSets) (em as BoundEntityManager)[NESTING]?.written.add(entity)
   for (const { em: fork, isAlone } of open.get(em) ?? []) {
     if (fork === undefined || isAlone) continue
     for (const { entity, type } of changeSets) if (type === 'delete' || type === 'delete_early') fork.getUnitOfWork(false).unsetIdentity(entity)
