@@ -5,7 +5,7 @@ import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, BINDING, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
@@ -154,7 +154,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [FLUSH] (): Promise<boolean> {
       const binding = this[BINDING]
       try {
-        const hadAnything = await flushInTurn(this.getContext(), () => super.flush())
+        const em = this.getContext()
+        const hadAnything = await flushInTurn(em, instancesOf(em) ?? em, () => super.flush())
         binding?.transactions.assertOpen()
         return hadAnything
       } catch (error) {

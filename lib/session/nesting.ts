@@ -112,9 +112,7 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 }
 
 async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em) : undefined
-  // A flush that is under way had found these before.
-  if (isAlone) before?.flushingBeside(em.getUnitOfWork(false).getChangeSets())
+  const before = isUndone ? new SessionSnapshot(em, isAlone) : undefined
   const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, written: new Set(), failure: undefined }
   const open = openOn(em)
   open.add(nesting)
@@ -179,6 +177,12 @@ export function callbacksOf (session: EntityManager): OutcomeCallbacks {
 /** The savepoints of a session that are set or wait for their turn, each until it is over. */
 export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unknown>> {
   return bindingOf(session).savepoints
+}
+
+/** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
+export function instancesOf ({ [BINDING]: binding, [NESTING]: innermost }: BoundEntityManager): Binding | Nesting | undefined {
+  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isAlone) return nesting
+  return binding
 }
 
 /** Whether this runs inside one of them. */

@@ -118,3 +118,23 @@ onEachDatabase('a transaction of its own that fails leaves alone what a flush wa
   t.same([reply.statusCode, reply.json()], [200, { id: 1 }])
   t.same(await labels(), ['kept'])
 })
+
+onEachDatabase('a transaction of its own that fails leaves alone what the session has loaded meanwhile', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'loaded' }), name: 'part' })
+  await em.flush()
+  app.get('/', { config: { db: { begin: 'statement' } } }, async request => {
+    const part = await request.db.findOneOrFail(Part, 1)
+    const [begun, loaded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    await Promise.all([
+      request.db.transactional(async () => {
+        begun.resolve()
+        await loaded.promise
+        throw new Error('declined')
+      }, ALONE).catch(() => {}),
+      begun.promise.then(async () => await request.db.find(Item, {})).then(loaded.resolve)
+    ])
+    return { label: part.item.label }
+  })
+  t.same((await app.inject('/')).json(), { label: 'loaded' })
+})

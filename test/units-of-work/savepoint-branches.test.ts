@@ -1,0 +1,37 @@
+/** A session that several branches of a handler use at once, while a savepoint is set. */
+import { setImmediate } from 'node:timers'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+
+onEachDatabase('what a savepoint removes while a flush of the session writes it is gone', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  const [open, writing, removed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async beforeUpdate () {
+      writing.resolve()
+      await removed.promise
+    }
+  })
+  app.post('/', async ({ db: session }) => {
+    const item = session.create(Item, { label: 'removed' })
+    session.create(Item, { label: 'kept' })
+    await db.commit()
+    await Promise.all([
+      session.transactional(async em => {
+        open.resolve()
+        await writing.promise
+        em.remove(item)
+        // When the flush at the end of this has begun.
+        setImmediate(removed.resolve)
+      }),
+      open.promise.then(async () => {
+        item.amount = 1
+        await session.flush()
+      })
+    ])
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['kept'])
+})
