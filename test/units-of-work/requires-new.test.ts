@@ -132,7 +132,7 @@ onEachDatabase('a transaction of its own that fails leaves alone what the sessio
         await loaded.promise
         throw new Error('declined')
       }, ALONE).catch(() => {}),
-      begun.promise.then(async () => await request.db.find(Item, {})).then(loaded.resolve)
+      begun.promise.then(async () => { await request.db.find(Item, {}) }).then(loaded.resolve)
     ])
     return { label: part.item.label }
   })

@@ -35,3 +35,24 @@ onEachDatabase('what a savepoint removes while a flush of the session writes it 
   t.equal(reply.statusCode, 200, reply.body)
   t.same(await labels(), ['kept'])
 })
+
+onEachDatabase('what a savepoint has lost can be persisted again while another is set', { plugin: { commitOnTeardown: true } }, async (t, { app, labels }) => {
+  app.post('/', async ({ db: session }) => {
+    await session.count(Item)
+    await Promise.all([
+      (async () => {
+        const lost: object[] = []
+        await session.transactional(async em => {
+          lost.push(em.create(Item, { label: 'again' }))
+          throw new Error('declined')
+        }).catch(() => {})
+        for (const item of lost) session.persist(item)
+      })(),
+      session.transactional(async () => {})
+    ])
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['again'])
+})
