@@ -14,12 +14,12 @@ import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns. */
-const NESTED = new WeakMap<EntityManager, Mutex>()
+const SAVEPOINTS = new WeakMap<EntityManager, Mutex>()
 
-function mutexOf (em: EntityManager): Mutex {
-  const mutex = NESTED.get(em) ?? new Mutex()
-  NESTED.set(em, mutex)
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns; also with what none may be set during. */
+export function savepointMutex (em: EntityManager): Mutex {
+  const mutex = SAVEPOINTS.get(em) ?? new Mutex()
+  SAVEPOINTS.set(em, mutex)
   return mutex
 }
 
@@ -109,7 +109,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
-      const end = await mutexOf(em).acquire()
+      const end = await savepointMutex(em).acquire()
       try {
         // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
         if (binding.transactions.isAutomatic) do await em[FLUSH](); while (isFlushing(em))

@@ -56,3 +56,23 @@ onEachDatabase('what a savepoint has lost can be persisted again while another i
   t.equal(reply.statusCode, 200, reply.body)
   t.same(await labels(), ['again'])
 })
+
+onEachDatabase('a savepoint that fails beside a rollback brings back nothing of what that has forgotten', { plugin: { commitOnTeardown: true } }, async (t, { app, labels }) => {
+  app.post('/', async ({ db: session }) => {
+    session.create(Item, { label: 'lost' })
+    await session.flush()
+    await Promise.allSettled([
+      db.rollback(),
+      session.transactional(async em => {
+        em.create(Item, { label: 'lost, too' })
+        throw new Error('declined')
+      })
+    ])
+    t.same(session.getUnitOfWork().getIdentityMap().values(), [])
+    session.create(Item, { label: 'kept' })
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['kept'])
+})
