@@ -5,7 +5,7 @@ import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
@@ -134,7 +134,9 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override clear (): void {
-      interruptFlush(this.getContext(), 'em.clear()')
+      const em = this.getContext()
+      interruptFlush(em, 'em.clear()')
+      cleared(em)
       super.clear()
     }
 

@@ -124,7 +124,7 @@ async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlo
     return result
   } catch (error) {
     open.delete(nesting)
-    before?.restore()
+    nesting.before?.restore()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
@@ -148,6 +148,11 @@ function openOn (em: EntityManager): Set<Nesting> {
   const nestings = open.get(em) ?? new Set()
   open.set(em, nestings)
   return nestings
+}
+
+/** A session has forgotten every entity, and is to get none back. */
+export function cleared (em: EntityManager): void {
+  for (const nesting of open.get(em) ?? []) nesting.before = undefined
 }
 
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */

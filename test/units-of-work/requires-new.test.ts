@@ -138,3 +138,22 @@ onEachDatabase('a transaction of its own that fails leaves alone what the sessio
   })
   t.same((await app.inject('/')).json(), { label: 'loaded' })
 })
+
+onEachDatabase('a transaction of its own that fails brings back nothing that was rolled back meanwhile', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const [begun, rolledBack] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    request.db.create(Item, { label: 'lost' })
+    await Promise.all([
+      request.db.transactional(async () => {
+        begun.resolve()
+        await rolledBack.promise
+        throw new Error('declined')
+      }, ALONE).catch(() => {}),
+      begun.promise.then(async () => { await db.rollback() }).then(rolledBack.resolve)
+    ])
+    request.db.create(Item, { label: 'kept' })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['kept'])
+})
