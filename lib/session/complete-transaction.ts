@@ -28,7 +28,7 @@ function handOver (outer: EntityManager, fork: EntityManager, written: ReadonlyS
     const own: AnyEntity | undefined = known.getByEntity(entity)
     if (own === entity) continue
     if (own === undefined) {
-      relateTo(known, entity)
+      relateTo(known, entity, written.has(entity))
       continue
     }
     identityMap.delete(entity)
@@ -42,15 +42,17 @@ function refresh (outer: EntityManager, entity: AnyEntity): void {
   outer.merge(meta.class, { ...data as EntityData<AnyEntity> }, { refresh: true, convertCustomTypes: true, cascade: false, disableContextResolution: true })
 }
 
-/** Relates an entity to what `known` has, where it was related to another instance of that. */
-function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyEntity): void {
+/** Relates an entity to what `known` has, where it was related to another instance of that. The other side is told of it only if it was written. */
+function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyEntity, isWritten: boolean): void {
   const ownOf = <Related extends object>(related: Related): Related => (helper(related).hasPrimaryKey() ? known.getByEntity(related) : undefined) ?? related
-  for (const { name } of helper(entity).__meta.relations) {
+  const { __meta: meta, __data: data } = helper(entity)
+  for (const { name } of meta.relations) {
     const value: unknown = entity[name]
+    const target = isWritten || !(name in data) ? entity : data
     if (Utils.isCollection(value)) {
       const state = stateOf(value)
       restoreCollections([{ ...state, items: state.items.map(ownOf), snapshot: state.snapshot?.map(ownOf) }])
-    } else if (Reference.isReference(value)) entity[name] = Reference.create(ownOf(value.unwrap()))
-    else if (Utils.isEntity(value)) entity[name] = ownOf(value)
+    } else if (Reference.isReference(value)) target[name] = Reference.create(ownOf(value.unwrap()))
+    else if (Utils.isEntity(value)) target[name] = ownOf(value)
   }
 }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Collection, EntityManager, IDatabaseDriver } from '@mikro-orm/core'
 import { FlushInterruptedError } from '../errors/errors.ts'
+import { InsertedEntities } from './inserted-entities.ts'
 import { LateChanges } from './late-changes.ts'
 
 /** A flush that runs. */
@@ -23,12 +24,16 @@ class Flush {
     for (let other = writing.get(instances); other !== undefined; other = writing.get(instances)) await other.done.catch(() => undefined)
     writing.set(instances, this)
     const inside: Inside = { flush: this }
+    const inserted = new InsertedEntities(em)
+    let hasFailed = true
     try {
       await insideFlush.run(inside, commit)
       this.assertWhole()
+      hasFailed = false
     } finally {
       inside.flush = undefined
       writing.delete(instances)
+      inserted.settle(hasFailed)
       running.delete(em)
       // MikroORM has put back some of what it was to forget.
       if (this.#interruption !== undefined) em.getUnitOfWork(false).clear()
