@@ -8,6 +8,7 @@ import {
   alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
+import { withSharedCache } from './result-cache.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
@@ -46,7 +47,7 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  class ScopedEntityManager extends Base {
+  class ScopedEntityManager extends withSharedCache(Base) {
     declare [BINDING]?: Binding
     declare [NESTING]?: Nesting
 

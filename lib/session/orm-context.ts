@@ -43,7 +43,7 @@ function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession)
  * itself.
  */
 function delegateToSession (em: EntityManager): void {
-  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection'] as const) {
+  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection', 'persist', 'remove', 'clear', 'tryCache', 'storeCache'] as const) {
     const original = em[method] as (...args: unknown[]) => unknown
     const delegating = function (this: EntityManager, ...args: unknown[]) {
       const current = this.getContext(false)

@@ -48,7 +48,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.hasWritten
+    return this.#main.statements.writes > 0
   }
 
   assertOpen (): void {

@@ -35,6 +35,8 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   readonly #getClient: SqlConnection['getClient']
   /** A promise while it begins. */
   #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
+  /** How many of the writes it has committed, or rolled back. */
+  #endedWrites = 0
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
   /** That of `end()` or `close()`, once it was begun. */
@@ -60,6 +62,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** Whether it has begun, or is beginning. */
   get hasBegun (): boolean {
     return this.#active !== undefined
+  }
+
+  get hasUncommitted (): boolean {
+    return this.#lastRollback !== undefined || (this.isAutomatic && this.statements.writes !== this.#endedWrites)
   }
 
   /** Whether a statement runs or waits. */
@@ -206,6 +212,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   #ended (): void {
     this.#active = undefined
+    this.#endedWrites = this.statements.writes
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
     this.statements.placement = closed

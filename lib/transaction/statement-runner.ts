@@ -38,7 +38,7 @@ export class StatementRunner {
   readonly streams = new QueryStreams()
   readonly #transaction: StatementTransaction
   readonly #pool: ConnectionPool
-  #hasWritten = false
+  #writes = 0
 
   constructor (transaction: StatementTransaction, pool: ConnectionPool, placement: PlacementRule) {
     this.#transaction = transaction
@@ -46,9 +46,9 @@ export class StatementRunner {
     this.placement = placement
   }
 
-  /** Whether anything but plain reads has gone through. */
-  get hasWritten (): boolean {
-    return this.#hasWritten
+  /** How many statements that are no plain reads have gone through. */
+  get writes (): number {
+    return this.#writes
   }
 
   /** @throws ScopeClosedError when only plain reads have a place, or nothing has */
@@ -159,7 +159,7 @@ export class StatementRunner {
   }
 
   #noteWrite (statement: Statement): void {
-    this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
+    if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
   }
 }
 
