@@ -73,9 +73,9 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return this.statements.mutex.isLocked
   }
 
-  /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
+  /** Whether nothing has begun, nothing runs and nothing has failed, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return !this.hasBegun && !this.isBusy && this.statements.streams.isEmpty
+    return !this.hasBegun && this.#doomedBy === undefined && !this.isBusy && this.statements.streams.isEmpty
   }
 
   /** Sends the BEGIN now, if it has not been sent. */
