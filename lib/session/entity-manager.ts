@@ -5,7 +5,7 @@ import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, assertNotOver, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
@@ -56,7 +56,10 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
-      return (currentNesting(binding)?.em ?? this) as this
+      const nesting = currentNesting(binding)
+      assertNotOver(this[NESTING])
+      assertNotOver(nesting)
+      return (nesting?.em ?? this) as this
     }
 
     override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {

@@ -33,7 +33,9 @@ function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession)
   Object.defineProperty(em, 'getContext', {
     value (validate?: boolean) {
       const isOther = (TransactionContext.getEntityManager(em.name)?.config ?? em.config) !== em.config
-      return (isOther ? currentSession(orm)?.getContext() : undefined) ?? getContext.call(em, validate)
+      const found = (isOther ? currentSession(orm) : undefined) ?? getContext.call(em, validate)
+      // MikroORM does not ask the fork of a transaction, which may be over.
+      return found === em ? em : found.getContext(validate)
     }
   })
 }
