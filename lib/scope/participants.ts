@@ -59,7 +59,7 @@ export class Participants {
 
   /**
    * Flushes and commits all; the next statement begins a new transaction.
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
     await this.#commit(this.#manual)
@@ -159,6 +159,8 @@ export class Participants {
       const report = reportOf(error)
       if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
       await this.rollback()
+      // Whoever swallows the error would go on as if all were there.
+      for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error
     }
   }

@@ -119,7 +119,7 @@ export class Scope implements SessionOwner {
    * Flushes and commits now; the next statement begins a new transaction.
    * @throws ScopeClosedError once the outcome is there, or the scope is over
    * @throws RollbackOnlyError when the scope is doomed
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
     this.#assertOpen()

@@ -5,9 +5,10 @@ import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
+import { withSharedCache } from './result-cache.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
@@ -46,7 +47,7 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  class ScopedEntityManager extends Base {
+  class ScopedEntityManager extends withSharedCache(Base) {
     declare [BINDING]?: Binding
     declare [NESTING]?: Nesting
 
@@ -55,7 +56,10 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
-      return (currentNesting(binding)?.em ?? this) as this
+      const nesting = currentNesting(binding)
+      assertNotOver(this[NESTING])
+      assertNotOver(nesting)
+      return (nesting?.em ?? this) as this
     }
 
     override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {

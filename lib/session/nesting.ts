@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
+import { transactionIsOver } from '../errors/errors.ts'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Outcome } from '../types.ts'
@@ -41,6 +42,8 @@ export interface Nesting {
   em: EntityManager | undefined
   /** Whether it is committed by itself. */
   readonly isAlone: boolean
+  /** Whether it was committed, released or rolled back. */
+  isOver: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
   before: SessionSnapshot | undefined
   /** What was written in it, and in what was inside it. */
@@ -67,7 +70,12 @@ export type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING
 
 const nestings = new AsyncLocalStorage<Nesting>()
 
-/** The innermost one that runs now and has a fork of its own. */
+/** @throws ScopeClosedError for what goes on after its transaction: what it changes would be lost */
+export function assertNotOver (nesting: Nesting | undefined): void {
+  if (nesting?.isOver === true) throw transactionIsOver()
+}
+
+/** The innermost one that this belongs to and that has a fork of its own. It may be over: work can outlive it. */
 export function currentNesting (binding: Binding): Nesting | undefined {
   let nesting = nestings.getStore()
   while (nesting !== undefined && (nesting.binding !== binding || nesting.em === undefined)) nesting = nesting.outer
@@ -81,7 +89,9 @@ export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
+  const nesting = currentNesting(binding)
+  assertNotOver(nesting)
+  return nesting?.callbacks ?? binding.owner.openCallbacks()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
@@ -113,17 +123,17 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 
 async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
   const before = isUndone ? new SessionSnapshot(em, isAlone) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, written: new Set(), failure: undefined }
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isOver: false, before, written: new Set(), failure: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
-    open.delete(nesting)
+    nesting.isOver = open.delete(nesting)
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
-    open.delete(nesting)
+    nesting.isOver = open.delete(nesting)
     nesting.before?.restore()
     ended(nesting, 'rollback')
     nesting.before = undefined
