@@ -124,7 +124,9 @@ export class StatementRunner {
   async #enterProvided (statement: Statement): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
-    return placement === 'outside' ? () => {} : await this.#watched(statement, await this.#transaction.activate(), () => {})
+    if (placement === 'outside') return () => {}
+    const active = await this.#transaction.activate()
+    return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
   async #enter (statement: Statement): Promise<Entered> {
@@ -146,7 +148,7 @@ export class StatementRunner {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: await this.#watched(statement, active, release) }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
@@ -158,7 +160,6 @@ export class StatementRunner {
 
   /** What may end the transaction is followed by a look whether it has. */
   async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
-    if (statement === CONTROL || statement.kind === 'read' || !mayEndTransaction(statement.sql)) return release
     await active.mark()
     return async () => {
       try {
@@ -202,6 +203,11 @@ export class StatementRunner {
   #noteWrite (statement: Statement): void {
     if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
   }
+}
+
+/** Whether it is to be watched. */
+function isDubious (statement: Statement): boolean {
+  return statement !== CONTROL && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
 
 const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
