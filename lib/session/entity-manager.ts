@@ -1,9 +1,10 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
 import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
+import { handOver, takeEntities } from './hand-over.ts'
 import {
   alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
@@ -101,12 +102,21 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const asked = options.propagation ?? TransactionPropagation.NESTED
       const propagation = isFirst ? firstPropagation(asked) : asked
       // It sees nothing of the unflushed work of the session, and writes none of it.
-      const clear = ALONE.has(asked) || options.clear === true
-      const isUndone = clear || propagation !== TransactionPropagation.NOT_SUPPORTED
-      const run = (nesting: Nesting) => super.transactional(fork => complete(fork, em, nesting, clear, use), { ...options, propagation, clear })
-      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, run })
+      const isSeparate = ALONE.has(asked) || options.clear === true
+      const isUndone = isSeparate || propagation !== TransactionPropagation.NOT_SUPPORTED
+      const run = async (nesting: Nesting) => {
+        let entities: AnyEntity[] = []
+        const result = await super.transactional(async fork => {
+          const result = await complete(fork, nesting, use)
+          if (isSeparate) entities = takeEntities(fork)
+          return result
+        }, { ...options, propagation, clear: isSeparate })
+        handOver(em, entities, nesting.written)
+        return result
+      }
+      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
-      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, run })
+      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, isSeparate, run })
       const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
       binding.savepoints.add(over)
       return await nested

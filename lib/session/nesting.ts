@@ -42,6 +42,8 @@ export interface Nesting {
   em: EntityManager | undefined
   /** Whether it is committed by itself. */
   readonly isAlone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
   /** Whether it was committed, released or rolled back. */
   isOver: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
@@ -59,6 +61,8 @@ interface NestedRun<T> {
   readonly em: EntityManager
   /** Whether the session is to be as it was when it fails. */
   readonly isUndone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
   run (nesting: Nesting): Promise<T>
 }
 
@@ -121,9 +125,9 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
   })
 }
 
-async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em, isAlone) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isOver: false, before, written: new Set(), failure: undefined }
+async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
+  const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
@@ -196,7 +200,7 @@ export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unkno
 
 /** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
 export function instancesOf ({ [BINDING]: binding, [NESTING]: innermost }: BoundEntityManager): Binding | Nesting | undefined {
-  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isAlone) return nesting
+  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isSeparate) return nesting
   return binding
 }
 

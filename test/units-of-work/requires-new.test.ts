@@ -69,6 +69,7 @@ onEachDatabase('the session shows what a transaction of its own has written', au
   app.post('/', async request => {
     const { db: session } = request
     const [read, changed] = [session.create(Item, { label: 'read' }), session.create(Item, { label: 'changed' })]
+    session.create(Part, { item: read, name: 'first' })
     await db.commit()
     read.amount = 1
     changed.amount = 1
@@ -90,9 +91,9 @@ onEachDatabase('the session shows what a transaction of its own has written', au
     return { label: read.label, amount: read.amount, parts: read.parts.getItems(false).length }
   })
   const reply = await app.inject({ method: 'POST', url: '/' })
-  t.same([reply.statusCode, reply.json()], [200, { label: 'read and renamed', amount: 3, parts: 1 }])
+  t.same([reply.statusCode, reply.json()], [200, { label: 'read and renamed', amount: 3, parts: 2 }])
   t.match(await witness.em.fork().findAll(Item, { orderBy: { id: 'asc' } }), [{ label: 'read and renamed', amount: 3 }, { label: 'kept', amount: 2 }])
-  t.match(await witness.em.fork().findOneOrFail(Part, 1), { name: 'renamed' })
+  t.match(await witness.em.fork().findOneOrFail(Part, 2), { name: 'renamed' })
 })
 
 onEachDatabase('a transaction of its own that fails leaves alone what a flush was writing when it began', automatic, async (t, { app, orm, labels }) => {
@@ -156,4 +157,21 @@ onEachDatabase('a transaction of its own that fails brings back nothing that was
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a transaction of its own that finds what the session has removed writes nothing of its changes', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'kept' }), name: 'kept' })
+  await em.flush()
+  app.post('/', async ({ db: session }, reply) => {
+    const part = await session.findOneOrFail(Part, 1, { populate: ['item'] })
+    session.remove(part)
+    await session.flush()
+    part.item.amount = 1
+    await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+    reply.code(404)
+    return {}
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 404)
+  t.match(await witness.em.fork().find(Item, {}, { populate: ['parts'] }), [{ amount: 0, parts: [{ name: 'kept' }] }])
 })
