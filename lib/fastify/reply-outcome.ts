@@ -16,7 +16,7 @@ import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { precedenceOf } from './reply-precedence.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
-import { errorStatus, failuresBefore, firstByte, isSendable, keepFromCrashing, restoreHead, sendKnowing, statusOf } from './reply.ts'
+import { breakOffUnless, errorStatus, failuresBefore, firstByte, isSendable, isStreamed, keepFromCrashing, restoreHead, sendKnowing, statusOf } from './reply.ts'
 
 /** What a reply asks of the scope of its request, which may never be made. */
 export interface ReplyScope {
@@ -154,6 +154,7 @@ export class ReplyOutcome implements Repeatable, Answering {
    * @throws what stops the commit
    */
   end (payload: unknown): 'send' | 'drop' | Promise<void> {
+    if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
     const scope = this.#scope.made
     if (scope === undefined) {
       this.#endUnmade()
@@ -251,6 +252,13 @@ export class ReplyOutcome implements Repeatable, Answering {
     this.#scope.request.log.error({ err: this.#error }, 'a reply failed after its commit and was broken off')
     this.#reply.raw.destroy()
     return 'drop'
+  }
+
+  /** Whether nothing has come after the commit that the client would take for part of it. */
+  #isWhole (): boolean {
+    const hasLost = this.#scope.made?.hasLost === true
+    if (hasLost) this.#scope.request.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
+    return !hasLost
   }
 
   /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. A web stream cannot be looked into without taking it. */

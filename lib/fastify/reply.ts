@@ -53,6 +53,24 @@ export function isClosed (raw: FastifyReply['raw']): boolean {
   return raw.destroyed || raw.closed || stream?.destroyed === true
 }
 
+/** Whether a payload goes out bit by bit, while the application may still work on it. */
+export function isStreamed (payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
+}
+
+/**
+ * Breaks a streamed reply off before the client can take it for a whole one: before its end, or, where its length is announced, before any
+ * part of it.
+ * @param isWhole is asked each time
+ */
+export function breakOffUnless (isWhole: () => boolean, reply: FastifyReply): void {
+  const { raw } = reply
+  for (const method of reply.hasHeader('content-length') ? ['write', 'end'] as const : ['end'] as const) {
+    const send = raw[method] as (...args: unknown[]) => never
+    raw[method] = (...args: unknown[]) => isClosed(raw) || isWhole() ? send.apply(raw, args) : raw.destroy() as never
+  }
+}
+
 /** The status to answer with when `error` stops a commit. */
 export function errorStatus (error: unknown): number {
   const { statusCode } = error as { statusCode?: unknown }

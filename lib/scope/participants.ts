@@ -107,6 +107,17 @@ export class Participants {
     return this.#rolledBack
   }
 
+  /** Whether something was changed that will not be written any more, in those that the scope has committed. */
+  get hasLost (): boolean {
+    return this.#automatic.some(participant => {
+      try {
+        return hasAny(participant.countUnflushed())
+      } catch {
+        return true
+      }
+    })
+  }
+
   /** Asks the servers to stop what runs now. Never throws. */
   async cancel (): Promise<void> {
     await Promise.all(this.#all.map(({ transactions }) => this.#reported(transactions.cancel())))
@@ -168,7 +179,7 @@ export class Participants {
   #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
     try {
       const unflushed = participant.countUnflushed()
-      if (Object.keys(unflushed).length > 0) this.#log()[level]({ unflushed }, message)
+      if (hasAny(unflushed)) this.#log()[level]({ unflushed }, message)
     } catch (err) {
       this.#log()[level]({ err }, `${message}, and could not be counted`)
     }
@@ -189,6 +200,10 @@ export class Participants {
       this.#log().error({ err }, failure)
     }
   }
+}
+
+function hasAny (counts: Record<string, number>): boolean {
+  return Object.keys(counts).length > 0
 }
 
 const LISTENER_FAILED = 'a listener to the sessions of a database failed'

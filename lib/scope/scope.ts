@@ -97,6 +97,11 @@ export class Scope implements SessionOwner {
     return this.#participants?.hasWritten === true
   }
 
+  /** Whether something was changed after its commit. */
+  get hasLost (): boolean {
+    return this.#state === 'committed' && this.#participants?.hasLost === true
+  }
+
   hasSession (database: SessionDatabase): boolean {
     return this.#participants?.find(database) !== undefined
   }

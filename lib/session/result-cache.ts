@@ -4,6 +4,7 @@ import { hasUnflushed } from './dirty-check.ts'
 
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 type Config = Parameters<EntityManager['storeCache']>[0]
+type Found<Result> = { data?: Result | null, key: string } | undefined
 type AskOptions = [config: Config, key: unknown, refresh?: boolean, merge?: boolean]
 
 /** How much had been written when the cache was asked, by what it gave. */
@@ -15,16 +16,11 @@ const writesBefore = new WeakMap<object, number>()
  */
 export function withSharedCache (Base: EntityManagerClass): EntityManagerClass {
   return class extends Base {
-    override async tryCache<Entity extends object, Result> (entityName: EntityName<Entity>, ...options: AskOptions): Promise<{ data?: Result | null, key: string } | undefined> {
-      const ask = () => super.tryCache<Entity, Result>(entityName, ...options)
+    override tryCache<Entity extends object, Result> (entityName: EntityName<Entity>, ...options: AskOptions): Promise<Found<Result>> {
       const em = this.getContext()
       const transaction = transactionFor(em, options[0])
-      if (transaction === undefined) return await ask()
-      if (isChanged(em, transaction)) return undefined
-      const { writes } = transaction.statements
-      const found = await ask()
-      writesBefore.set(found as object, writes)
-      return found
+      if (transaction === undefined) return super.tryCache<Entity, Result>(entityName, ...options)
+      return ask(em, transaction, () => super.tryCache<Entity, Result>(entityName, ...options))
     }
 
     override async storeCache<Result> (config: Config, found: { key: string } | undefined, result: Result | (() => Result)): Promise<void> {
@@ -34,6 +30,14 @@ export function withSharedCache (Base: EntityManagerClass): EntityManagerClass {
       await super.storeCache(config, found as { key: string }, result)
     }
   }
+}
+
+async function ask<Result> (em: EntityManager, transaction: UnderlyingTransaction, inCache: () => Promise<Found<Result>>): Promise<Found<Result>> {
+  if (isChanged(em, transaction)) return undefined
+  const { writes } = transaction.statements
+  const found = await inCache()
+  writesBefore.set(found as object, writes)
+  return found
 }
 
 /** What is to be looked at where something is cached: also for a fork of the application's, which may be in the transaction of a scope. */

@@ -1,11 +1,11 @@
-import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import { QueryStreams } from './query-streams.ts'
-import { CONTROL, mayEndTransaction, setsAutocommit, type Placement, type PlacementRule, type Statement } from './statement.ts'
+import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -60,11 +60,12 @@ export class StatementRunner {
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
     if (inside === undefined) return await run(this.#pool.executor(this.#transaction, () => { this.#admitOutside(statement) }))
-    try {
-      return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
-    } finally {
-      await inside.release()
-    }
+    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
+  }
+
+  /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
+  async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return await this.execute(CONTROL, executor => executor.provideConnection(connection => consumer(this.#provided(connection))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -86,6 +87,48 @@ export class StatementRunner {
     }
   }
 
+  async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
+    } finally {
+      await release()
+    }
+  }
+
+  #provided (connection: DatabaseConnection): DatabaseConnection {
+    const own: Pick<DatabaseConnection, 'executeQuery' | 'streamQuery'> = {
+      executeQuery: async (query, ...options) => {
+        const release = await this.#enterProvided(new Statement(query.sql))
+        return await this.#execute({ release }, () => connection.executeQuery(query, ...options))
+      },
+      streamQuery: (query, ...options) => this.#streamProvided(new Statement(query.sql), () => connection.streamQuery(query, ...options))
+    }
+    return new Proxy(connection, {
+      get (target, key) {
+        const value: unknown = Reflect.get(Object.hasOwn(own, key) ? own : target, key)
+        return typeof value === 'function' ? value.bind(target) as unknown : value
+      }
+    })
+  }
+
+  async * #streamProvided<T> (statement: Statement, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    const release = await this.#enterProvided(statement)
+    try {
+      yield * this.#telling(run())
+    } finally {
+      await release()
+    }
+  }
+
+  /** Whoever has the connection has the mutex, too. */
+  async #enterProvided (statement: Statement): Promise<Entered['release']> {
+    const placement = this.#where(statement)
+    this.#noteWrite(statement)
+    if (placement === 'outside') return () => {}
+    const active = await this.#transaction.activate()
+    return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
+  }
+
   async #enter (statement: Statement): Promise<Entered> {
     return await this.#enterTransaction(statement) ?? await this.#enterPool(statement)
   }
@@ -105,7 +148,7 @@ export class StatementRunner {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: await this.#watched(statement, active, release) }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
@@ -117,7 +160,6 @@ export class StatementRunner {
 
   /** What may end the transaction is followed by a look whether it has. */
   async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
-    if (statement === CONTROL || statement.kind === 'read' || !mayEndTransaction(statement.sql)) return release
     await active.mark()
     return async () => {
       try {
@@ -161,6 +203,11 @@ export class StatementRunner {
   #noteWrite (statement: Statement): void {
     if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
   }
+}
+
+/** Whether it is to be watched. */
+function isDubious (statement: Statement): boolean {
+  return statement !== CONTROL && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
 
 const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'

@@ -1,6 +1,10 @@
 /** Statements that end the transaction behind the back of its scope, and reads that write. */
+import { sql, type Kysely } from 'kysely'
+import type { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+
+type Session = typeof db.session
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
@@ -191,4 +195,55 @@ onEachDatabase('several statements in one text', { ...automatic, orm: { multiple
   for (const sql of ["select 'a; commit'", "select 'it''s; commit', `id` from item", "select 'it\\'s; commit'", 'select 1; select 2;', '/* a; b */ select 1']) {
     t.equal(await post('/read-only', sql), 200, sql)
   }
+})
+
+onEachDatabase('what is sent on a connection that Kysely gives away is looked at, too', automatic, async (t, { app, labels }) => {
+  const insert = (label: string) => sql`insert into item (label, amount) values (${label}, 0)`
+  const onConnection = async (session: Session, use: (kysely: Kysely<unknown>) => Promise<unknown>) => await session.getKysely<unknown>().connection().execute(use)
+  app.post('/works', async request => {
+    await onConnection(request.db, async kysely => {
+      await insert('kept').execute(kysely)
+      for await (const row of kysely.selectFrom('item' as never).selectAll().stream()) t.match(row, { label: 'kept' })
+    })
+    return 'ok'
+  })
+  app.post('/commits', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await onConnection(request.db, async kysely => {
+      await sql`rollback`.execute(kysely)
+      await t.rejects(insert('after').execute(kysely), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    })
+    return 'ok'
+  })
+  app.post('/fails', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await onConnection(request.db, async kysely => {
+      await t.rejects(insert('before').execute(kysely))
+      await t.rejects(sql`select nothing`.execute(kysely))
+      await insert('after').execute(kysely)
+    })
+    return 'ok'
+  })
+  app.post('/reads', { config: { db: { readOnly: true } } }, async request => {
+    await onConnection(request.db, async kysely => {
+      await t.rejects(insert('escaped').execute(kysely), { code: 'FST_SCOPED_DB_READ_ONLY' })
+      await sql`select 1`.execute(kysely)
+    })
+    return 'ok'
+  })
+  app.post('/manual', { config: { db: { commitOnTeardown: false } } }, async request => {
+    await onConnection(request.db, async kysely => {
+      await insert('by hand').execute(kysely)
+      for await (const row of kysely.selectFrom('item' as never).selectAll().where('label' as never, '=', 'by hand' as never).stream()) t.match(row, { label: 'by hand' })
+    })
+    return 'ok'
+  })
+  const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
+  t.equal(await post('/works'), 200)
+  t.equal(await post('/commits'), 500)
+  t.equal(await post('/reads'), 200)
+  t.same(await labels(), ['kept'])
+  t.equal(await post('/fails'), 200)
+  t.equal(await post('/manual'), 200)
+  t.same(await labels(), ['after', 'before', 'by hand', 'kept'])
 })
