@@ -86,6 +86,13 @@ const MYSQL = byKey({
   privilege: [1095, 1142, 1143, 1227, 1370]
 })
 
+/** Whether an error says that a connection is of no use any more, or that none could be made, whatever was asked of it. */
+export function isAboutConnection (error: unknown): error is Error {
+  return error instanceof Error && ABOUT_CONNECTION.has(errorKindOfCode(error))
+}
+
+const ABOUT_CONNECTION = new Set<ErrorKind | undefined>(['connection', 'read only'])
+
 /** SQLSTATEs: of the SQL standard, and PostgreSQL's. */
 const STATES = byKey({
   unique: ['23505', '23P01'],

@@ -2,8 +2,9 @@ import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
-import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
+import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
+import type { ConnectionOwner } from './pooled-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { CONTROL, endsTransaction, type Placement, type PlacementRule, type Statement } from './statement.ts'
 
@@ -59,7 +60,7 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await run(this.#pool.executor(this.#transaction, () => { this.#admitOutside(statement) }))
+    if (inside === undefined) return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', admit: () => { this.#admitOutside(statement) } }, run)
     try {
       return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
     } finally {
@@ -120,7 +121,7 @@ export class StatementRunner {
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
-    const connection = await this.#pool.acquire(this.#transaction)
+    const connection = await this.#pool.acquire(this.#transaction, async connection => connection)
     try {
       this.#admitOutside(statement)
     } catch (error) {
