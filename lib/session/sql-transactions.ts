@@ -137,8 +137,9 @@ export class SqlTransactions implements SessionTransactions {
   }
 }
 
-function placementFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'readOnly'>): PlacementRule {
-  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
+function placementFor ({ mode, begin, awaitsBody, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'awaitsBody' | 'readOnly'>): PlacementRule {
+  const begun: PlacementRule = (statement, hasBegun) => (awaitsBody?.() === true ? fromTheFirstWrite : fromTheFirstStatement)(statement, hasBegun)
+  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : begun
   return isReadOnly === true ? readOnly(rule) : rule
 }
 
