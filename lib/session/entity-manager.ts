@@ -1,11 +1,11 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
 import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
-import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import {
-  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import type { Outcome } from '../types.ts'
@@ -14,12 +14,12 @@ import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns. */
-const NESTED = new WeakMap<EntityManager, Mutex>()
+const SAVEPOINTS = new WeakMap<EntityManager, Mutex>()
 
-function mutexOf (em: EntityManager): Mutex {
-  const mutex = NESTED.get(em) ?? new Mutex()
-  NESTED.set(em, mutex)
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns; also with what none may be set during. */
+export function savepointMutex (em: EntityManager): Mutex {
+  const mutex = SAVEPOINTS.get(em) ?? new Mutex()
+  SAVEPOINTS.set(em, mutex)
   return mutex
 }
 
@@ -80,7 +80,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override setTransactionContext (context: Transaction): void {
       const nesting = this[NESTING]
       if (nesting !== undefined) nesting.em = this
-      super.setTransactionContext(context)
+      // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
+      inNesting(nesting, () => super.setTransactionContext(context))
     }
 
     override isInTransaction (): boolean {
@@ -108,10 +109,10 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
-      const end = await mutexOf(em).acquire()
+      const end = await savepointMutex(em).acquire()
       try {
         // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
-        if (binding.transactions.isAutomatic) await em[FLUSH]()
+        if (binding.transactions.isAutomatic) do await em[FLUSH](); while (isFlushing(em))
         return await inSavepoint(nested)
       } finally {
         end()
@@ -133,7 +134,9 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override clear (): void {
-      interruptFlush(this.getContext(), 'em.clear()')
+      const em = this.getContext()
+      interruptFlush(em, 'em.clear()')
+      cleared(em)
       super.clear()
     }
 
@@ -153,7 +156,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [FLUSH] (): Promise<boolean> {
       const binding = this[BINDING]
       try {
-        const hadAnything = await flushInTurn(this.getContext(), () => super.flush())
+        const em = this.getContext()
+        const hadAnything = await flushInTurn(em, instancesOf(em) ?? em, () => super.flush())
         binding?.transactions.assertOpen()
         return hadAnything
       } catch (error) {

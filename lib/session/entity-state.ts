@@ -24,6 +24,11 @@ export class EntityState {
     this.#known['__loadedProperties'] = new Set(wrapped.__loadedProperties)
   }
 
+  /** Whether it was a mere reference, and is none any more. */
+  get isLoadedSince (): boolean {
+    return this.#known['__initialized'] !== true && helper(this.#entity).__initialized
+  }
+
   /** Brings back all but what its collections hold. */
   restore (): void {
     Object.assign(helper(this.#entity), this.#known)

@@ -43,6 +43,8 @@ export interface Nesting {
   readonly isAlone: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
   before: SessionSnapshot | undefined
+  /** What was written in it, and in what was inside it. */
+  readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
 }
@@ -72,6 +74,11 @@ export function currentNesting (binding: Binding): Nesting | undefined {
   return nesting
 }
 
+/** Runs `fn` with `nesting` as the innermost one; without one, on the session itself. */
+export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
+  nestings.run(nesting as Nesting, fn)
+}
+
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
   return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
@@ -95,16 +102,18 @@ export async function alone<T> (nested: NestedRun<T>): Promise<T> {
 /** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
 export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
   const outer = waitingFor(nested.binding)
-  return await runNested(nested, false, ({ callbacks, before }, outcome) => {
+  return await runNested(nested, false, ({ callbacks, before, written }, outcome) => {
     if (outcome === 'rollback') return
     outer.absorb(callbacks)
-    if (before !== undefined) (nested.em as BoundEntityManager)[NESTING]?.before?.absorb(before)
+    const enclosing = (nested.em as BoundEntityManager)[NESTING]
+    if (before !== undefined) enclosing?.before?.absorb(before)
+    for (const entity of written) enclosing?.written.add(entity)
   })
 }
 
 async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, failure: undefined }
+  const before = isUndone ? new SessionSnapshot(em, isAlone) : undefined
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, written: new Set(), failure: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
@@ -115,7 +124,7 @@ async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlo
     return result
   } catch (error) {
     open.delete(nesting)
-    before?.restore()
+    nesting.before?.restore()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
@@ -141,6 +150,11 @@ function openOn (em: EntityManager): Set<Nesting> {
   return nestings
 }
 
+/** A session has forgotten every entity, and is to get none back. */
+export function cleared (em: EntityManager): void {
+  for (const nesting of open.get(em) ?? []) nesting.before = undefined
+}
+
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
 export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.inserting(changeSets)
@@ -152,6 +166,7 @@ export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet
 
 /** A session has written: what it has deleted is gone for the savepoints inside it, too, which would take it for new. */
 export function flushed (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+  for (const { entity } of changeSets) (em as BoundEntityManager)[NESTING]?.written.add(entity)
   for (const { em: fork, isAlone } of open.get(em) ?? []) {
     if (fork === undefined || isAlone) continue
     for (const { entity, type } of changeSets) if (type === 'delete' || type === 'delete_early') fork.getUnitOfWork(false).unsetIdentity(entity)
@@ -167,6 +182,12 @@ export function callbacksOf (session: EntityManager): OutcomeCallbacks {
 /** The savepoints of a session that are set or wait for their turn, each until it is over. */
 export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unknown>> {
   return bindingOf(session).savepoints
+}
+
+/** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
+export function instancesOf ({ [BINDING]: binding, [NESTING]: innermost }: BoundEntityManager): Binding | Nesting | undefined {
+  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isAlone) return nesting
+  return binding
 }
 
 /** Whether this runs inside one of them. */

@@ -2,6 +2,7 @@ import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { forkScoped } from './entity-manager.ts'
 import { watchCollections } from './flush.ts'
+import { restoreHydrator } from './hydrator.ts'
 
 const resolved = new WeakSet<MikroORM>()
 
@@ -21,6 +22,7 @@ export function resolveToScopes (orm: MikroORM, currentSession: CurrentSession):
   delegateToSession(orm.em)
   forkScoped(orm.em)
   watchCollections(orm.driver)
+  restoreHydrator(orm)
 }
 
 /**

@@ -8,6 +8,7 @@ import { EntityState } from './entity-state.ts'
  */
 export class SessionSnapshot {
   readonly #em: EntityManager
+  readonly #isAlone: boolean
   readonly #states = new Map<AnyEntity, EntityState>()
   readonly #managed: readonly AnyEntity[]
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
@@ -16,12 +17,16 @@ export class SessionSnapshot {
   /** What was asked of the session itself meanwhile, from outside the transaction. */
   readonly #outside = new Set<() => void>()
 
-  constructor (em: EntityManager) {
+  /** @param isAlone whether the transaction is one of its own, with its own instances of the entities */
+  constructor (em: EntityManager, isAlone: boolean) {
     const unitOfWork = em.getUnitOfWork(false)
     this.#em = em
+    this.#isAlone = isAlone
     this.#managed = unitOfWork.getIdentityMap().values()
     this.#stacks = [unitOfWork.getPersistStack(), unitOfWork.getRemoveStack(), unitOfWork.getOrphanRemoveStack()].map(stack => [stack, [...stack]] as const)
     for (const entity of new Set([...this.#managed, ...unitOfWork.getPersistStack()])) this.#states.set(entity, new EntityState(entity))
+    // A flush that is under way has found these already.
+    if (isAlone) this.flushingBeside(unitOfWork.getChangeSets())
   }
 
   /** These are about to be inserted in the transaction. */
@@ -56,6 +61,8 @@ export class SessionSnapshot {
       identityMap.delete(entity)
       forget(entity, names)
     }
+    // What the session itself has loaded meanwhile is no business of a transaction of its own.
+    if (this.#isAlone) for (const [entity, { isLoadedSince }] of this.#states) if (isLoadedSince) this.#states.delete(entity)
     for (const state of this.#states.values()) state.restore()
     restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
