@@ -90,7 +90,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async failed (error: unknown): Promise<unknown> {
     if (isAboutConnection(error)) this.#taint()
-    if (this.hasBegun && await hasRolledBack(this.#settings.connection, error)) this.doom(error)
+    if (this.#active instanceof ActiveTransaction && await hasRolledBack(this.#settings.connection, error, this.#active)) this.doom(error)
     return error
   }
 

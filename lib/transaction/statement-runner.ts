@@ -6,7 +6,7 @@ import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
 import { QueryStreams } from './query-streams.ts'
-import { CONTROL, endsTransaction, type Placement, type PlacementRule, type Statement } from './statement.ts'
+import { CONTROL, mayEndTransaction, setsAutocommit, type Placement, type PlacementRule, type Statement } from './statement.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -64,7 +64,6 @@ export class StatementRunner {
     try {
       return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
     } finally {
-      if (statement.kind === 'write' && endsTransaction(statement.sql, isDdlTransactional(inside.kysely))) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
       await inside.release()
     }
   }
@@ -72,11 +71,8 @@ export class StatementRunner {
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const { placement, kysely, release } = await this.#enter(statement)
-    try {
-      yield * this.streams.read(placement, run(kysely.getExecutor()), release, () => scopeIs('closed'))
-    } catch (error) {
-      throw placement === 'inside' ? await this.#transaction.failed(error) : error
-    }
+    const rows = run(kysely.getExecutor())
+    yield * this.streams.read(placement, placement === 'inside' ? this.#telling(rows) : rows, release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
@@ -107,16 +103,38 @@ export class StatementRunner {
     const release = await this.mutex.acquire()
     try {
       if (this.#where(statement) === 'inside') {
-        const { kysely } = await this.#transaction.activate()
+        const active = await this.#transaction.activate()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely, release }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: await this.#watched(statement, active, release) }
       }
       release()
       return undefined
     } catch (error) {
       release()
       throw await this.#transaction.failed(driverError(error))
+    }
+  }
+
+  /** What may end the transaction is followed by a look whether it has. */
+  async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
+    if (statement === CONTROL || statement.kind === 'read' || !mayEndTransaction(statement.sql)) return release
+    await active.mark()
+    return async () => {
+      try {
+        if (setsAutocommit(statement.sql) || !await active.isMarked()) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
+      } finally {
+        release()
+      }
+    }
+  }
+
+  /** While the connection is still the transaction's: it may have to be asked. */
+  async * #telling<T> (rows: AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    try {
+      yield * rows
+    } catch (error) {
+      throw await this.#transaction.failed(error)
     }
   }
 
@@ -146,10 +164,4 @@ export class StatementRunner {
   }
 }
 
-const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, or DDL on MySQL)'
-
-/** SQLite's is, although Kysely says no: it has one connection, and no other kind of database has. */
-function isDdlTransactional (kysely: Kysely<unknown>): boolean {
-  const { supportsTransactionalDdl, supportsMultipleConnections } = kysely.getExecutor().adapter
-  return supportsTransactionalDdl || supportsMultipleConnections === false
-}
+const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
