@@ -10,6 +10,8 @@ import { untilOneWorks } from './until-one-works.ts'
 export interface StatementUse {
   /** Whether it does no harm when it is run again after a connection was lost. */
   readonly isRepeatable: boolean
+  /** Whether its connection goes back to the pool. */
+  readonly isKept: boolean
   /** Is called when the first connection has come; what it throws is thrown instead of running the statement. */
   admit (): void
 }
@@ -56,11 +58,11 @@ export class ConnectionPool implements PoolInUse {
    * @throws AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool
    * @throws what `run` throws
    */
-  run<T> (owner: ConnectionOwner, { isRepeatable, admit }: StatementUse, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+  run<T> (owner: ConnectionOwner, { isRepeatable, isKept, admit }: StatementUse, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     let isSent = false
     return untilOneWorks(this.#timeout, ({ deadline }) => {
       isSent = false
-      return run(this.#executor(owner, deadline, () => {
+      return run(this.#executor(owner, deadline, isKept, () => {
         admit()
         isSent = true
       }))
@@ -124,7 +126,7 @@ export class ConnectionPool implements PoolInUse {
     })
   }
 
-  #executor (owner: ConnectionOwner, deadline: number, admit: () => void): QueryExecutor {
+  #executor (owner: ConnectionOwner, deadline: number, isKept: boolean, admit: () => void): QueryExecutor {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
@@ -133,12 +135,14 @@ export class ConnectionPool implements PoolInUse {
         if (!isAdmitted) admit()
         isAdmitted = true
         const inUse = new ConnectionInUse(this, owner, connection)
+        let isUsable = isKept
         try {
           return await consumer(connection)
         } catch (error) {
-          if (isAboutConnection(error)) await inUse.destroy()
+          isUsable &&= !isAboutConnection(error)
           throw error
         } finally {
+          if (!isUsable) await inUse.destroy()
           inUse.forget()
         }
       }))

@@ -6,6 +6,7 @@ import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
 import { QueryStreams } from './query-streams.ts'
+import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, setsAutocommit, type Placement, type PlacementRule, type Statement } from './statement.ts'
 
 /** The transaction that the statements are for. */
@@ -60,12 +61,20 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', admit: () => { this.#admitOutside(statement) } }, run)
+    if (inside === undefined) return await this.#runOutside(statement, run)
     try {
       return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
     } finally {
       await inside.release()
     }
+  }
+
+  async #runOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    return await this.#pool.run(this.#transaction, {
+      isRepeatable: statement.kind === 'read',
+      isKept: !leavesStateBehind(statement, this.#transaction.client),
+      admit: () => { this.#admitOutside(statement) }
+    }, run)
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -105,6 +114,7 @@ export class StatementRunner {
       if (this.#where(statement) === 'inside') {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
+        if (leavesStateBehind(statement, active.kysely)) active.taint()
         // The scope may have ended while this waited for a connection.
         if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: await this.#watched(statement, active, release) }
       }
@@ -165,3 +175,7 @@ export class StatementRunner {
 }
 
 const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
+
+function leavesStateBehind (statement: Statement, kysely: Kysely<unknown>): boolean {
+  return statement.kind !== 'read' && leavesState(statement.sql, kysely.getExecutor().adapter.supportsTransactionalDdl === true)
+}
