@@ -2,9 +2,11 @@ import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor }
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
-import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
+import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
+import type { ConnectionOwner } from './pooled-connection.ts'
 import { QueryStreams } from './query-streams.ts'
+import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
 
 /** The transaction that the statements are for. */
@@ -59,13 +61,21 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await run(this.#pool.executor(this.#transaction, () => { this.#admitOutside(statement) }))
+    if (inside === undefined) return await this.#runOutside(statement, () => !this.#leavesState(statement), run)
     return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return await this.execute(CONTROL, executor => executor.provideConnection(connection => consumer(this.#provided(connection))))
+    let isClean = true
+    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(this.#provided(connection, () => { isClean = false })))
+    const inside = await this.#enterTransaction(CONTROL)
+    if (inside === undefined) return await this.#runOutside(CONTROL, () => isClean, provide)
+    return await this.#execute(inside, () => provide(inside.kysely.getExecutor()))
+  }
+
+  async #runOutside<T> (statement: Statement, isKept: () => boolean, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -95,13 +105,14 @@ export class StatementRunner {
     }
   }
 
-  #provided (connection: DatabaseConnection): DatabaseConnection {
+  /** @param leavesState is called when what is sent leaves something on the connection */
+  #provided (connection: DatabaseConnection, leavesState: () => void): DatabaseConnection {
     const own: Pick<DatabaseConnection, 'executeQuery' | 'streamQuery'> = {
       executeQuery: async (query, ...options) => {
-        const release = await this.#enterProvided(new Statement(query.sql))
+        const release = await this.#enterProvided(new Statement(query.sql), leavesState)
         return await this.#execute({ release }, () => connection.executeQuery(query, ...options))
       },
-      streamQuery: (query, ...options) => this.#streamProvided(new Statement(query.sql), () => connection.streamQuery(query, ...options))
+      streamQuery: (query, ...options) => this.#streamProvided(new Statement(query.sql), leavesState, () => connection.streamQuery(query, ...options))
     }
     return new Proxy(connection, {
       get (target, key) {
@@ -111,8 +122,8 @@ export class StatementRunner {
     })
   }
 
-  async * #streamProvided<T> (statement: Statement, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const release = await this.#enterProvided(statement)
+  async * #streamProvided<T> (statement: Statement, leavesState: () => void, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    const release = await this.#enterProvided(statement, leavesState)
     try {
       yield * this.#telling(run())
     } finally {
@@ -121,11 +132,13 @@ export class StatementRunner {
   }
 
   /** Whoever has the connection has the mutex, too. */
-  async #enterProvided (statement: Statement): Promise<Entered['release']> {
+  async #enterProvided (statement: Statement, leavesState: () => void): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
+    if (this.#leavesState(statement)) leavesState()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
+    if (this.#leavesState(statement)) active.taint()
     return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
@@ -147,6 +160,7 @@ export class StatementRunner {
       if (this.#where(statement) === 'inside') {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
+        if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
         if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
@@ -180,7 +194,7 @@ export class StatementRunner {
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
-    const connection = await this.#pool.acquire(this.#transaction)
+    const connection = await this.#pool.acquire(this.#transaction, async connection => connection)
     try {
       this.#admitOutside(statement)
     } catch (error) {
@@ -194,6 +208,10 @@ export class StatementRunner {
   #admitOutside (statement: Statement): void {
     this.#where(statement)
     this.#noteWrite(statement)
+  }
+
+  #leavesState (statement: Statement): boolean {
+    return statement.kind !== 'read' && leavesState(statement.sql, this.#transaction.client.getExecutor().adapter.supportsTransactionalDdl === true)
   }
 
   #where (statement: Statement): Placement {
