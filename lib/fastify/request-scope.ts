@@ -59,6 +59,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     return this.#made
   }
 
+  get state (): ScopeState {
+    return this.#made?.state ?? this.#unmade
+  }
+
   settingsOfAll (): ScopeSettings[] {
     return this.#application.all.map(({ settings }) => this.#settings.of(settings))
   }
