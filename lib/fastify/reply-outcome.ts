@@ -311,6 +311,8 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
   }
 
   #end (scope: Scope, payload: unknown): 'send' | 'drop' | Promise<() => unknown> {
+    // Another reply was written and ended by hand: it is the one that counts.
+    if (this.#reply.raw.writableEnded) return 'drop'
     switch (this.#precedence(scope)) {
       case 'superseded': return 'drop'
       case 'untrue': return this.#breakOff()
