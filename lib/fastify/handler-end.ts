@@ -32,9 +32,12 @@ export class HandlerEnd {
   #hasSent = false
   /** Whether its reply is sent by other code, so that its own end says nothing. */
   #isAwaited = false
+  /** Whether its end is told of, whatever it is. */
   #isWatched = false
-  /** The one that is waited for. */
-  #pending: Promise<unknown> | undefined
+  /** The promise of it that is waited for, and what came of it, until that is told. */
+  #followed: Promise<unknown> | undefined
+  #result: HandlerResult | undefined
+  #isTold = false
   #timer: NodeJS.Timeout | undefined
 
   constructor (owner: HandlerOwner, reply: FastifyReply) {
@@ -44,7 +47,7 @@ export class HandlerEnd {
 
   /** Whether its end is going to be told of. */
   get isPending (): boolean {
-    return this.#pending !== undefined
+    return this.#isWatched && this.isPromised && !this.#isAwaited && !this.#isTold
   }
 
   /** Whether there is a promise of it. */
@@ -69,7 +72,7 @@ export class HandlerEnd {
     const result = isForeign(returned, this.#reply) ? Promise.resolve(returned) : returned
     // A wrapper of a handler may return nothing, and have called it.
     if (result instanceof Promise || !this.isPromised) this.#returned = result
-    if (this.#isWatched) this.watch()
+    if (this.#isWatched || (!this.isPromised && this.#isByHand)) this.watch()
     return result
   }
 
@@ -79,24 +82,30 @@ export class HandlerEnd {
 
   isAwaited (): void {
     this.#isAwaited = true
-    if (this.#isWatched) this.watch()
+    if (this.#isWatched || this.#isByHand) this.watch()
+  }
+
+  /** It works on something that ends with it where it writes the reply by hand. */
+  follow (): void {
+    const returned = this.#returned
+    if (!(returned instanceof Promise) || returned === this.#followed) return
+    this.#followed = returned
+    this.#isTold = false
+    const settled = (result: HandlerResult) => {
+      if (returned !== this.#followed) return
+      this.#result = result
+      if (this.#isWatched || ('value' in result && result.value === undefined && this.#isByHand)) this.#tell(returned, result)
+    }
+    returned.then(value => { settled({ value }) }, (error: unknown) => { settled({ error }) })
   }
 
   /** From now on its end is told of. */
   watch (): void {
     this.#isWatched = true
-    const handler = this.#isAwaited || !this.isPromised ? undefined : this.#returned as Promise<unknown>
-    if (handler !== undefined && handler === this.#pending) return
-    this.#pending = handler
-    if (handler === undefined) {
-      this.limit()
-      return
-    }
+    this.follow()
     // Fastify stops its own timer when the client leaves.
-    this.limit(this.#reply.request.routeOptions.handlerTimeout ?? 0)
-    // Its own reaction comes first.
-    const ended = (result: HandlerResult) => setImmediate(() => { this.#ended(handler, result) })
-    handler.then(value => ended({ value }), (error: unknown) => ended({ error }))
+    this.limit(this.isPending ? this.#reply.request.routeOptions.handlerTimeout ?? 0 : UNSEEN_LIMIT)
+    if (this.#followed !== undefined && this.#result !== undefined) this.#tell(this.#followed, this.#result)
   }
 
   /** Limits the time until its end, which nobody can see, or none may come; 0 is no limit. */
@@ -108,19 +117,28 @@ export class HandlerEnd {
   /** It is over, whatever it still does. */
   close (): void {
     this.#isWatched = false
-    this.#returned = this.#pending = undefined
+    this.#returned = this.#followed = this.#result = undefined
     clearTimeout(this.#timer)
   }
 
-  #ended (handler: Promise<unknown>, result: HandlerResult): void {
-    if (this.#pending !== handler) return
-    this.#pending = undefined
-    clearTimeout(this.#timer)
-    this.#owner.handlerEnded(result)
+  /** Whether it has begun to write the reply by itself. */
+  get #isByHand (): boolean {
+    return this.#reply.raw.headersSent && !this.#hasSent
+  }
+
+  /** Fastify's own reaction comes first. */
+  #tell (handler: Promise<unknown>, result: HandlerResult): void {
+    if (this.#isTold || this.#isAwaited) return
+    setImmediate(() => {
+      if (this.#followed !== handler) return
+      this.#isTold = true
+      clearTimeout(this.#timer)
+      this.#owner.handlerEnded(result)
+    })
   }
 
   #expired (): void {
-    if (this.#pending === undefined && this.#owner.isBusy) this.limit()
+    if (!this.isPending && this.#owner.isBusy) this.limit()
     else this.#owner.handlerLost()
   }
 }

@@ -88,6 +88,7 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
   /** The scope has something to clean up from now on, so the connection is watched. */
   watch (): void {
     if (this.#client !== undefined) return
+    this.#handler.follow()
     this.#client = new ClientConnection(this.#reply, this)
     this.#client.watch()
   }
@@ -130,7 +131,9 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
    */
   handle (handler: () => unknown): unknown {
     this.#handler.begun()
-    return this.#handler.returned(handler())
+    const result = this.#handler.returned(handler())
+    if (this.#client !== undefined) this.#handler.follow()
+    return result
   }
 
   /** Runs a handler that is run again when it fails with a transient error. */
