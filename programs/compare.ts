@@ -13,6 +13,8 @@ export function isComparable (program: Program): boolean {
 
 /** What MikroORM with the plugin has made of a program, and SQLAlchemy has not. */
 export function compareWith ({ isCommitted, error, message, observed, rows }: Verdict, run: Run): string[] {
+  // Which rows InnoDB keeps locked after a rollback to a savepoint depends on the order in which they were written, which is not the same.
+  if ([...observed, ...run.observed].some(isLockTimeout)) return []
   const outcome = (isCommitted: boolean) => isCommitted ? 'committed' : 'rolled back'
   if (isCommitted !== run.isCommitted) return [`it was answered ${run.status}${run.message === undefined ? '' : ` (${run.message})`}, which is ${outcome(run.isCommitted)}; with SQLAlchemy it is ${outcome(isCommitted)}${message === undefined ? '' : `: ${message}`}`]
   if (run.error !== undefined && error !== run.error) return [`it has failed: ${run.error}; with SQLAlchemy ${error} (${message})`]
@@ -21,6 +23,10 @@ export function compareWith ({ isCommitted, error, message, observed, rows }: Ve
     ...run.observed.flatMap((observation, index) => compareObservations(observation, observed[index])),
     ...compareRows('in the database', named(run.rows), named(rows))
   ]
+}
+
+function isLockTimeout (observation: Observation): boolean {
+  return 'caught' in observation && observation.message.includes('Lock wait timeout')
 }
 
 function compareObservations (seen: Observation, other: Observation | undefined): string[] {

@@ -197,7 +197,7 @@ export class Interpreter {
     const entity = transaction.unit.find(name)
     if (entity === undefined) return
     if (isItem(entity)) this.#touch(transaction, ...entity.parts)
-    else if (isPart(entity)) this.#touch(transaction, entity.item)
+    else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
     detach(entity)
     em.remove(entity)
     this.#set(transaction, name, 'removed')
@@ -255,21 +255,20 @@ export class Interpreter {
 
   async #transaction ({ propagation, body }: Statement & { do: 'transaction' }, em: EntityManager, place: Place): Promise<void> {
     const isOwn = propagation === 'requires_new'
-    const transaction = isOwn ? new Transaction(new UnitOfWork()) : new Transaction(place.transaction.unit, place.transaction)
-    let hasBegun = false
+    let transaction = undefined as Transaction | undefined
     try {
       await em.transactional(async inner => {
-        hasBegun = true
+        transaction = isOwn ? new Transaction(new UnitOfWork()) : new Transaction(place.transaction.unit, place.transaction)
         await this.#block(body, { ...place, em: inner, transaction })
       }, { propagation: isOwn ? TransactionPropagation.REQUIRES_NEW : TransactionPropagation.NESTED })
     } catch (error) {
       // The flush before the savepoint has failed.
-      if (!hasBegun && !isOwn) place.transaction.isBroken = true
-      transaction.rollback()
+      if (transaction === undefined && !isOwn) place.transaction.isBroken = true
+      transaction?.rollback()
       throw error
     }
-    transaction.release()
-    if (isOwn) await this.#around.committed(transaction.unit, this.isAlone ? undefined : [])
+    transaction?.release()
+    if (isOwn && transaction !== undefined) await this.#around.committed(transaction.unit, this.isAlone ? undefined : [])
   }
 
   async #catch (body: Block, place: Place): Promise<void> {

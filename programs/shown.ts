@@ -17,16 +17,18 @@ function show <Reference> (entity: Entity, refer: (entity: Entity) => Reference)
   // What is not inserted yet has no version; MikroORM says undefined, SQLAlchemy null.
   const { version = null, title } = entity
   const row = { name: entity.name as Name, version, title }
-  if (isPart(entity)) return { ...row, item: entity.item && refer(entity.item) }
+  // MikroORM says undefined of a relation to what was deleted.
+  if (isPart(entity)) return { ...row, item: entity.item ? refer(entity.item) : null }
   if (!isItem(entity)) return row
   const { code, place, data, parts, labels } = entity
   return {
     ...row,
     code,
-    place: { street: place.street, city: place.city },
+    // Whatever the type says: what a session has lost is a difference, too.
+    place: { street: place?.street, city: place?.city },
     data: data && { ...data },
-    ...(parts.isInitialized() && { parts: parts.getItems().map(refer).sort() }),
-    ...(labels.isInitialized() && { labels: labels.getItems().map(refer).sort() })
+    ...(parts?.isInitialized() && { parts: parts.getItems().map(refer).sort() }),
+    ...(labels?.isInitialized() && { labels: labels.getItems().map(refer).sort() })
   }
 }
 

@@ -19,7 +19,7 @@ import { discard, firstByte, keepFromCrashing } from './payload.ts'
 import type { ReplyListener } from './reply-methods.ts'
 import { precedenceOf } from './reply-precedence.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
-import { blockWrites, failuresBefore, prepareForError, sendKnowing, snapshotSending } from './reply.ts'
+import { blockWrites, breakOffUnless, failuresBefore, isStreamed, prepareForError, sendKnowing, snapshotSending } from './reply.ts'
 import { assertSendable, readable, statusOf } from './sendable.ts'
 
 /** What a reply asks of the scope of its request, which may never be made. */
@@ -200,7 +200,7 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     const scope = this.#scope.made
     const ended = scope === undefined ? this.#endUnmade() : this.#end(scope, payload)
     if (ended === 'drop') discard(payload)
-    else if (ended === 'send') this.#passed()
+    else if (ended === 'send') this.#passes(payload)
     return ended
   }
 
@@ -274,6 +274,11 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
   #endOfHooks (): void {
     if (this.#responding > 0 || this.#handler.isPending) this.connectionEnded()
     else void this.#scope.close()
+  }
+
+  #passes (payload: unknown): void {
+    if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
+    this.#passed()
   }
 
   /** A reply has passed the last `onSend` hook. */
@@ -387,6 +392,13 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     return 'drop'
   }
 
+  /** Whether nothing has come after the commit that the client would take for part of it. */
+  #isWhole (): boolean {
+    const hasLost = this.#scope.made?.hasLost === true
+    if (hasLost) this.#scope.request.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
+    return !hasLost
+  }
+
   /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
   async #ready (payload: Readable): Promise<void> {
     const failed = new Promise<never>((_resolve, reject) => { this.#interrupt = reject })
@@ -416,7 +428,7 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     return () => {
       release()
       settle()
-      this.#passed()
+      this.#passes(body)
       return body
     }
   }

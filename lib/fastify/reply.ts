@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ServerResponse } from 'node:http'
+import { isClosed } from './client-connection.ts'
 import { isPlainObject } from '../options/validate.ts'
 
 /** Error handlers that leave the status line alone must not answer `error` with that of the success. */
@@ -8,6 +9,24 @@ export function prepareForError (reply: FastifyReply, error: unknown): void {
   reply.code(errorStatus(error))
   // Node's own for the status. HTTP/2 has none, and warns of them.
   if (reply.raw instanceof ServerResponse) reply.raw.statusMessage = ''
+}
+
+/** Whether a payload goes out bit by bit, while the application may still work on it. */
+export function isStreamed (payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
+}
+
+/**
+ * Breaks a streamed reply off before the client can take it for a whole one: before its end, or, where its length is announced, before any
+ * part of it.
+ * @param isWhole is asked each time
+ */
+export function breakOffUnless (isWhole: () => boolean, reply: FastifyReply): void {
+  const { raw } = reply
+  for (const method of reply.hasHeader('content-length') ? ['write', 'end'] as const : ['end'] as const) {
+    const send = raw[method] as (...args: unknown[]) => never
+    raw[method] = (...args: unknown[]) => isClosed(raw) || isWhole() ? send.apply(raw, args) : raw.destroy() as never
+  }
 }
 
 /** The status to answer with when `error` stops a commit. */

@@ -69,7 +69,7 @@ export class Participants {
 
   /**
    * Flushes and commits all; the next statement begins a new transaction.
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
     await this.#commit(this.#manual)
@@ -114,6 +114,17 @@ export class Participants {
   /** When what was running at the rollback is rolled back too, if there was one. Never rejects. */
   get rolledBack (): Promise<unknown> | undefined {
     return this.#rolledBack
+  }
+
+  /** Whether something was changed that will not be written any more, in those that the scope has committed. */
+  get hasLost (): boolean {
+    return this.#automatic.some(participant => {
+      try {
+        return hasAny(participant.countUnflushed())
+      } catch {
+        return true
+      }
+    })
   }
 
   /** Asks the servers to stop what runs now. Never throws. */
@@ -177,6 +188,8 @@ export class Participants {
       const report = reportOf(error)
       if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
       await this.rollback()
+      // Whoever swallows the error would go on as if all were there.
+      for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error
     }
   }
@@ -184,7 +197,7 @@ export class Participants {
   #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
     try {
       const unflushed = participant.countUnflushed()
-      if (Object.keys(unflushed).length > 0) this.#log()[level]({ unflushed }, message)
+      if (hasAny(unflushed)) this.#log()[level]({ unflushed }, message)
     } catch (err) {
       this.#log()[level]({ err }, `${message}, and could not be counted`)
     }
@@ -205,6 +218,10 @@ export class Participants {
       this.#log().error({ err }, failure)
     }
   }
+}
+
+function hasAny (counts: Record<string, number>): boolean {
+  return Object.keys(counts).length > 0
 }
 
 const LISTENER_FAILED = 'a listener to the sessions of a database failed'

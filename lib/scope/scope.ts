@@ -107,6 +107,11 @@ export class Scope implements SessionOwner {
     return this.#participants?.hasWork === true || this.#callbacks?.isEmpty === false
   }
 
+  /** Whether something was changed after its commit. */
+  get hasLost (): boolean {
+    return this.#state === 'committed' && this.#participants?.hasLost === true
+  }
+
   hasSession (database: SessionDatabase): boolean {
     return this.#participants?.find(database) !== undefined
   }
@@ -129,7 +134,7 @@ export class Scope implements SessionOwner {
    * Flushes and commits now; the next statement begins a new transaction.
    * @throws ScopeClosedError once the outcome is there, or the scope is over
    * @throws RollbackOnlyError when the scope is doomed
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
     this.#assertOpen()

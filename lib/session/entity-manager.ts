@@ -1,25 +1,27 @@
 import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
-import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
+import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
+import { handOver, takeEntities } from './hand-over.ts'
 import {
-  alone, BINDING, currentNesting, inSavepoint, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
+import { withSharedCache } from './result-cache.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
 import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns. */
-const NESTED = new WeakMap<EntityManager, Mutex>()
+const SAVEPOINTS = new WeakMap<EntityManager, Mutex>()
 
-function mutexOf (em: EntityManager): Mutex {
-  const mutex = NESTED.get(em) ?? new Mutex()
-  NESTED.set(em, mutex)
+/** MikroORM's own names for savepoints are the same for siblings, so these take turns; also with what none may be set during. */
+export function savepointMutex (em: EntityManager): Mutex {
+  const mutex = SAVEPOINTS.get(em) ?? new Mutex()
+  SAVEPOINTS.set(em, mutex)
   return mutex
 }
 
@@ -46,7 +48,7 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  class ScopedEntityManager extends Base {
+  class ScopedEntityManager extends withSharedCache(Base) {
     declare [BINDING]?: Binding
     declare [NESTING]?: Nesting
 
@@ -55,7 +57,10 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
-      return (currentNesting(binding)?.em ?? this) as this
+      const nesting = currentNesting(binding)
+      assertNotOver(this[NESTING])
+      assertNotOver(nesting)
+      return (nesting?.em ?? this) as this
     }
 
     override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {
@@ -80,7 +85,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override setTransactionContext (context: Transaction): void {
       const nesting = this[NESTING]
       if (nesting !== undefined) nesting.em = this
-      super.setTransactionContext(context)
+      // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
+      inNesting(nesting, () => super.setTransactionContext(context))
     }
 
     override isInTransaction (): boolean {
@@ -96,22 +102,31 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const asked = options.propagation ?? TransactionPropagation.NESTED
       const propagation = isFirst ? firstPropagation(asked) : asked
       // It sees nothing of the unflushed work of the session, and writes none of it.
-      const clear = ALONE.has(asked) || options.clear === true
-      const isUndone = clear || propagation !== TransactionPropagation.NOT_SUPPORTED
-      const run = (nesting: Nesting) => super.transactional(fork => complete(fork, em, nesting, clear, use), { ...options, propagation, clear })
-      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, run })
+      const isSeparate = ALONE.has(asked) || options.clear === true
+      const isUndone = isSeparate || propagation !== TransactionPropagation.NOT_SUPPORTED
+      const run = async (nesting: Nesting) => {
+        let entities: AnyEntity[] = []
+        const result = await super.transactional(async fork => {
+          const result = await complete(fork, nesting, use)
+          if (isSeparate) entities = takeEntities(fork)
+          return result
+        }, { ...options, propagation, clear: isSeparate })
+        handOver(em, entities, nesting.written)
+        return result
+      }
+      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
-      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, run })
+      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, isSeparate, run })
       const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
       binding.savepoints.add(over)
       return await nested
     }
 
     async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
-      const end = await mutexOf(em).acquire()
+      const end = await savepointMutex(em).acquire()
       try {
         // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
-        if (binding.transactions.isAutomatic) await em[FLUSH]()
+        if (binding.transactions.isAutomatic) do await em[FLUSH](); while (isFlushing(em))
         return await inSavepoint(nested)
       } finally {
         end()
@@ -133,7 +148,9 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     }
 
     override clear (): void {
-      interruptFlush(this.getContext(), 'em.clear()')
+      const em = this.getContext()
+      interruptFlush(em, 'em.clear()')
+      cleared(em)
       super.clear()
     }
 
@@ -153,7 +170,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [FLUSH] (): Promise<boolean> {
       const binding = this[BINDING]
       try {
-        const hadAnything = await flushInTurn(this.getContext(), () => super.flush())
+        const em = this.getContext()
+        const hadAnything = await flushInTurn(em, instancesOf(em), () => super.flush())
         binding?.transactions.assertOpen()
         return hadAnything
       } catch (error) {

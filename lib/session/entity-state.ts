@@ -24,6 +24,11 @@ export class EntityState {
     this.#known['__loadedProperties'] = new Set(wrapped.__loadedProperties)
   }
 
+  /** Whether it is a mere reference. */
+  get isReference (): boolean {
+    return this.#known['__initialized'] !== true
+  }
+
   /** Brings back all but what its collections hold. */
   restore (): void {
     Object.assign(helper(this.#entity), this.#known)

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Collection, EntityManager, IDatabaseDriver } from '@mikro-orm/core'
 import { FlushInterruptedError } from '../errors/errors.ts'
+import { InsertedEntities } from './inserted-entities.ts'
 import { LateChanges } from './late-changes.ts'
 
 /** A flush that runs. */
@@ -12,19 +13,25 @@ class Flush {
   next: Promise<boolean> | undefined
   #interruption: Error | undefined
 
-  constructor (em: EntityManager, commit: () => Promise<void>) {
+  constructor (em: EntityManager, instances: object, commit: () => Promise<void>) {
     this.late = new LateChanges(em)
     running.set(em, this)
-    this.done = this.#run(em, commit)
+    this.done = this.#run(em, instances, commit)
   }
 
-  async #run (em: EntityManager, commit: () => Promise<void>): Promise<boolean> {
+  async #run (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
+    const release = acquireWriting(instances) ?? await waitForWriting(instances)
     const inside: Inside = { flush: this }
+    const inserted = new InsertedEntities(em)
+    let hasFailed = true
     try {
       await insideFlush.run(inside, commit)
       this.assertWhole()
+      hasFailed = false
     } finally {
       inside.flush = undefined
+      release()
+      inserted.settle(hasFailed)
       running.delete(em)
       // MikroORM has put back some of what it was to forget.
       if (this.#interruption !== undefined) em.getUnitOfWork(false).clear()
@@ -46,6 +53,38 @@ class Flush {
 
 /** That of each EntityManager that has one. */
 const running = new WeakMap<EntityManager, Flush>()
+
+/** Of entities that several EntityManagers share, until when nobody else may write them. */
+const writing = new WeakMap<object, Promise<void>>()
+
+/**
+ * MikroORM passes over entities that a flush of another EntityManager is about to write, and forgets what was to be done with them.
+ * @returns what releases it; nothing while another has it
+ */
+function acquireWriting (instances: object): (() => void) | undefined {
+  if (writing.has(instances)) return undefined
+  const { promise, resolve } = Promise.withResolvers<void>()
+  writing.set(instances, promise)
+  return () => {
+    writing.delete(instances)
+    resolve()
+  }
+}
+
+/** Inside a flush, which would wait for itself, there is nothing to wait for. */
+async function waitForWriting (instances: object): Promise<() => void> {
+  if (enclosingFlush() !== undefined) return () => {}
+  for (;;) {
+    await writing.get(instances)
+    const release = acquireWriting(instances)
+    if (release !== undefined) return release
+  }
+}
+
+/** Waits until no flush writes these entities any more, and lets none begin until what it gives is called. */
+export async function holdFlushes (instances: object): Promise<() => void> {
+  return acquireWriting(instances) ?? await waitForWriting(instances)
+}
 
 /** A pooled connection that is opened by a flush keeps this for good, but not the flush, nor its session. */
 interface Inside {
@@ -71,14 +110,15 @@ export function lateChanges (em: EntityManager): LateChanges | undefined {
 /**
  * Flushes `em`, after the flush that runs. MikroORM would let it write what both have found, never settle it when that one fails, and
  * forget what came in between. When the one before fails, it fails with the same error: what it was to write is forgotten, too.
+ * @param instances what stands for the entities that `em` shares with others: one flush of these at a time
  * @returns whether it has written anything, or left something to the next
  */
-export async function flushInTurn (em: EntityManager, commit: () => Promise<void>): Promise<boolean> {
+export async function flushInTurn (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
   const current = running.get(em)
-  if (current === undefined) return await new Flush(em, commit).done
+  if (current === undefined) return await new Flush(em, instances, commit).done
   // MikroORM refuses it: it would wait for itself.
   if (enclosingFlush() !== undefined) await commit()
-  current.next ??= current.done.then(() => flushInTurn(em, commit))
+  current.next ??= current.done.then(() => flushInTurn(em, instances, commit))
   return await current.next
 }
 

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
+import { transactionIsOver } from '../errors/errors.ts'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Outcome } from '../types.ts'
@@ -41,10 +42,18 @@ export interface Nesting {
   em: EntityManager | undefined
   /** Whether it is committed by itself. */
   readonly isAlone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
+  /** Whether it was committed, released or rolled back. */
+  isOver: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
   before: SessionSnapshot | undefined
+  /** What was written in it, and in what was inside it. */
+  readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
+  /** Lets flushes of the session begin again, once it is rolled back. */
+  releaseFlushes: (() => void) | undefined
 }
 
 /** How a transaction is run inside a session. */
@@ -54,6 +63,8 @@ interface NestedRun<T> {
   readonly em: EntityManager
   /** Whether the session is to be as it was when it fails. */
   readonly isUndone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
   run (nesting: Nesting): Promise<T>
 }
 
@@ -65,16 +76,28 @@ export type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING
 
 const nestings = new AsyncLocalStorage<Nesting>()
 
-/** The innermost one that runs now and has a fork of its own. */
+/** @throws ScopeClosedError for what goes on after its transaction: what it changes would be lost */
+export function assertNotOver (nesting: Nesting | undefined): void {
+  if (nesting?.isOver === true) throw transactionIsOver()
+}
+
+/** The innermost one that this belongs to and that has a fork of its own. It may be over: work can outlive it. */
 export function currentNesting (binding: Binding): Nesting | undefined {
   let nesting = nestings.getStore()
   while (nesting !== undefined && (nesting.binding !== binding || nesting.em === undefined)) nesting = nesting.outer
   return nesting
 }
 
+/** Runs `fn` with `nesting` as the innermost one; without one, on the session itself. */
+export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
+  nestings.run(nesting as Nesting, fn)
+}
+
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
+  const nesting = currentNesting(binding)
+  assertNotOver(nesting)
+  return nesting?.callbacks ?? binding.owner.openCallbacks()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
@@ -95,27 +118,30 @@ export async function alone<T> (nested: NestedRun<T>): Promise<T> {
 /** Runs what sets a savepoint: what waits for the end of that waits for the end of what it is in, if it is released, and is dropped if not. */
 export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
   const outer = waitingFor(nested.binding)
-  return await runNested(nested, false, ({ callbacks, before }, outcome) => {
+  return await runNested(nested, false, ({ callbacks, before, written }, outcome) => {
     if (outcome === 'rollback') return
     outer.absorb(callbacks)
-    if (before !== undefined) (nested.em as BoundEntityManager)[NESTING]?.before?.absorb(before)
+    const enclosing = (nested.em as BoundEntityManager)[NESTING]
+    if (before !== undefined) enclosing?.before?.absorb(before)
+    for (const entity of written) enclosing?.written.add(entity)
   })
 }
 
-async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, failure: undefined }
+async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
+  const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, releaseFlushes: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
-    open.delete(nesting)
+    nesting.isOver = open.delete(nesting)
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
-    open.delete(nesting)
-    before?.restore()
+    nesting.isOver = open.delete(nesting)
+    nesting.before?.restore()
+    nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
@@ -141,9 +167,14 @@ function openOn (em: EntityManager): Set<Nesting> {
   return nestings
 }
 
+/** A session has forgotten every entity, and is to get none back. */
+export function cleared (em: EntityManager): void {
+  for (const nesting of open.get(em) ?? []) nesting.before = undefined
+}
+
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
 export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
-  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.inserting(changeSets)
+  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
     if (isAlone) before?.flushingBeside(changeSets)
     else before?.flushingInside(changeSets)
@@ -152,6 +183,7 @@ export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet
 
 /** A session has written: what it has deleted is gone for the savepoints inside it, too, which would take it for new. */
 export function flushed (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+  for (const { entity } of changeSets) (em as BoundEntityManager)[NESTING]?.written.add(entity)
   for (const { em: fork, isAlone } of open.get(em) ?? []) {
     if (fork === undefined || isAlone) continue
     for (const { entity, type } of changeSets) if (type === 'delete' || type === 'delete_early') fork.getUnitOfWork(false).unsetIdentity(entity)
@@ -167,6 +199,13 @@ export function callbacksOf (session: EntityManager): OutcomeCallbacks {
 /** The savepoints of a session that are set or wait for their turn, each until it is over. */
 export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unknown>> {
   return bindingOf(session).savepoints
+}
+
+/** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
+export function instancesOf (em: BoundEntityManager): object {
+  const { [BINDING]: binding, [NESTING]: innermost } = em
+  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isSeparate) return nesting
+  return binding ?? em
 }
 
 /** Whether this runs inside one of them. */

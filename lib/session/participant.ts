@@ -6,7 +6,7 @@ import type { TransactionSettings } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import { callbacksOf, isInSavepointOf, savepointsOf, type SessionOwner } from './nesting.ts'
 import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
-import { bindToScope } from './entity-manager.ts'
+import { bindToScope, savepointMutex } from './entity-manager.ts'
 import { flushAll } from './flush-all.ts'
 import { flushEnded, interruptFlush, isFlushing } from './flush.ts'
 import { NoTransactions } from './no-transactions.ts'
@@ -100,9 +100,15 @@ export class Participant {
   async rollback (): Promise<void> {
     this.assertOutside('a rollback')
     await this.#endWork()
-    if (this.isAutomatic) await this.transactions.rollback()
-    else if (this.em.isInTransaction()) await this.em.rollback()
-    this.em.clear()
+    // A savepoint that is asked for meanwhile is one of the next transaction, and brings back nothing of this one.
+    const end = await savepointMutex(this.em).acquire()
+    try {
+      if (this.isAutomatic) await this.transactions.rollback()
+      else if (this.em.isInTransaction()) await this.em.rollback()
+      this.em.clear()
+    } finally {
+      end()
+    }
   }
 
   /** What they still sent after the rollback would be committed without what they had sent before. */
@@ -111,7 +117,6 @@ export class Participant {
     interruptFlush(this.em, 'a rollback')
     if (this.isAutomatic) this.transactions.doom(new FlushInterruptedError('a rollback'))
     await flushEnded(this.em)
-    await this.savepointsOver()
   }
 
   /**

@@ -35,7 +35,8 @@ export class SqlTransactions implements SessionTransactions {
       placement: placementFor(settings),
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
-    this.context = this.isAutomatic || !needsItsOwnRouting(session) ? this.#main.context : undefined
+    // What is sent past it cannot be refused, either.
+    this.context = this.isAutomatic || settings.readOnly === true || !needsItsOwnRouting(session) ? this.#main.context : undefined
   }
 
   get isBusy (): boolean {
@@ -47,7 +48,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.hasWritten
+    return this.#main.statements.writes > 0
   }
 
   assertOpen (): void {
@@ -93,9 +94,9 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   guard (connection: Connection): Connection {
-    if (connection !== this.#connection) return connection
     const { context } = this
-    return guard(this.#connection, {
+    if (connection !== this.#connection && context === undefined) return connection
+    return guard(connection as SqlConnection, {
       context,
       autocommit: this.isAutomatic ? undefined : context,
       begin: options => this.#beginBeside(options)

@@ -4,7 +4,7 @@ import { debug } from '../debug.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
-import { commitError } from './errors.ts'
+import { commitError, isAborted } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionOwner, ConnectionPool, PooledConnection } from './connection-pool.ts'
 
@@ -22,6 +22,8 @@ export interface BeginSettings extends BeginOptions {
 
 const BEFORE = { commit: 'beforeTransactionCommit', rollback: 'beforeTransactionRollback' } as const
 const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRollback' } as const
+
+const MARK = 'fastify_scoped_db_mark'
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
 export class ActiveTransaction {
@@ -91,6 +93,22 @@ export class ActiveTransaction {
     await this.#connection.release()
   }
 
+  /** Sets a mark that the database keeps for as long as it is in this transaction: a savepoint. */
+  async mark (name = MARK): Promise<void> {
+    await this.kysely.savepoint(name).execute()
+  }
+
+  /** Whether the mark is still there, and the database in the transaction in which it was set. Takes the mark away. */
+  async isMarked (name = MARK): Promise<boolean> {
+    return await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
+  }
+
+  /** Whether the database is in a transaction: outside any it keeps no mark. */
+  async isOpen (): Promise<boolean> {
+    const name = 'fastify_scoped_db_open'
+    return await goesThrough(this.mark(name)) && await this.isMarked(name)
+  }
+
   /** Nobody knows any more what is on its connection: it is destroyed after the rollback. */
   taint (): void {
     this.#isTainted = true
@@ -129,5 +147,15 @@ export class ActiveTransaction {
 
   #log (sql: string): void {
     this.#settings.connection['logQuery'](sql)
+  }
+}
+
+/** Where nothing does until there was a rollback, nothing has ended. */
+async function goesThrough (command: Promise<unknown>): Promise<boolean> {
+  try {
+    await command
+    return true
+  } catch (error) {
+    return isAborted(error)
   }
 }

@@ -47,15 +47,34 @@ function hasAnswered ({ code, errno, sqlState, severity, fatal }: ServerError): 
 
 /**
  * Whether the database has, or may have, rolled the transaction back together with the statement that failed. A server
- * does so after a deadlock or a serialization failure, and after a lock wait timeout if it is set up that way; SQLite after
- * `insert or rollback` or when its disk is full, and it can be asked.
+ * does so after a deadlock or a serialization failure, after a lock wait timeout if it is set up that way, and in other distress, such as a
+ * full lock table; SQLite after `insert or rollback` or when its disk is full. Whoever can be asked is asked.
  */
-export async function hasRolledBack (connection: SqlConnection, error: unknown): Promise<boolean> {
-  if ([...causesOf(error)].some(cause => isDriverError(cause) && ROLLED_BACK.has(errorKindOfCode(cause)))) return true
-  return (await nativeClient(connection)).inTransaction === false
+export async function hasRolledBack (connection: SqlConnection, error: unknown, transaction: AskedTransaction): Promise<boolean> {
+  const kinds = [...causesOf(error)].filter(isDriverError).map(errorKindOfCode)
+  if (kinds.some(kind => ROLLED_BACK.has(kind))) return true
+  const { inTransaction } = await nativeClient(connection)
+  if (typeof inTransaction === 'boolean') return !inTransaction
+  // What did not come from the database says nothing of it, and a statement may still be running there.
+  if (kinds.length === 0 || kinds.some(kind => OF_THE_STATEMENT.has(kind))) return false
+  return !await transaction.isOpen()
+}
+
+interface AskedTransaction {
+  isOpen (): Promise<boolean>
 }
 
 const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization'])
+
+/** What a database takes for the failure of one statement. */
+const OF_THE_STATEMENT = new Set<ErrorKind | undefined>(['unique', 'foreign key', 'check', 'not null', 'privilege'])
+
+/** PostgreSQL's: a statement has failed, and nothing but a rollback, of all or to a savepoint, goes through. Nothing has ended. */
+const IN_FAILED_TRANSACTION = '25P02'
+
+export function isAborted (error: unknown): boolean {
+  return (error as { code?: unknown }).code === IN_FAILED_TRANSACTION
+}
 
 /** better-sqlite3 and libsql know whether they are in a transaction; pools of connections do not. */
 async function nativeClient (connection: SqlConnection): Promise<{ inTransaction?: unknown }> {

@@ -1,11 +1,11 @@
-import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionOwner, ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import { QueryStreams } from './query-streams.ts'
-import { CONTROL, endsTransaction, type Placement, type PlacementRule, type Statement } from './statement.ts'
+import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -38,7 +38,7 @@ export class StatementRunner {
   readonly streams = new QueryStreams()
   readonly #transaction: StatementTransaction
   readonly #pool: ConnectionPool
-  #hasWritten = false
+  #writes = 0
 
   constructor (transaction: StatementTransaction, pool: ConnectionPool, placement: PlacementRule) {
     this.#transaction = transaction
@@ -46,9 +46,9 @@ export class StatementRunner {
     this.placement = placement
   }
 
-  /** Whether anything but plain reads has gone through. */
-  get hasWritten (): boolean {
-    return this.#hasWritten
+  /** How many statements that are no plain reads have gone through. */
+  get writes (): number {
+    return this.#writes
   }
 
   /** @throws ScopeClosedError when only plain reads have a place, or nothing has */
@@ -60,22 +60,19 @@ export class StatementRunner {
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
     if (inside === undefined) return await run(this.#pool.executor(this.#transaction, () => { this.#admitOutside(statement) }))
-    try {
-      return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
-    } finally {
-      if (statement.kind === 'write' && endsTransaction(statement.sql, isDdlTransactional(inside.kysely))) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
-      await inside.release()
-    }
+    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
+  }
+
+  /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
+  async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return await this.execute(CONTROL, executor => executor.provideConnection(connection => consumer(this.#provided(connection))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const { placement, kysely, release } = await this.#enter(statement)
-    try {
-      yield * this.streams.read(placement, run(kysely.getExecutor()), release, () => scopeIs('closed'))
-    } catch (error) {
-      throw placement === 'inside' ? await this.#transaction.failed(error) : error
-    }
+    const rows = run(kysely.getExecutor())
+    yield * this.streams.read(placement, placement === 'inside' ? this.#telling(rows) : rows, release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
@@ -88,6 +85,48 @@ export class StatementRunner {
     } finally {
       await release()
     }
+  }
+
+  async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
+    } finally {
+      await release()
+    }
+  }
+
+  #provided (connection: DatabaseConnection): DatabaseConnection {
+    const own: Pick<DatabaseConnection, 'executeQuery' | 'streamQuery'> = {
+      executeQuery: async (query, ...options) => {
+        const release = await this.#enterProvided(new Statement(query.sql))
+        return await this.#execute({ release }, () => connection.executeQuery(query, ...options))
+      },
+      streamQuery: (query, ...options) => this.#streamProvided(new Statement(query.sql), () => connection.streamQuery(query, ...options))
+    }
+    return new Proxy(connection, {
+      get (target, key) {
+        const value: unknown = Reflect.get(Object.hasOwn(own, key) ? own : target, key)
+        return typeof value === 'function' ? value.bind(target) as unknown : value
+      }
+    })
+  }
+
+  async * #streamProvided<T> (statement: Statement, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    const release = await this.#enterProvided(statement)
+    try {
+      yield * this.#telling(run())
+    } finally {
+      await release()
+    }
+  }
+
+  /** Whoever has the connection has the mutex, too. */
+  async #enterProvided (statement: Statement): Promise<Entered['release']> {
+    const placement = this.#where(statement)
+    this.#noteWrite(statement)
+    if (placement === 'outside') return () => {}
+    const active = await this.#transaction.activate()
+    return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
   async #enter (statement: Statement): Promise<Entered> {
@@ -106,16 +145,37 @@ export class StatementRunner {
     const release = await this.mutex.acquire()
     try {
       if (this.#where(statement) === 'inside') {
-        const { kysely } = await this.#transaction.activate()
+        const active = await this.#transaction.activate()
         this.#noteWrite(statement)
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely, release }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
     } catch (error) {
       release()
       throw await this.#transaction.failed(driverError(error))
+    }
+  }
+
+  /** What may end the transaction is followed by a look whether it has. */
+  async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
+    await active.mark()
+    return async () => {
+      try {
+        if (setsAutocommit(statement.sql) || !await active.isMarked()) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
+      } finally {
+        release()
+      }
+    }
+  }
+
+  /** While the connection is still the transaction's: it may have to be asked. */
+  async * #telling<T> (rows: AsyncIterableIterator<T>): AsyncIterableIterator<T> {
+    try {
+      yield * rows
+    } catch (error) {
+      throw await this.#transaction.failed(error)
     }
   }
 
@@ -141,14 +201,13 @@ export class StatementRunner {
   }
 
   #noteWrite (statement: Statement): void {
-    this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
+    if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
   }
 }
 
-const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, or DDL on MySQL)'
-
-/** SQLite's is, although Kysely says no: it has one connection, and no other kind of database has. */
-function isDdlTransactional (kysely: Kysely<unknown>): boolean {
-  const { supportsTransactionalDdl, supportsMultipleConnections } = kysely.getExecutor().adapter
-  return supportsTransactionalDdl || supportsMultipleConnections === false
+/** Whether it is to be watched. */
+function isDubious (statement: Statement): boolean {
+  return statement !== CONTROL && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
+
+const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'

@@ -32,25 +32,47 @@ const DOUBTS = new RegExp([
  * statementKind('select * from `user` for update')      // 'doubtful'
  */
 export function statementKind (sql: string): StatementKind {
-  if (!READS.test(sql) || WITH_WRITE.test(sql)) return 'write'
+  const [first = '', ...others] = statementsIn(sql)
+  if (![first, ...others].every(isReadAlone)) return 'write'
   return DOUBTS.test(sql) || !callsOnlyHarmless(sql) ? 'doubtful' : 'read'
 }
 
-const AHEAD = '^(?:\\s|\\(|/\\*[\\s\\S]*?\\*/|(?:--|#)[^\\n]*\\n)*'
+function isReadAlone (sql: string): boolean {
+  return READS.test(sql) && !WITH_WRITE.test(sql)
+}
 
-/** Ends the transaction that it is sent in, or begins another, in every database. */
-const ENDS = new RegExp(`${AHEAD}(?:commit|rollback(?!\\s+(?:work\\s+|transaction\\s+)?to\\b)|begin|start\\s+transaction|end|abort|prepare\\s+transaction|xa|set\\b[^;]*\\bautocommit)\\b`, 'i')
+const COMMENT = '/\\*(?!M?!)(?:(?!\\*/|/\\*)[\\s\\S])*\\*/'
 
-/** Commits implicitly, where DDL is no part of transactions: in MySQL and its kin. */
-const COMMITS = new RegExp(`${AHEAD}(?:(?:create|drop)(?!\\s+(?:or\\s+replace\\s+)?temporary\\b)|alter|rename|truncate|grant|revoke|set\\s+password|lock\\s+tables?|unlock\\s+tables?|analyze|check|optimize|repair|flush|reset|install|uninstall|cache\\s+index|load\\s+index|change|stop|start)\\b`, 'i')
+/** Literals, quoted names, and comments that nobody executes. A quote that is doubled ends one, and begins another. */
+const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`[^\`]*\`|${COMMENT}`, 'g')
+
+/** What databases quote or comment in different ways: then literals are not told from the rest. */
+const UNCLEAR = /--|#|\/\*|\$\w*\$/
+
+/** Each statement of a text, its literals left out. In doubt there are several. */
+function statementsIn (sql: string): string[] {
+  if (!sql.includes(';')) return [sql]
+  const bare = sql.replace(/\\[\s\S]/g, '').replace(QUOTED, ' ')
+  return (UNCLEAR.test(bare) ? sql : bare).split(';').filter(part => part.trim() !== '')
+}
+
+const AHEAD = `^(?:\\s|\\(|${COMMENT}|(?:--|#)[^\\n]*\\n)*`
+
+/** None of these ends a transaction, in any database. */
+const STAYS = new RegExp(`${AHEAD}(?:select|insert|update|delete|replace|merge|with|values|table|show|describe|desc|explain|do|savepoint|release|rollback\\s+(?:work\\s+|transaction\\s+)?to)\\b`, 'i')
 
 /**
- * Whether a statement ends the transaction behind the back of whoever has begun it, so that what came next would commit by itself. By its
- * text alone: what a procedure does cannot be seen.
- * @param isDdlTransactional whether DDL can be rolled back
+ * Whether a statement may end the transaction that it is sent in, or begin another, behind the back of whoever has begun it: COMMIT and its
+ * kin, DDL where that commits, and what cannot be seen in the text, such as a procedure. In doubt it may.
  */
-export function endsTransaction (sql: string, isDdlTransactional: boolean): boolean {
-  return ENDS.test(sql) || (!isDdlTransactional && COMMITS.test(sql))
+export function mayEndTransaction (sql: string): boolean {
+  const [first = '', ...others] = statementsIn(sql)
+  return others.length > 0 || !STAYS.test(first)
+}
+
+/** Whether it decides what becomes of the statements that come after the transaction on the same connection. */
+export function setsAutocommit (sql: string): boolean {
+  return /\bset\b[\s\S]*\bautocommit\b/i.test(sql)
 }
 
 /** A statement whose kind is found out once, and only if somebody asks. */

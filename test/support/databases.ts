@@ -105,7 +105,7 @@ async function openTransactions (orm: SqlORM, name: string): Promise<number> {
   return transactions.filter(text => /^[^\n]*ACTIVE/.test(text) && ids.has(Number(/thread id (\d+)/.exec(text)?.[1]))).length
 }
 
-async function createTables (orm: SqlORM): Promise<void> {
+export async function createTables (orm: SqlORM): Promise<void> {
   const generator = orm.config.getExtension<{ create (): Promise<void> }>('@mikro-orm/schema-generator')
   await generator?.create()
 }

@@ -51,6 +51,35 @@ onEachDatabase('after SQLite has rolled back by itself nothing more goes through
   t.same(await labels(), ['goes on'])
 })
 
+onEachDatabase('the server is asked whether it has rolled back the transaction with a statement', { ...automatic, orm: { pool: { max: 1 } }, kinds: ['mysql'] }, async (t, { app, database, labels, orm }) => {
+  const DISTRESS = '-- distress'
+  app.post<{ Querystring: { sql: string } }>('/', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await t.rejects(request.db.execute(request.query.sql))
+    await request.db.insert(Item, { label: 'after', amount: 0 }).catch(() => {})
+    return 'as if nothing had happened'
+  })
+  const post = async (sql: string) => (await app.inject({ method: 'POST', url: '/', query: { sql } })).statusCode
+  for (const sql of ['update nothing set amount = 1', 'select nothing(1) for update', "signal sqlstate '45000'", "insert into item (label) values ('before')"]) {
+    t.equal(await post(sql), 200, sql)
+    t.same(await labels(), ['after', 'before'])
+    await database.witness.em.fork().nativeDelete(Item, {})
+  }
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  const connection = await new Promise<PoolConnection>((resolve, reject) => { pool.getConnection((error, connection) => { if (error) reject(error); else resolve(connection) }) })
+  const { query } = connection
+  // Stands for a server whose lock table is full: it rolls back, and answers.
+  connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
+    if (!String(args[0]).includes(DISTRESS)) return query.apply(this, args)
+    const answer = args[2] as unknown as (error: Error) => void
+    const full = Object.assign(new Error('The total number of locks exceeds the lock table size'), { errno: 1206, code: 'ER_LOCK_TABLE_FULL', sqlState: 'HY000' })
+    return query.call(this, 'rollback' as never, [], () => { answer(full) })
+  } as typeof query
+  connection.release()
+  t.equal(await post(`update item set amount = 1 ${DISTRESS}`), 500)
+  t.same(await labels(), [])
+})
+
 onEachDatabase('an ORM on a Kysely of the application\'s own', { ...automatic, kinds: ['sqlite'] }, async (t, { database, labels }) => {
   const owner = await database.connect()
   const orm = await database.connect({ driverOptions: owner.driver.getConnection().getClient() } as never)

@@ -1,3 +1,6 @@
+import type { SqlEntityManager } from '@mikro-orm/mysql'
+import Fastify from 'fastify'
+import scopedDb from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
@@ -41,3 +44,28 @@ onEachDatabase('in a read-only transaction the database judges what may write', 
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), [])
 })
+
+for (const commitOnTeardown of [false, true]) {
+  onEachDatabase(`readOnly holds with replicas, too (commitOnTeardown: ${commitOnTeardown})`, { kinds: ['mysql'] }, async (t, { database, labels }) => {
+    const orm = await database.connect({ replicas: [{ name: 'replica' }] } as never)
+    const app = Fastify()
+    await app.register(scopedDb, { orm, name: 'replicated', readOnly: true, commitOnTeardown })
+    const insert = "insert into item (label, amount) values ('escaped', 0)"
+    const writes: Record<string, (em: SqlEntityManager) => Promise<unknown>> = {
+      '/insert': async em => await em.insert(Item, { label: 'escaped', amount: 0 }),
+      '/execute': async em => await em.execute(insert),
+      '/builder': async em => await em.createQueryBuilder(Item).insert({ label: 'escaped', amount: 0 }).execute(),
+      '/connection': async em => await em.getConnection().execute(insert),
+      '/replica': async em => await em.getConnection('read').execute(insert),
+      '/transaction': async em => await em.getConnection('read').transactional(async trx => await em.getConnection('read').execute(insert, [], 'run', trx)),
+      '/flush': async em => await em.persist(em.create(Item, { label: 'escaped' })).flush()
+    }
+    for (const [url, write] of Object.entries(writes)) app.get(url, async request => String(await write(request.db)))
+    app.get('/read', async request => String(await request.db.count(Item)))
+    for (const url of Object.keys(writes)) t.match((await app.inject(url)).json(), { code: 'FST_SCOPED_DB_READ_ONLY' }, url)
+    t.equal((await app.inject('/read')).body, '0')
+    t.same(await labels(), [])
+    await app.close()
+    await orm.close()
+  })
+}

@@ -1,0 +1,37 @@
+import { helper, type AnyEntity, type ChangeSet, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
+
+/** What of MikroORM's is called when an entity has the key that it was inserted with. */
+interface Persister {
+  markAsPopulated (changeSet: ChangeSet<AnyEntity>, meta: unknown): void
+}
+
+/**
+ * Has a session know what a flush has inserted as soon as the database does. MikroORM registers it when all of its kind are inserted
+ * and their versions are read: a query that finds the row in between makes a second instance of it, whose changes nobody writes.
+ */
+export class InsertedEntities {
+  readonly #unitOfWork: UnitOfWork
+  readonly #persister: Persister
+  readonly #entities: AnyEntity[] = []
+
+  constructor (em: EntityManager) {
+    this.#unitOfWork = em.getUnitOfWork(false)
+    this.#persister = this.#unitOfWork.getChangeSetPersister() as unknown as Persister
+    const { markAsPopulated } = this.#persister
+    this.#persister.markAsPopulated = (changeSet, meta) => {
+      markAsPopulated.call(this.#persister, changeSet, meta)
+      this.#entities.push(changeSet.entity)
+      this.#unitOfWork.register(changeSet.entity, changeSet.payload)
+    }
+  }
+
+  /** Leaves it to MikroORM again. What was inserted by a flush that has failed is not known any more. */
+  settle (hasFailed: boolean): void {
+    Reflect.deleteProperty(this.#persister, 'markAsPopulated')
+    if (!hasFailed) return
+    for (const entity of this.#entities) {
+      this.#unitOfWork.getIdentityMap().delete(entity)
+      delete helper(entity).__originalEntityData
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/** Transactions of their own inside a savepoint. */
+import { TransactionPropagation } from '@mikro-orm/core'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+
+// SQLite has one connection.
+const automatic = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const] }
+const ALONE = { propagation: TransactionPropagation.REQUIRES_NEW }
+
+onEachDatabase('a savepoint holds what is written after a transaction of its own inside it', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const { db: session } = request
+    const kept = session.create(Item, { label: 'kept' })
+    await session.transactional(async () => {
+      await session.transactional(async em => { em.create(Item, { label: 'alone' }) }, ALONE)
+      session.create(Item, { label: 'lost' })
+      kept.label = 'changed'
+      await session.flush()
+      await session.transactional(async em => { em.create(Item, { label: 'lost, too' }) })
+      throw new Error('declined')
+    }).catch(() => {})
+    return { label: kept.label }
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.same([reply.statusCode, reply.json()], [200, { label: 'kept' }])
+  t.same(await labels(), ['alone', 'kept'])
+})
+
+onEachDatabase('a flush that fails after one leaves the work outside the savepoint alone', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const { db: session } = request
+    session.create(Item, { label: 'kept' })
+    await session.transactional(async () => {
+      await session.transactional(async em => { await em.count(Item) }, ALONE)
+      session.create(Item, { label: 'kept' })
+      await session.flush()
+    }).catch(() => {})
+    session.create(Item, { label: 'after' })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['after', 'kept'])
+})
+
+onEachDatabase('a transaction of its own leaves alone what it has only read', automatic, async (t, { app, database: { witness } }) => {
+  app.post('/', async request => {
+    const { db: session } = request
+    const [from, to] = [session.create(Item, { label: 'from' }), session.create(Item, { label: 'to' })]
+    await session.transactional(async em => { em.create(Item, { label: 'other' }) }, ALONE)
+    const part = session.create(Part, { item: from, name: 'part' })
+    await db.commit()
+    to.parts.add(part)
+    part.name = 'moved'
+    await session.flush()
+    await session.transactional(async () => {
+      await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+      from.amount = 1
+    })
+    return { item: part.item.label, name: part.name, from: from.parts.length, to: to.parts.length }
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.same([reply.statusCode, reply.json()], [200, { item: 'to', name: 'moved', from: 0, to: 1 }])
+  t.match(await witness.em.fork().findOneOrFail(Part, 1, { populate: ['item'] }), { name: 'moved', item: { label: 'to' } })
+  t.match(await witness.em.fork().findOneOrFail(Item, { label: 'from' }), { amount: 1 })
+})
+
+onEachDatabase('the session shows what a transaction of its own has written', automatic, async (t, { app, database: { witness } }) => {
+  app.post('/', async request => {
+    const { db: session } = request
+    const [read, changed] = [session.create(Item, { label: 'read' }), session.create(Item, { label: 'changed' })]
+    session.create(Part, { item: read, name: 'first' })
+    await db.commit()
+    read.amount = 1
+    changed.amount = 1
+    await session.flush()
+    await db.commit()
+    changed.amount = 2
+    const part = await session.transactional(async em => {
+      const [item, other] = await Promise.all([em.findOneOrFail(Item, { label: 'read' }), em.findOneOrFail(Item, { label: 'changed' })])
+      await em.transactional(async () => { item.amount = 3 })
+      other.label = 'renamed'
+      const created = em.create(Part, { item, name: 'part' })
+      await em.flush()
+      item.label = 'read and renamed'
+      return created
+    }, ALONE)
+    changed.label = 'kept'
+    t.equal(part.item, read)
+    part.name = 'renamed'
+    return { label: read.label, amount: read.amount, parts: read.parts.getItems(false).length }
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.same([reply.statusCode, reply.json()], [200, { label: 'read and renamed', amount: 3, parts: 2 }])
+  t.match(await witness.em.fork().findAll(Item, { orderBy: { id: 'asc' } }), [{ label: 'read and renamed', amount: 3 }, { label: 'kept', amount: 2 }])
+  t.match(await witness.em.fork().findOneOrFail(Part, 2), { name: 'renamed' })
+})
+
+onEachDatabase('a transaction of its own that fails leaves alone what a flush was writing when it began', automatic, async (t, { app, orm, labels }) => {
+  const [writing, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async beforeCreate () {
+      writing.resolve()
+      await begun.promise
+    }
+  })
+  app.post('/', async request => {
+    const item = request.db.create(Item, { label: 'kept' })
+    const flushed = request.db.flush()
+    await writing.promise
+    await request.db.transactional(async () => {
+      begun.resolve()
+      await flushed
+      throw new Error('declined')
+    }, ALONE).catch(() => {})
+    return { id: item.id }
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.same([reply.statusCode, reply.json()], [200, { id: 1 }])
+  t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a transaction of its own that fails leaves alone what the session has loaded meanwhile', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'loaded' }), name: 'part' })
+  await em.flush()
+  app.get('/', { config: { db: { begin: 'statement' } } }, async request => {
+    const part = await request.db.findOneOrFail(Part, 1)
+    const [begun, loaded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    await Promise.all([
+      request.db.transactional(async () => {
+        begun.resolve()
+        await loaded.promise
+        throw new Error('declined')
+      }, ALONE).catch(() => {}),
+      begun.promise.then(async () => { await request.db.find(Item, {}) }).then(loaded.resolve)
+    ])
+    return { label: part.item.label }
+  })
+  t.same((await app.inject('/')).json(), { label: 'loaded' })
+})
+
+onEachDatabase('a transaction of its own that fails brings back nothing that was rolled back meanwhile', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    const [begun, rolledBack] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    request.db.create(Item, { label: 'lost' })
+    await Promise.all([
+      request.db.transactional(async () => {
+        begun.resolve()
+        await rolledBack.promise
+        throw new Error('declined')
+      }, ALONE).catch(() => {}),
+      begun.promise.then(async () => { await db.rollback() }).then(rolledBack.resolve)
+    ])
+    request.db.create(Item, { label: 'kept' })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a transaction of its own that finds what the session has removed writes nothing of its changes', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'kept' }), name: 'kept' })
+  await em.flush()
+  app.post('/', async ({ db: session }, reply) => {
+    const part = await session.findOneOrFail(Part, 1, { populate: ['item'] })
+    session.remove(part)
+    await session.flush()
+    part.item.amount = 1
+    await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+    reply.code(404)
+    return {}
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 404)
+  t.match(await witness.em.fork().find(Item, {}, { populate: ['parts'] }), [{ amount: 0, parts: [{ name: 'kept' }] }])
+})
