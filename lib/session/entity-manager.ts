@@ -11,6 +11,7 @@ import {
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
+import { shareIdentities } from './shared-identities.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
@@ -78,6 +79,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       if (binding?.nesting !== undefined) {
         fork[BINDING] = binding
         fork[NESTING] = binding.nesting
+        if (!binding.nesting.isSeparate) binding.nesting.unshare = shareIdentities(this, fork)
       } else if (binding !== undefined) useDriver(fork, binding.database.orm.driver)
       return fork
     }

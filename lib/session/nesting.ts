@@ -52,6 +52,8 @@ export interface Nesting {
   readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
+  /** Ends what its fork and the session have in common. */
+  unshare: (() => void) | undefined
   /** Lets flushes of the session begin again, once it is rolled back. */
   releaseFlushes: (() => void) | undefined
 }
@@ -125,18 +127,20 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 
 async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
   const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, releaseFlushes: undefined }
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, unshare: undefined, releaseFlushes: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
     nesting.isOver = open.delete(nesting)
+    nesting.unshare?.()
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
     nesting.isOver = open.delete(nesting)
     nesting.before?.restore()
+    nesting.unshare?.()
     nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
