@@ -171,7 +171,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       try {
         const em = this.getContext()
-        const hadAnything = await flushInTurn(em, instancesOf(em) ?? em, () => super.flush())
+        const hadAnything = await flushInTurn(em, instancesOf(em), () => super.flush())
         binding?.transactions.assertOpen()
         return hadAnything
       } catch (error) {

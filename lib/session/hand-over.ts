@@ -1,6 +1,7 @@
-import { helper, Reference, Utils, type AnyEntity, type EntityData, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
+import { helper, Reference, Utils, type AnyEntity, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
 import { restoreCollections, stateOf } from './collection-state.ts'
 import { isEntityDirty } from './dirty-check.ts'
+import { refresh } from './refresh.ts'
 
 /**
  * Takes from a transaction of its own all entities that it has, at its end. MikroORM would put what was only read there in the place
@@ -18,7 +19,7 @@ export function handOver (session: EntityManager, entities: readonly AnyEntity[]
   const known = session.getUnitOfWork(false).getIdentityMap()
   for (const entity of entities) {
     const own: AnyEntity | undefined = known.getByEntity(entity)
-    if (own !== undefined && written.has(entity) && !isEntityDirty(session, own)) refresh(session, entity)
+    if (own !== undefined && written.has(entity) && !isEntityDirty(session, own)) refresh(session, entity, helper(entity).__originalEntityData)
   }
   for (const entity of entities) {
     if (known.getByEntity(entity) !== undefined) continue
@@ -26,12 +27,6 @@ export function handOver (session: EntityManager, entities: readonly AnyEntity[]
     known.store(entity)
     helper(entity).__em = session
   }
-}
-
-/** Has a session take what the database has of an entity, from another one. */
-function refresh (session: EntityManager, entity: AnyEntity): void {
-  const { __meta: meta, __originalEntityData: data } = helper(entity)
-  session.merge(meta.class, { ...data as EntityData<AnyEntity> }, { refresh: true, convertCustomTypes: true, cascade: false, disableContextResolution: true })
 }
 
 /** Relates an entity to what `known` has, where it was related to another instance of that. The other side is told of it only if it was written. */

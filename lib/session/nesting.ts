@@ -52,6 +52,8 @@ export interface Nesting {
   readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
+  /** Lets flushes of the session begin again, once it is rolled back. */
+  releaseFlushes: (() => void) | undefined
 }
 
 /** How a transaction is run inside a session. */
@@ -127,7 +129,7 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 
 async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
   const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined }
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, releaseFlushes: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
@@ -139,6 +141,7 @@ async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedR
   } catch (error) {
     nesting.isOver = open.delete(nesting)
     nesting.before?.restore()
+    nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
@@ -171,7 +174,7 @@ export function cleared (em: EntityManager): void {
 
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
 export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
-  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.inserting(changeSets)
+  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
     if (isAlone) before?.flushingBeside(changeSets)
     else before?.flushingInside(changeSets)
@@ -199,9 +202,10 @@ export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unkno
 }
 
 /** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
-export function instancesOf ({ [BINDING]: binding, [NESTING]: innermost }: BoundEntityManager): Binding | Nesting | undefined {
+export function instancesOf (em: BoundEntityManager): object {
+  const { [BINDING]: binding, [NESTING]: innermost } = em
   for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isSeparate) return nesting
-  return binding
+  return binding ?? em
 }
 
 /** Whether this runs inside one of them. */

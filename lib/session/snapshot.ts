@@ -1,6 +1,7 @@
-import { Collection, helper, type AnyEntity, type ChangeSet, type EntityManager } from '@mikro-orm/core'
+import { Collection, helper, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
 import { restoreCollections, type CollectionState } from './collection-state.ts'
 import { EntityState } from './entity-state.ts'
+import { refresh } from './refresh.ts'
 
 /**
  * What a session was like when a transaction began inside it, to be so again when that is rolled back. The idea is SQLAlchemy's
@@ -14,6 +15,8 @@ export class SessionSnapshot {
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
   /** What was inserted meanwhile, with the names of what the database has given it. */
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
+  /** What the database had of what was read and changed meanwhile. */
+  readonly #updated = new Map<AnyEntity, EntityData<AnyEntity>>()
   /** What was asked of the session itself meanwhile, from outside the transaction. */
   readonly #outside = new Set<() => void>()
 
@@ -29,19 +32,32 @@ export class SessionSnapshot {
     if (isSeparate) this.flushingBeside(unitOfWork.getChangeSets())
   }
 
-  /** These are about to be inserted in the transaction. */
-  inserting (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
-    for (const { entity, type } of changeSets) if (type === 'create' && !this.#states.has(entity)) this.#inserted.set(entity, givenByDatabase(entity))
+  /** These are about to be written in the transaction. */
+  writing (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
+    for (const { entity, type, originalEntity } of changeSets) {
+      if (type === 'create') this.#noteInserted(entity, givenByDatabase(entity))
+      else if (originalEntity !== undefined) this.#noteUpdated(entity, originalEntity)
+    }
   }
 
   /** A transaction inside this one was released. */
   absorb (released: SessionSnapshot): void {
-    for (const [entity, names] of released.#inserted) if (!this.#states.has(entity)) this.#inserted.set(entity, names)
+    for (const [entity, names] of released.#inserted) this.#noteInserted(entity, names)
+    for (const [entity, original] of released.#updated) this.#noteUpdated(entity, original)
+  }
+
+  #noteInserted (entity: AnyEntity, names: readonly string[]): void {
+    if (!this.#states.has(entity)) this.#inserted.set(entity, names)
+  }
+
+  #noteUpdated (entity: AnyEntity, original: EntityData<AnyEntity>): void {
+    const isKnown = this.#states.get(entity)?.isReference === false || this.#inserted.has(entity) || this.#updated.has(entity)
+    if (!isKnown) this.#updated.set(entity, original)
   }
 
   /** The session itself flushes what the transaction rolls back with the rest: it is to be flushed again. */
   flushingInside (changeSets: readonly ChangeSet<AnyEntity>[]): void {
-    this.inserting(changeSets)
+    this.writing(changeSets)
     const unitOfWork = this.#em.getUnitOfWork(false)
     for (const { entity, type } of changeSets) {
       if (type === 'create') this.#outside.add(() => unitOfWork.persist(entity, undefined, { cascade: false }))
@@ -61,13 +77,27 @@ export class SessionSnapshot {
       identityMap.delete(entity)
       forget(entity, names)
     }
-    // What the session itself has loaded meanwhile is no business of the transaction then.
-    if (this.#isSeparate) for (const [entity, { isLoadedSince }] of this.#states) if (isLoadedSince) this.#states.delete(entity)
+    const loaded = this.#takeLoaded()
     for (const state of this.#states.values()) state.restore()
     restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
     for (const [stack, entities] of this.#stacks) for (const entity of entities) if (this.#states.has(entity)) stack.add(entity)
+    for (const [entity, data] of loaded) refresh(this.#em, entity, data)
     for (const ask of this.#outside) ask()
+  }
+
+  /** What was read meanwhile stays, as the database had it. With other instances it is no business of the transaction what they were. */
+  #takeLoaded (): Map<AnyEntity, EntityData<AnyEntity>> {
+    const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
+    const loaded = new Map<AnyEntity, EntityData<AnyEntity>>()
+    for (const [entity, { isReference }] of this.#states) {
+      const { __initialized: isInitialized, __originalEntityData: data } = helper(entity)
+      if (!isReference || !isInitialized || data === undefined) continue
+      this.#states.delete(entity)
+      if (!this.#isSeparate) loaded.set(entity, data)
+    }
+    for (const [entity, data] of this.#updated) if (!this.#states.has(entity) && identityMap.getByEntity(entity) !== undefined) loaded.set(entity, data)
+    return loaded
   }
 }
 

@@ -1,7 +1,8 @@
 /** A session that several branches of a handler use at once, while a savepoint is set. */
+import type { EntityManager } from '@mikro-orm/core'
 import { setImmediate } from 'node:timers'
 import { db } from '../../plugin.ts'
-import { ItemSchema as Item } from '../support/entities.ts'
+import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
 onEachDatabase('what a savepoint removes while a flush of the session writes it is gone', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
@@ -75,4 +76,90 @@ onEachDatabase('a savepoint that fails beside a rollback brings back nothing of 
   const reply = await app.inject({ method: 'POST', url: '/' })
   t.equal(reply.statusCode, 200, reply.body)
   t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a savepoint that fails does not cut a flush of the session in two', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  const [open, writing, thrown] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async afterCreate () {
+      writing.resolve()
+      await thrown.promise
+    }
+  })
+  app.post('/', async ({ db: session }) => {
+    await session.count(Item)
+    await Promise.all([
+      session.transactional(async () => {
+        open.resolve()
+        await writing.promise
+        setImmediate(thrown.resolve)
+        throw new Error('declined')
+      }).catch(() => {}),
+      open.promise.then(async () => {
+        session.create(Item, { label: 'kept' })
+        await session.flush()
+      })
+    ])
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['kept'])
+})
+
+/** Runs `work` of the session while a savepoint is set in which `inside` is done, and which is rolled back after both. */
+async function besideSavepoint (session: typeof db.session, inside: (em: typeof db.session) => Promise<void>, work: () => Promise<void>): Promise<void> {
+  const [open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const savepoint = session.transactional(async em => {
+    await inside(em)
+    open.resolve()
+    await over.promise
+    throw new Error('declined')
+  }).catch(() => {})
+  await open.promise
+  await work()
+  over.resolve()
+  await savepoint
+}
+
+onEachDatabase('what the session has loaded while a savepoint was set, that fails, it still has', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'loaded' }), name: 'part' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const part = await session.findOneOrFail(Part, 1)
+    await besideSavepoint(session, async () => {}, async () => { await session.find(Item, {}) })
+    part.item.amount++
+    return { label: part.item.label }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { label: 'loaded' })
+  t.match(await witness.em.fork().findOneOrFail(Item, 1), { label: 'loaded', amount: 1 })
+})
+
+onEachDatabase('what the session has read of a savepoint that fails it shows as it was before', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  const labels = ['inside', 'inside the second', 'beside']
+  for (const label of labels) em.create(Item, { label })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const increase = async (session: EntityManager, label: string) => {
+      for (const item of await session.find(Item, { label })) item.amount++
+      await session.flush()
+    }
+    let found: Row[] = []
+    await besideSavepoint(session, async em => {
+      await increase(em, 'inside')
+      await em.transactional(async em => { await increase(em, 'inside the second') })
+    }, async () => {
+      await increase(session, 'beside')
+      found = await session.find(Item, {}, { orderBy: { id: 'asc' } })
+      t.same(found.map(({ amount }) => amount), [1, 1, 1])
+    })
+    t.same(found.map(({ amount }) => amount), [0, 0, 0])
+    for (const item of found) item.amount += 2
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.match(await witness.em.fork().find(Item, {}), labels.map(() => ({ amount: 2 })))
 })
