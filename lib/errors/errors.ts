@@ -81,7 +81,7 @@ export const OpenStreamError = createError<[]>(
 
 export const CommitUnknownError = createError<[]>(
   'FST_SCOPED_DB_COMMIT_UNKNOWN',
-  'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database')
+  'fastify-scoped-db: COMMIT was sent, and the connection was lost or the answer was not clear, so it is not known whether the transaction is in the database')
 
 export const PartlyCommittedError = createError<[]>(
   'FST_SCOPED_DB_PARTLY_COMMITTED',

@@ -105,10 +105,6 @@ export function isOwn (binding: Binding | undefined, context: Transaction | unde
   return binding !== undefined && context !== undefined && context === binding.transactions.context
 }
 
-export function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
-  return isOwn(binding, context) && !binding.transactions.isAutomatic
-}
-
 /** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
 export async function alone<T> (nested: NestedRun<T>): Promise<T> {
   const { binding } = nested

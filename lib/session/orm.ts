@@ -1,4 +1,4 @@
-import { MikroORM, type Options } from '@mikro-orm/core'
+import { MikroORM, type Connection, type Options } from '@mikro-orm/core'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -40,8 +40,14 @@ function isOrm (given: object): given is MikroORM {
 }
 
 async function prepared (orm: MikroORM, isOurs: boolean): Promise<OpenOrm> {
-  await prepareConnection(orm.driver.getConnection('write'))
+  for (const connection of connectionsOf(orm)) await prepareConnection(connection)
   return { orm, close: async () => { if (isOurs) await orm.close() } }
+}
+
+/** That to the primary, and those to its replicas. */
+function connectionsOf ({ driver }: MikroORM): Connection[] {
+  const { replicas } = driver as unknown as { replicas: Connection[] }
+  return [driver.getConnection('write'), ...replicas]
 }
 
 /** MikroORM says what is wrong with its options, or a TypeError does, but neither says where they were given. */

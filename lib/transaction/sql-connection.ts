@@ -1,4 +1,4 @@
-import type { Connection, Platform } from '@mikro-orm/core'
+import type { Connection, Platform, Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import type { BeginOptions } from './contracts.ts'
 
@@ -6,6 +6,7 @@ import type { BeginOptions } from './contracts.ts'
 export interface SqlConnection extends Connection {
   getClient (): Kysely<unknown>
   initClient (): Promise<void>
+  stream (query: string, params?: unknown[], ctx?: Transaction, ...rest: unknown[]): AsyncIterableIterator<unknown>
   getPlatform (): SqlPlatform
 }
 
