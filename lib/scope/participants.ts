@@ -51,6 +51,16 @@ export class Participants {
     return this.#manual.some(({ transactions }) => transactions.hasWritten)
   }
 
+  /** Whether a statement runs, or waits to be run. */
+  get isBusy (): boolean {
+    return this.#all.some(({ transactions }) => transactions.isBusy)
+  }
+
+  /** Whether there is anything to commit: written, or to be written. In doubt there is. */
+  get hasWork (): boolean {
+    return !this.#canRest('commit')
+  }
+
   /** Writes what is pending in those that the scope commits. Where nothing is, there is nothing to wait for. */
   flush (): Promise<void> | undefined {
     const dirty = this.#automatic.filter(participant => participant.isDirty())
@@ -75,9 +85,8 @@ export class Participants {
    * @returns whether it has
    */
   endAtRest (outcome: Outcome): boolean {
-    const ending = outcome === 'commit' ? this.#automatic : this.#all
-    if (!ending.every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
-    for (const { transactions } of ending) void transactions.end(ENDED[outcome])
+    if (!this.#canRest(outcome)) return false
+    for (const { transactions } of this.#concerned(outcome)) void transactions.end(ENDED[outcome])
     return true
   }
 
@@ -151,6 +160,15 @@ export class Participants {
 
   get #all (): readonly Participant[] {
     return [...this.#automatic, ...this.#manual]
+  }
+
+  /** Plain MikroORM goes on after a commit. */
+  #concerned (outcome: Outcome): readonly Participant[] {
+    return outcome === 'commit' ? this.#automatic : this.#all
+  }
+
+  #canRest (outcome: Outcome): boolean {
+    return this.#concerned(outcome).every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))
   }
 
   async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {

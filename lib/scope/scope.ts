@@ -97,6 +97,16 @@ export class Scope implements SessionOwner {
     return this.#participants?.hasWritten === true
   }
 
+  /** Whether a statement runs, or waits to be run. */
+  get isBusy (): boolean {
+    return this.#participants?.isBusy === true
+  }
+
+  /** Whether a commit would change anything: in a database, or by what waits for it. */
+  get hasWork (): boolean {
+    return this.#participants?.hasWork === true || this.#callbacks?.isEmpty === false
+  }
+
   /** Whether something was changed after its commit. */
   get hasLost (): boolean {
     return this.#state === 'committed' && this.#participants?.hasLost === true

@@ -58,7 +58,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.writes > 0 || this.#views.some(({ replica }) => replica !== undefined && replica.statements.writes > 0)
+    return this.#main.statements.writes > 0 || this.#views.some(({ replica }) => (replica?.statements.writes ?? 0) > 0)
   }
 
   assertOpen (): void {

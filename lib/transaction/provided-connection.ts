@@ -12,20 +12,20 @@ export interface Provider {
 }
 
 /** A connection as somebody sees it to whom Kysely gives it: what is sent on it goes past its provider. */
-export function providedConnection (connection: DatabaseConnection, { enter, failed }: Provider): DatabaseConnection {
+export function providedConnection (connection: DatabaseConnection, provider: Provider): DatabaseConnection {
   async function * stream<T> (sql: string, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const release = await enter(sql)
+    const release = await provider.enter(sql)
     try {
-      yield * telling(run(), failed)
+      yield * telling(run(), provider)
     } finally {
       await release()
     }
   }
   const own: Pick<DatabaseConnection, 'executeQuery' | 'streamQuery'> = {
     async executeQuery (query, ...options) {
-      const release = await enter(query.sql)
+      const release = await provider.enter(query.sql)
       try {
-        return await connection.executeQuery<never>(query, ...options).catch(async (error: unknown) => { throw await failed(error) })
+        return await connection.executeQuery<never>(query, ...options).catch(async (error: unknown) => { throw await provider.failed(error) })
       } finally {
         await release()
       }
@@ -41,10 +41,10 @@ export function providedConnection (connection: DatabaseConnection, { enter, fai
 }
 
 /** Passes rows on, and tells what they fail with before anything else happens on their connection: the database may have to be asked. */
-export async function * telling<T> (rows: AsyncIterableIterator<T>, failed: Provider['failed']): AsyncIterableIterator<T> {
+export async function * telling<T> (rows: AsyncIterableIterator<T>, listener: Pick<Provider, 'failed'>): AsyncIterableIterator<T> {
   try {
     yield * rows
   } catch (error) {
-    throw await failed(error)
+    throw await listener.failed(error)
   }
 }

@@ -62,33 +62,32 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#runOutside(statement, run)
-    try {
-      return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
-    } finally {
-      await inside.release()
-    }
+    if (inside === undefined) return await this.#runOutside(statement, () => !this.#leavesState(statement), run)
+    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    const provider: Provider = { enter: async sql => await this.#enterProvided(new Statement(sql)), failed: async error => await this.#transaction.failed(error) }
-    return await this.execute(CONTROL, executor => executor.provideConnection(connection => consumer(providedConnection(connection, provider))))
+    let isClean = true
+    const provider: Provider = {
+      enter: async sql => await this.#enterProvided(new Statement(sql), () => { isClean = false }),
+      failed: async error => await this.#transaction.failed(error)
+    }
+    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(providedConnection(connection, provider)))
+    const inside = await this.#enterTransaction(CONTROL)
+    if (inside === undefined) return await this.#runOutside(CONTROL, () => isClean, provide)
+    return await this.#execute(inside, () => provide(inside.kysely.getExecutor()))
   }
 
-  async #runOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    return await this.#pool.run(this.#transaction, {
-      isRepeatable: statement.kind === 'read',
-      isKept: !leavesStateBehind(statement, this.#transaction.client),
-      admit: () => { this.#admitOutside(statement) }
-    }, run)
+  async #runOutside<T> (statement: Statement, isKept: () => boolean, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const { placement, kysely, release } = await this.#enter(statement)
     const rows = run(kysely.getExecutor())
-    yield * this.streams.read(placement, placement === 'inside' ? telling(rows, async error => await this.#transaction.failed(error)) : rows, release, () => scopeIs('closed'))
+    yield * this.streams.read(placement, placement === 'inside' ? telling(rows, this.#transaction) : rows, release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
@@ -103,13 +102,22 @@ export class StatementRunner {
     }
   }
 
+  async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
+    } finally {
+      await release()
+    }
+  }
+
   /** Whoever has the connection has the mutex, too. */
-  async #enterProvided (statement: Statement): Promise<Entered['release']> {
+  async #enterProvided (statement: Statement, leavesState: () => void): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
+    if (this.#leavesState(statement)) leavesState()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
-    if (leavesStateBehind(statement, active.kysely)) active.taint()
+    if (this.#leavesState(statement)) active.taint()
     return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
@@ -131,7 +139,7 @@ export class StatementRunner {
       if (this.#where(statement) === 'inside') {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
-        if (leavesStateBehind(statement, active.kysely)) active.taint()
+        if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
         if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
@@ -172,6 +180,10 @@ export class StatementRunner {
     this.#noteWrite(statement)
   }
 
+  #leavesState (statement: Statement): boolean {
+    return statement.kind !== 'read' && leavesState(statement.sql, this.#transaction.client.getExecutor().adapter.supportsTransactionalDdl === true)
+  }
+
   #where (statement: Statement): Placement {
     return this.placement(statement, this.#transaction.hasBegun)
   }
@@ -187,7 +199,3 @@ function isDubious (statement: Statement): boolean {
 }
 
 const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
-
-function leavesStateBehind (statement: Statement, kysely: Kysely<unknown>): boolean {
-  return statement.kind !== 'read' && leavesState(statement.sql, kysely.getExecutor().adapter.supportsTransactionalDdl === true)
-}
