@@ -59,10 +59,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
-      const nesting = currentNesting(binding)
       assertNotOver(this[NESTING])
-      assertNotOver(nesting)
-      return (nesting?.em ?? this) as this
+      return (currentNesting(binding)?.em ?? this) as this
     }
 
     override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
+import type { AnyEntity, ChangeSet, EntityManager, Transaction } from '@mikro-orm/core'
 import { transactionIsOver } from '../errors/errors.ts'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
@@ -83,10 +83,14 @@ export function assertNotOver (nesting: Nesting | undefined): void {
   if (nesting?.isOver === true) throw transactionIsOver()
 }
 
-/** The innermost one that this belongs to and that has a fork of its own. It may be over: work can outlive it. */
+/**
+ * The innermost one that this belongs to and that has a fork of its own.
+ * @throws ScopeClosedError when it is over: work can outlive it
+ */
 export function currentNesting (binding: Binding): Nesting | undefined {
   let nesting = nestings.getStore()
   while (nesting !== undefined && (nesting.binding !== binding || nesting.em === undefined)) nesting = nesting.outer
+  assertNotOver(nesting)
   return nesting
 }
 
@@ -97,9 +101,7 @@ export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  const nesting = currentNesting(binding)
-  assertNotOver(nesting)
-  return nesting?.callbacks ?? binding.owner.openCallbacks()
+  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
@@ -218,11 +220,3 @@ export function isInSavepointOf (session: EntityManager): boolean {
 function bindingOf (session: EntityManager): Binding {
   return (session as BoundEntityManager)[BINDING] as Binding
 }
-
-/** Runs `fn` unseen by every `em.transactional()` that encloses it: what a scope does is a unit of work of its own. */
-export function outsideTransactions<T> (fn: () => T): T {
-  return TransactionContext.currentTransactionContext() === undefined ? fn() : TransactionContext.create(NOBODY, fn)
-}
-
-/** Its name is no ORM's context name, so that MikroORM does not find it for any of them. */
-const NOBODY = { _id: 0, name: Symbol('nobody') } as unknown as EntityManager

@@ -5,6 +5,7 @@ import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
+import { providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
@@ -68,7 +69,11 @@ export class StatementRunner {
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     let isClean = true
-    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(this.#provided(connection, () => { isClean = false })))
+    const provider: Provider = {
+      enter: async sql => await this.#enterProvided(new Statement(sql), () => { isClean = false }),
+      failed: async error => await this.#transaction.failed(error)
+    }
+    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(providedConnection(connection, provider)))
     const inside = await this.#enterTransaction(CONTROL)
     if (inside === undefined) return await this.#runOutside(CONTROL, () => isClean, provide)
     return await this.#execute(inside, () => provide(inside.kysely.getExecutor()))
@@ -82,7 +87,7 @@ export class StatementRunner {
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const { placement, kysely, release } = await this.#enter(statement)
     const rows = run(kysely.getExecutor())
-    yield * this.streams.read(placement, placement === 'inside' ? this.#telling(rows) : rows, release, () => scopeIs('closed'))
+    yield * this.streams.read(placement, placement === 'inside' ? telling(rows, this.#transaction) : rows, release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
@@ -100,32 +105,6 @@ export class StatementRunner {
   async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
     try {
       return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
-    } finally {
-      await release()
-    }
-  }
-
-  /** @param leavesState is called when what is sent leaves something on the connection */
-  #provided (connection: DatabaseConnection, leavesState: () => void): DatabaseConnection {
-    const own: Pick<DatabaseConnection, 'executeQuery' | 'streamQuery'> = {
-      executeQuery: async (query, ...options) => {
-        const release = await this.#enterProvided(new Statement(query.sql), leavesState)
-        return await this.#execute({ release }, () => connection.executeQuery(query, ...options))
-      },
-      streamQuery: (query, ...options) => this.#streamProvided(new Statement(query.sql), leavesState, () => connection.streamQuery(query, ...options))
-    }
-    return new Proxy(connection, {
-      get (target, key) {
-        const value: unknown = Reflect.get(Object.hasOwn(own, key) ? own : target, key)
-        return typeof value === 'function' ? value.bind(target) as unknown : value
-      }
-    })
-  }
-
-  async * #streamProvided<T> (statement: Statement, leavesState: () => void, run: () => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const release = await this.#enterProvided(statement, leavesState)
-    try {
-      yield * this.#telling(run())
     } finally {
       await release()
     }
@@ -181,15 +160,6 @@ export class StatementRunner {
       } finally {
         release()
       }
-    }
-  }
-
-  /** While the connection is still the transaction's: it may have to be asked. */
-  async * #telling<T> (rows: AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    try {
-      yield * rows
-    } catch (error) {
-      throw await this.#transaction.failed(error)
     }
   }
 
