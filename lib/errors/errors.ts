@@ -18,6 +18,9 @@ export const OrmNotFoundError = createError<[places: string]>(
 export const ConfigFileError = createError<[file: string, problem: string]>(
   'FST_SCOPED_DB_CONFIG_FILE', 'fastify-scoped-db: the MikroORM config file %s cannot be used: %s')
 
+export const CannotConnectError = createError<[name: string, why: string]>(
+  'FST_SCOPED_DB_CANNOT_CONNECT', 'fastify-scoped-db: the database "%s" %s')
+
 export const AlreadyRegisteredError = createError<[name: string]>(
   'FST_SCOPED_DB_ALREADY_REGISTERED',
   'fastify-scoped-db: a database named "%s" is registered already. Register each once, under a name of its own')

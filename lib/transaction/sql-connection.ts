@@ -20,8 +20,3 @@ interface SqlPlatform extends Platform {
 export function isSqlConnection (connection: Connection): connection is SqlConnection {
   return 'getClient' in connection && 'initClient' in connection
 }
-
-/** Makes `getClient()` work before the first statement. Opens no connection. */
-export async function prepareConnection (connection: Connection): Promise<void> {
-  if (isSqlConnection(connection)) await connection.initClient()
-}

@@ -1,5 +1,7 @@
+import { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import t from 'tap'
 import scopedDb, { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -185,6 +187,22 @@ onEachDatabase('outside any scope', {}, async (t, { app }) => {
     t.throws(use, { code: 'FST_SCOPED_DB_NO_SCOPE', message: /db\.run\(fn\)/ })
   }
   for (const use of [() => db.commit(), () => db.rollback(), () => db.remove()]) await t.rejects(use(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+  for (const session of [db.session, app.db.session]) {
+    const sql = session
+    for (const use of [() => sql.count(Item), () => sql.flush(), () => sql.execute('select 1'), () => sql.transactional(async () => {}), () => sql.stream(Item, {}).next()] as (() => Promise<unknown>)[]) {
+      await t.rejects(use(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    }
+    for (const use of [() => sql.create(Item, { label: 'a' }), () => sql.getKysely(), () => sql.createQueryBuilder(Item), () => { Reflect.set(sql, 'name', 'other') }]) t.throws(use, { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    t.match(inspect({ session }), /session: \[no \w+EntityManager is current\]/)
+    t.equal(String(session), '[object Object]')
+    t.equal(JSON.stringify({ session }), '{"session":{}}')
+    t.equal('flush' in session, true)
+    t.equal('nothing' in session, false)
+    t.equal(await Promise.resolve(session), session)
+    t.ok(session instanceof SqlEntityManager)
+  }
+  await app.db.run(session => t.equal(inspect(db.session), inspect(session)))
+  for (const printed of [inspect(db), String(db)]) t.type(printed, 'string')
   t.equal(db.name, 'default')
   t.equal(app.db.orm.em.isInTransaction(), false, 'orm.em behaves as MikroORM\'s own does')
   await t.rejects(app.db.orm.em.flush(), /global EntityManager/)
