@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Scope } from '../scope/scope.ts'
-import type { Outcome } from '../types.ts'
+import type { Decision } from '../types.ts'
 import { mapError } from './http-errors.ts'
 import { discard, firstByte, keepFromCrashing } from './payload.ts'
 import { precedenceOf } from './reply-precedence.ts'
@@ -17,7 +17,7 @@ export interface SentReply {
   readonly scope: Scope | undefined
   /** Whether nothing has failed since the reply was begun that comes now. */
   readonly isLast: boolean
-  decide (statusCode: number): Outcome
+  decide (statusCode: number): Decision
   mapsErrors (): boolean
   /** What to answer with when the reply has failed with `error`; never, when the handler is run again. */
   instead (error: unknown, payload: unknown): Promise<unknown>
@@ -70,7 +70,9 @@ export class LastOnSend {
 
   #carryOut (scope: Scope, payload: unknown): Sending {
     const reply = this.#reply
-    const outcome = this.#answer.decide(statusOf(payload, reply))
+    const decision = this.#answer.decide(statusOf(payload, reply))
+    const { outcome } = decision
+    scope.explain(decision)
     if (outcome === 'commit') this.#assertSendable(payload)
     if (outcome === 'commit' && scope.hasWork) return this.#commit(scope, payload)
     keepFromCrashing(payload)

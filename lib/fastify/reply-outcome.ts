@@ -1,13 +1,12 @@
 import type { FastifyReply } from 'fastify'
-import { debug } from '../debug.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
 import type { Scope } from '../scope/scope.ts'
 import type { ScopeState } from '../scope/state.ts'
 import { transition } from '../transition.ts'
-import type { Outcome } from '../types.ts'
-import { decideOutcome, reasonFor, type ErrorState } from './commit-rule.ts'
+import type { Decision, Outcome } from '../types.ts'
+import { decide } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
@@ -170,31 +169,27 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     return this.#state === 'sent' ? this.unattended.answered() : undefined
   }
 
-  decide (statusCode: number): Outcome {
-    const state: ErrorState = {
-      request: this.#scope.request,
-      reply: this.#reply,
-      statusCode,
-      error: this.#error,
-      isRollbackOnly: this.#scope.made?.isRollbackOnly === true
-    }
+  decide (statusCode: number): Decision {
+    const { request, made } = this.#scope
     const rules = this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown)
-    const outcome = decideOutcome(rules, state)
-    if (debug.enabled) debug('outcome: %s, %s', outcome, reasonFor(rules, state))
-    return outcome
+    return decide(rules, { request, reply: this.#reply, statusCode, error: this.#error, isRollbackOnly: made?.isRollbackOnly === true })
   }
 
   async instead (error: unknown, payload?: unknown, state: ScopeState = 'rolled back'): Promise<unknown> {
     return await (this.#handlerRetry?.instead(error, state, payload) ?? error)
   }
 
-  async endQuietly (outcome?: Outcome): Promise<void> {
-    if (this.#scope.made?.state !== 'open') return
+  async endQuietly (given?: Outcome): Promise<void> {
+    const { made } = this.#scope
+    const { sent, raw, statusCode, log } = this.#reply
+    if (made?.state !== 'open') return
     try {
-      if (outcome !== undefined) debug('outcome: %s, nobody waits for the reply any more', outcome)
-      await this.#scope.end(outcome ?? this.decide(this.#reply.statusCode))
+      const decision = given === undefined ? this.decide(statusCode) : { outcome: given, reason: 'nobody waits for the reply any more' }
+      // Of what was written by hand, the client has seen something.
+      made.explain({ ...decision, isSurprising: decision.outcome === 'rollback' && (sent || raw.headersSent) })
+      await made.end(decision.outcome)
     } catch (err) {
-      this.#reply.log.error({ err }, 'the commit of a request failed after its reply had begun')
+      log.error({ err }, 'the commit of a request failed after its reply had begun')
     }
   }
 

@@ -30,6 +30,7 @@ class Subject {
       isClosed: false,
       isBusy: false,
       hasWork: true,
+      explain: () => {},
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
       close: async () => { note('closes', 'closed') },
