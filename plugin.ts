@@ -82,7 +82,7 @@ function addToFastify (fastify: FastifyInstance, application: Application): void
     getter (this) {
       const scope = requestScopeOf(this)
       if (scope === null) throw new NoScopeError()
-      return scope.scopeInUse().session(application.default) as DatabaseSession
+      return application.default.sessionIn(scope.scopeInUse())
     }
   })
   addHooks(fastify, application)

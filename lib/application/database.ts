@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from '../events/callbacks.ts'
-import { NoScopeError } from '../errors/errors.ts'
+import { NoScopeError, ScopeClosedError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
 import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
@@ -45,7 +45,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.orm = orm
     this.pool = new ConnectionPool(settings.acquireTimeout)
     this.settings = settings
-    this.#session = sessionProxy(() => this.currentSession()) as Session
+    this.#session = sessionProxy(() => this.currentSession(), orm.em) as Session
   }
 
   /**
@@ -61,7 +61,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
 
   /**
    * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level. Using it throws
-   * `FST_SCOPED_DB_NO_SCOPE` outside any scope, and `FST_SCOPED_DB_SCOPE_CLOSED` in one that is closed.
+   * `FST_SCOPED_DB_NO_SCOPE` outside any scope, and `FST_SCOPED_DB_SCOPE_CLOSED` in one that is closed; methods that give promises reject
+   * with it. To look at it, with `util.inspect()`, `String()` or `JSON.stringify()`, never throws.
    *
    * @example
    * const session = db.session
@@ -188,6 +189,16 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   /** Whether the application is closed, or `closeTimeout` was over while it was closing: no new session is made then. */
   get isClosed (): boolean {
     return this.host.isClosed
+  }
+
+  /** @internal The session of a scope; once that is closed, what rejects and throws in its place. */
+  sessionIn (scope: Scope): Session {
+    try {
+      return scope.session(this) as Session
+    } catch (error) {
+      if (!(error instanceof ScopeClosedError)) throw error
+      return sessionProxy(() => { throw error }, this.orm.em) as Session
+    }
   }
 
   /** @internal */

@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import t from 'tap'
 import scopedDb, { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -185,6 +186,15 @@ onEachDatabase('outside any scope', {}, async (t, { app }) => {
     t.throws(use, { code: 'FST_SCOPED_DB_NO_SCOPE', message: /db\.run\(fn\)/ })
   }
   for (const use of [() => db.commit(), () => db.rollback(), () => db.remove()]) await t.rejects(use(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+  for (const { session } of [db, app.db, db.use('default')]) {
+    // Called first, and caught later: as in a timer.
+    const started: Promise<unknown>[] = [session.find(Item, {}), session.insert(Item, { label: 'a', amount: 0 }), session.flush(), session.transactional(async () => {}), session.execute('select 1'), session.stream(Item, {}).next()]
+    for (const promise of started) await t.rejects(async () => await promise, { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    t.throws(() => session.create(Item, { label: 'a' }), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    t.match(inspect({ session }), /\[\w*EntityManager: .*FST_SCOPED_DB_NO_SCOPE/)
+    t.same([String(session), JSON.stringify({ session }), await Promise.resolve(session) === session], ['[object Object]', '{"session":{}}', true])
+    t.match(session.constructor.name, 'EntityManager')
+  }
   t.equal(db.name, 'default')
   t.equal(app.db.orm.em.isInTransaction(), false, 'orm.em behaves as MikroORM\'s own does')
   await t.rejects(app.db.orm.em.flush(), /global EntityManager/)
