@@ -5,7 +5,8 @@ import { Database } from './lib/application/database.ts'
 import { addApplication, currentSession, removeApplication } from './lib/application/global-db.ts'
 import type { DatabaseSession } from './lib/application/session-types.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
-import { addHooks, requestScopeOf } from './lib/fastify/hooks.ts'
+import { addHooks } from './lib/fastify/hooks.ts'
+import { requestScopeOf } from './lib/fastify/scoped-request.ts'
 import { checkConnections } from './lib/session/check-connection.ts'
 import { openOrm } from './lib/session/orm.ts'
 import { databaseSettings, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
@@ -90,7 +91,7 @@ function addToFastify (fastify: FastifyInstance, application: Application): void
     getter (this) {
       const scope = requestScopeOf(this)
       if (scope === null) throw new NoScopeError()
-      return scope.scopeInUse().session(application.default) as DatabaseSession
+      return application.default.sessionIn(scope.scopeInUse())
     }
   })
   addHooks(fastify, application)

@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AfterWork } from '../events/callbacks.ts'
-import { NoScopeError } from '../errors/errors.ts'
+import { NoScopeError, ScopeClosedError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
 import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
@@ -189,6 +189,16 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   /** Whether the application is closed, or `closeTimeout` was over while it was closing: no new session is made then. */
   get isClosed (): boolean {
     return this.host.isClosed
+  }
+
+  /** @internal The session of a scope; once that is closed, what rejects and throws in its place. */
+  sessionIn (scope: Scope): Session {
+    try {
+      return scope.session(this) as Session
+    } catch (error) {
+      if (!(error instanceof ScopeClosedError)) throw error
+      return sessionProxy(() => this.orm, () => { throw error }) as Session
+    }
   }
 
   /** @internal */

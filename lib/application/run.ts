@@ -1,4 +1,3 @@
-import { debug } from '../debug.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
 import type { Scope } from '../scope/scope.ts'
@@ -26,9 +25,12 @@ async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {
   try {
     const result = await inScope(scope, () => work(scope))
     const outcome = scope.isRollbackOnly ? 'rollback' : 'commit'
-    debug('outcome: %s, db.run() has %s', outcome, scope.isRollbackOnly ? 'doomed its scope' : 'ended')
+    scope.explain({ outcome, reason: scope.isRollbackOnly ? 'doomed' : 'db.run() has ended' })
     await scope.end(outcome)
     return result
+  } catch (error) {
+    if (scope.state === 'open') scope.explain({ outcome: 'rollback', reason: 'db.run() has thrown' })
+    throw error
   } finally {
     await scope.close()
   }

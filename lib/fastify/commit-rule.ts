@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { show } from '../options/validate.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import type { CommitRule } from '../options/options.ts'
-import type { Outcome } from '../types.ts'
+import type { Decision } from '../types.ts'
 
 /** The error state of a request, as far as it is known when its outcome is decided. */
 export interface ErrorState {
@@ -20,12 +20,13 @@ export interface ErrorState {
  * A function as `commitOnTeardown` replaces the rule, except for a doomed scope. Where databases have different rules, all must
  * say commit: a unit of work has one outcome.
  */
-export function decideOutcome (rules: readonly (boolean | CommitRule)[], state: ErrorState): Outcome {
-  return !state.isRollbackOnly && rules.every((rule, n) => rules.indexOf(rule) < n || commits(rule, state)) ? 'commit' : 'rollback'
+export function decide (rules: readonly (boolean | CommitRule)[], state: ErrorState): Decision {
+  const isCommit = !state.isRollbackOnly && rules.every((rule, n) => rules.indexOf(rule) < n || commits(rule, state))
+  return { outcome: isCommit ? 'commit' : 'rollback', reason: reasonFor(rules, state), isSurprising: !isCommit && state.statusCode < 400 }
 }
 
-/** Why it is this outcome, in a few words, for those who watch. */
-export function reasonFor (rules: readonly (boolean | CommitRule)[], { statusCode, error, isRollbackOnly }: ErrorState): string {
+/** In a few words, for those who watch. */
+function reasonFor (rules: readonly (boolean | CommitRule)[], { statusCode, error, isRollbackOnly }: ErrorState): string {
   if (isRollbackOnly) return 'doomed'
   if (rules.some(rule => typeof rule === 'function')) return 'as the function given as commitOnTeardown says'
   return error === undefined ? `status ${statusCode}` : 'an error was thrown or sent'

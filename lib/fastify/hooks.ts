@@ -6,20 +6,15 @@ import { redactDatabaseErrors } from './redact-errors.ts'
 import { watchReplies } from './reply-methods.ts'
 import type { ReplyOutcome } from './reply-outcome.ts'
 import { RequestScope } from './request-scope.ts'
+import { decorateRequests, keep, requestScopeOf } from './scoped-request.ts'
 import { Retry } from '../scope/retry.ts'
 import { isLast, keepAround, keepLast, nameOf, routesOf } from './route-wrapping.ts'
+import type { Unattended } from './unattended.ts'
 import { watchedErrorHandler, watchHandlers, type ErrorHandler } from './watched-handlers.ts'
 import { routeSettings, type RouteSettings } from '../options/route-options.ts'
 
-/** Where a request keeps its scope. */
-const SCOPE = Symbol('fastify-scoped-db.scope')
-
 /** Where a route's `config` keeps what it means. */
 const ROUTE = Symbol('fastify-scoped-db.route')
-
-interface ScopedRequest extends FastifyRequest {
-  [SCOPE]: RequestScope | null
-}
 
 interface ScopedConfig {
   db?: unknown
@@ -45,7 +40,7 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
  * was loaded) they stand with the plugin's own.
  */
 export function addHooks (fastify: FastifyInstance, application: Application): void {
-  fastify.decorateRequest(SCOPE as unknown as string, null)
+  decorateRequests(fastify)
 
   const unseen = routesOf(fastify)
   fastify.addHook('onRoute', prepareRoute)
@@ -60,8 +55,8 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   fastify.addHook('onResponse', recordResponse)
   fastify.addHook('onResponse', closeScopeOfUnseenRoute)
 
-  watchReplies(fastify, outcomeOf)
-  watchHandlers(fastify, outcomeOf, hook => { if (hook === 'onSend') for (const route of unseen.splice(0)) warnOfLaterHooks(route) })
+  watchReplies(fastify, unattendedOf)
+  watchHandlers(fastify, unattendedOf, hook => { if (hook === 'onSend') for (const route of unseen.splice(0)) warnOfLaterHooks(route) })
 
   function prepareRoute (route: RouteOptions): void {
     const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
@@ -71,7 +66,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
     keepLast(route, 'onSend', endScope)
     keepLast(route, 'onResponse', closeScope)
     keepAround(route, 'handler', handler => watched(handler as Handler, retry))
-    keepAround(route, 'errorHandler', handler => watchedErrorHandler(handler as ErrorHandler, outcomeOf))
+    keepAround(route, 'errorHandler', handler => watchedErrorHandler(handler as ErrorHandler, unattendedOf))
     // When every plugin's onRoute has had its say.
     queueMicrotask(() => { if (!isLast(route, 'onSend', endScope)) warnOfLaterHooks(nameOf(route)) })
   }
@@ -213,15 +208,10 @@ function enter (request: FastifyRequest, next: () => void): void {
   else scope.enter(next)
 }
 
-/** The request's scope; null before `onRequest` and on a route with `db: false`. */
-export function requestScopeOf (request: FastifyRequest): RequestScope | null {
-  return (request as ScopedRequest)[SCOPE]
-}
-
 function outcomeOf (request: FastifyRequest): ReplyOutcome | undefined {
   return requestScopeOf(request)?.outcome
 }
 
-function keep (request: FastifyRequest, scope: RequestScope): void {
-  (request as ScopedRequest)[SCOPE] = scope
+function unattendedOf (request: FastifyRequest): Unattended | undefined {
+  return requestScopeOf(request)?.outcome.unattended
 }

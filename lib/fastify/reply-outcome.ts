@@ -1,75 +1,39 @@
-import { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ScopeSettings } from '../options/options.ts'
-import { debug } from '../debug.ts'
+import type { FastifyReply } from 'fastify'
 import type { ScopeHost } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
 import type { Scope } from '../scope/scope.ts'
 import type { ScopeState } from '../scope/state.ts'
-import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
-import type { Outcome } from '../types.ts'
-import { ClientConnection, isClosed, type Answering } from './client-connection.ts'
-import { decideOutcome, reasonFor, type ErrorState } from './commit-rule.ts'
-import { HandlerEnd, UNSEEN_LIMIT, type HandlerOwner, type HandlerResult } from './handler-end.ts'
+import type { Decision, Outcome } from '../types.ts'
+import { decide } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
-import { discard, firstByte, keepFromCrashing } from './payload.ts'
-import type { ReplyListener } from './reply-methods.ts'
-import { precedenceOf } from './reply-precedence.ts'
+import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
+import { discard } from './payload.ts'
+import { failuresBefore, sendKnowing } from './reply.ts'
+import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
-import { blockWrites, breakOffUnless, failuresBefore, isStreamed, prepareForError, sendKnowing, snapshotSending } from './reply.ts'
-import { assertSendable, readable, statusOf } from './sendable.ts'
+import { Unattended, type UnattendedReply } from './unattended.ts'
 
-/** What a reply asks of the scope of its request, which may never be made. */
-export interface ReplyScope {
-  readonly request: FastifyRequest
-  readonly host: ScopeHost
-  readonly made: Scope | undefined
-  readonly state: ScopeState
-  /** Those of each database. */
-  settingsOfAll (): ScopeSettings[]
-  openScope (): Scope
-  enter (next: () => void): void
-  end (outcome: Outcome, ready?: Ready): Promise<void> | undefined
-  close (): Promise<void> | undefined
-  /** Takes back the end of a scope that was not made. */
-  reopen (): void
-  /** Puts a new one in its place. */
-  renew (): void
-}
-
-/**
- * What becomes of a request's reply, and what follows from it for the outcome of its scope.
- *
- * Longer than other files: all that can happen to a reply comes together here, and each of it is a few lines.
- */
-export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyListener {
+/** What becomes of a request's reply, and what follows from it for the outcome of its scope. */
+export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
+  /** The end where no `onSend` is sure to come. */
+  readonly unattended: Unattended
   readonly #scope: ReplyScope
   readonly #reply: FastifyReply
+  readonly #lastOnSend: LastOnSend
   #state: ReplyState = 'awaited'
-  #client: ClientConnection | undefined
   /** The first thing that was thrown or sent as an error. */
   #error: Error | undefined
   #failures = 0
-  /** Ends the wait for the reply's first byte. */
-  #interrupt: ((error: Error) => void) | undefined
-  readonly #handler: HandlerEnd
   #handlerRetry: HandlerRetry | undefined
-  /** Who waits for the reply of a client that has left. */
-  #waiting: (() => void)[] | undefined
-  /** Whether nothing will come to `onSend` any more, and the outcome is there. */
-  #isOver = false
-  /** How many of the application's `onResponse` hooks run. */
-  #responding = 0
-  /** Whether all of them have run. */
-  #isAnswered = false
 
   constructor (scope: ReplyScope, reply: FastifyReply) {
     this.#scope = scope
     this.#reply = reply
-    this.#handler = new HandlerEnd(this, reply)
+    this.#lastOnSend = new LastOnSend(this, reply)
+    this.unattended = new Unattended(this, scope, reply)
   }
 
   get host (): ScopeHost {
@@ -80,60 +44,36 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     return this.#state
   }
 
+  get error (): Error | undefined {
+    return this.#error
+  }
+
+  get scope (): Scope | undefined {
+    return this.#scope.made
+  }
+
+  get isLast (): boolean {
+    return (failuresBefore(this) ?? this.#failures) === this.#failures
+  }
+
   /** Whether errors of the database are answered with what they mean. */
   mapsErrors (): boolean {
     return this.#scope.settingsOfAll().some(({ mapErrors }) => mapErrors)
   }
 
-  /** The scope has something to clean up from now on, so the connection is watched. */
+  /** The scope has something to clean up from now on. */
   watch (): void {
-    if (this.#client !== undefined) return
-    this.#handler.follow()
-    this.#client = new ClientConnection(this.#reply, this)
-    this.#client.watch()
+    this.unattended.watch()
   }
 
   /** A commit that waits for the reply's first byte waits no longer. */
   interrupt (error: Error): void {
-    this.#interrupt?.(error)
+    this.#lastOnSend.interrupt(error)
   }
 
-  get isBusy (): boolean {
-    return this.#scope.made?.isBusy === true
-  }
-
-  replyBegun (): void {
-    this.#handler.sends()
-  }
-
-  replyAwaited (): void {
-    this.#handler.isAwaited()
-  }
-
-  replyTakenOver (): void {
-    if (this.#state !== 'sent' && !this.#isDecided) this.#handler.watch()
-  }
-
-  afterReply (next: () => void): void {
-    if (this.#isOver || this.#reply.raw.writableEnded || !isClosed(this.#reply.raw)) {
-      next()
-      return
-    }
-    this.#waiting ??= []
-    this.#waiting.push(next)
-    // Without a session nobody has watched the connection.
-    this.watch()
-  }
-
-  /**
-   * Runs a handler, or an error handler.
-   * @returns what to give Fastify
-   */
+  /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
   handle (handler: () => unknown): unknown {
-    this.#handler.begun()
-    const result = this.#handler.returned(handler())
-    if (this.#client !== undefined) this.#handler.follow()
-    return result
+    return this.unattended.handle(handler)
   }
 
   /** Runs a handler that is run again when it fails with a transient error. */
@@ -158,7 +98,7 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
   renewScope (): void {
     this.#scope.renew()
     // The reply has lost its listeners with the attempt.
-    this.#client?.watch()
+    this.unattended.watch(true)
     if (this.#state === 'flushing') this.#enter('awaited')
   }
 
@@ -192,16 +132,22 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
 
   /**
    * Before the headers go out: carries out the outcome.
-   * @returns `'send'`; or a promise of what to call for the payload, at once before it is sent; or `'drop'` when another reply of the same
-   * request goes out instead
    * @throws what stops the commit, or would keep the reply from being sent
    */
-  end (payload: unknown): 'send' | 'drop' | Promise<() => unknown> {
-    const scope = this.#scope.made
-    const ended = scope === undefined ? this.#endUnmade() : this.#end(scope, payload)
-    if (ended === 'drop') discard(payload)
-    else if (ended === 'send') this.#passes(payload)
-    return ended
+  end (payload: unknown): Sending {
+    const { made } = this.#scope
+    const sending = made === undefined ? this.#endUnmade() : this.#lastOnSend.end(made, payload)
+    if (sending === 'drop') discard(payload)
+    else if (sending === 'send') this.#lastOnSend.passes(payload)
+    return sending
+  }
+
+  passed (): void {
+    this.unattended.passed()
+  }
+
+  leave (): void {
+    this.#enter('gone')
   }
 
   /**
@@ -211,99 +157,40 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
   responded (): void {
     if (!this.#reply.raw.writableEnded || this.#state === 'sent') return
     this.#enter('sent')
-    if (this.#handler.isPending) return
-    this.#handler.close()
+    const { handler } = this.unattended
+    if (handler.isPending) return
+    handler.close()
     if (this.#scope.made === undefined) this.#endUnmade()
-    else void this.#endQuietly()
-  }
-
-  /** An `onResponse` hook of the application begins. Gives what to call when it is over. */
-  responding (): () => void {
-    this.#responding++
-    return () => { this.#responding-- }
+    else void this.endQuietly()
   }
 
   /** The reply has gone out, and every `onResponse` hook has run. */
   close (): Promise<void> | undefined {
-    if (this.#state !== 'sent') return undefined
-    this.#isAnswered = true
-    return this.#handler.isPending ? undefined : this.#scope.close()
+    return this.#state === 'sent' ? this.unattended.answered() : undefined
   }
 
-  /** The last `onResponse` hook may never be called, if one before it has failed. */
-  connectionEnded (): void {
-    if (this.#scope.made?.isClosed === false) setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+  decide (statusCode: number): Decision {
+    const { request, made } = this.#scope
+    const rules = this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown)
+    return decide(rules, { request, reply: this.#reply, statusCode, error: this.#error, isRollbackOnly: made?.isRollbackOnly === true })
   }
 
-  clientLeft (): void {
-    this.#enter('gone')
-    const scope = this.#scope.made
-    if (this.#cancelsOnAbort()) {
-      void (scope === undefined ? this.#scope.close() : scope.cancel())
-      this.#over()
-    } else if (this.#isDecided) {
-      if (scope?.state !== 'ending') this.#passed()
-    } else if (this.#reply.sent && !this.#handler.isPromised) {
-      void this.#endAndClose('rollback')
-    } else {
-      this.#handler.watch()
+  async instead (error: unknown, payload?: unknown, state: ScopeState = 'rolled back'): Promise<unknown> {
+    return await (this.#handlerRetry?.instead(error, state, payload) ?? error)
+  }
+
+  async endQuietly (given?: Outcome): Promise<void> {
+    const { made } = this.#scope
+    const { sent, raw, statusCode, log } = this.#reply
+    if (made?.state !== 'open') return
+    try {
+      const decision = given === undefined ? this.decide(statusCode) : { outcome: given, reason: 'nobody waits for the reply any more' }
+      // Of what was written by hand, the client has seen something.
+      made.explain({ ...decision, isSurprising: decision.outcome === 'rollback' && (sent || raw.headersSent) })
+      await made.end(decision.outcome)
+    } catch (err) {
+      log.error({ err }, 'the commit of a request failed after its reply had begun')
     }
-  }
-
-  handlerEnded (result: HandlerResult): void {
-    if ('error' in result && this.#reply.sent) this.fail(result.error as Error)
-    const isSilent = 'value' in result && result.value === undefined && this.#handler.mayBeSilent
-    // Otherwise a reply is on its way.
-    if (this.#reply.sent || isSilent) void this.#endAndClose()
-    else this.#handler.limit()
-  }
-
-  handlerLost (): void {
-    void this.#endAndClose(this.#state === 'gone' ? 'rollback' : undefined)
-  }
-
-  #cancelsOnAbort (): boolean {
-    return this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)
-  }
-
-  /** Whether the outcome is there, or on its way. */
-  get #isDecided (): boolean {
-    return this.#scope.state !== 'open'
-  }
-
-  #endOfHooks (): void {
-    if (this.#responding > 0 || this.#handler.isPending) this.connectionEnded()
-    else void this.#scope.close()
-  }
-
-  #passes (payload: unknown): void {
-    if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
-    this.#passed()
-  }
-
-  /** A reply has passed the last `onSend` hook. */
-  #passed (): void {
-    if (this.#state !== 'gone') return
-    void this.#scope.close()
-    this.#over()
-  }
-
-  /** What waits for the reply of a client that has left waits no longer, once Fastify has had its chance to end it. */
-  #over (): void {
-    this.#handler.close()
-    this.#isOver = true
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    if (waiting !== undefined) setImmediate(() => { for (const next of waiting) next() })
-  }
-
-  /** Carries out the outcome, that of the rule unless it is given, where no `onSend` has, and closes the scope. */
-  async #endAndClose (outcome?: Outcome): Promise<void> {
-    this.#handler.close()
-    await this.#endQuietly(outcome)
-    // Otherwise the application's onResponse hooks follow.
-    if (this.#state === 'gone' || this.#isAnswered || !this.#reply.raw.writableEnded) await this.#scope.close()
-    this.#over()
   }
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */
@@ -312,72 +199,13 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     return 'send'
   }
 
-  #precedence (scope: Scope): ReturnType<typeof precedenceOf> {
-    const { statusCode, raw: { headersSent } } = this.#reply
-    const isLast = (failuresBefore(this) ?? this.#failures) === this.#failures
-    return precedenceOf({ state: this.#state, statusCode, headersSent, hasFailed: this.#error !== undefined, isLast, scope })
-  }
-
-  #end (scope: Scope, payload: unknown): 'send' | 'drop' | Promise<() => unknown> {
-    // Another reply was written and ended by hand: it is the one that counts.
-    if (this.#reply.raw.writableEnded) return 'drop'
-    switch (this.#precedence(scope)) {
-      case 'superseded': return 'drop'
-      case 'untrue': return this.#breakOff()
-      case 'follows': return 'send'
-      case 'decides': return this.#carryOut(scope, payload)
-    }
-  }
-
-  /** @throws what would keep the reply from being sent */
-  #carryOut (scope: Scope, payload: unknown): 'send' | Promise<() => unknown> {
-    const reply = this.#reply
-    const outcome = this.#decide(statusOf(payload, reply))
-    if (outcome === 'commit') this.#assertSendable(payload)
-    if (outcome === 'commit' && scope.hasWork) return this.#commit(scope, payload)
-    keepFromCrashing(payload)
-    const ended = scope.end(outcome)
-    return ended === undefined ? 'send' : this.#ended(ended, payload, snapshotSending(reply))
-  }
-
-  #assertSendable (payload: unknown): void {
-    try {
-      assertSendable(payload, this.#reply)
-    } catch (error) {
-      discard(payload)
-      prepareForError(this.#reply, error)
-      throw error
-    }
-  }
-
-  #commit (scope: Scope, payload: unknown): Promise<() => unknown> {
-    const restore = snapshotSending(this.#reply)
-    const body = readable(payload, this.#reply)
-    keepFromCrashing(body)
-    return this.#ended(scope.end('commit', body instanceof Readable ? () => this.#ready(body) : undefined), body, restore)
-  }
-
-  #decide (statusCode: number): Outcome {
-    const state: ErrorState = {
-      request: this.#scope.request,
-      reply: this.#reply,
-      statusCode,
-      error: this.#error,
-      isRollbackOnly: this.#scope.made?.isRollbackOnly === true
-    }
-    const rules = this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown)
-    const outcome = decideOutcome(rules, state)
-    if (debug.enabled) debug('outcome: %s, %s', outcome, reasonFor(rules, state))
-    return outcome
-  }
-
   /** The one way into `flushing`, which is left whatever is thrown. */
   async #flushed (flushed: Promise<void>): Promise<void> {
     if (this.#state === 'awaited') this.#enter('flushing')
     try {
       await flushed
     } catch (error) {
-      const failure = await this.#instead(error, 'open')
+      const failure = await this.instead(error, undefined, 'open')
       if (this.#error === undefined) throw failure
     } finally {
       if (this.#state === 'flushing') this.#enter('awaited')
@@ -386,70 +214,7 @@ export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyL
     if (this.#error !== undefined) await new Promise<never>(() => {})
   }
 
-  #breakOff (): 'drop' {
-    this.#scope.request.log.error({ err: this.#error }, 'a reply failed after its commit and was broken off')
-    this.#reply.raw.destroy()
-    return 'drop'
-  }
-
-  /** Whether nothing has come after the commit that the client would take for part of it. */
-  #isWhole (): boolean {
-    const hasLost = this.#scope.made?.hasLost === true
-    if (hasLost) this.#scope.request.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
-    return !hasLost
-  }
-
-  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
-  async #ready (payload: Readable): Promise<void> {
-    const failed = new Promise<never>((_resolve, reject) => { this.#interrupt = reject })
-    await Promise.race([firstByte(payload, this.#reply), failed])
-  }
-
-  /**
-   * Holds the reply as it is until the outcome is carried out: what is done to it meanwhile changes nothing.
-   * @param restore makes it what it was before it was to be sent
-   */
-  async #ended (ended: Promise<void> | undefined, body: unknown, restore: () => void): Promise<() => unknown> {
-    const reply = this.#reply
-    const settle = snapshotSending(reply)
-    const release = blockWrites(reply)
-    try {
-      await ended
-    } catch (error) {
-      release()
-      restore()
-      this.#passed()
-      const failure = await this.#instead(error, 'rolled back', body)
-      discard(body)
-      if (this.mapsErrors()) mapError(failure)
-      prepareForError(reply, failure)
-      throw failure
-    }
-    return () => {
-      release()
-      settle()
-      this.#passes(body)
-      return body
-    }
-  }
-
-  /** What to answer with when a reply has failed with `error`; never, when the handler is run again. */
-  async #instead (error: unknown, state: ScopeState, payload?: unknown): Promise<unknown> {
-    return await (this.#handlerRetry?.instead(error, state, payload) ?? error)
-  }
-
-  /** Carries out the outcome, where it was not. There is nobody to throw to any more. */
-  async #endQuietly (outcome?: Outcome): Promise<void> {
-    if (this.#scope.made?.state !== 'open') return
-    try {
-      if (outcome !== undefined) debug('outcome: %s, nobody waits for the reply any more', outcome)
-      await this.#scope.end(outcome ?? this.#decide(this.#reply.statusCode))
-    } catch (err) {
-      this.#scope.request.log.error({ err }, 'the commit of a request failed after its reply had begun')
-    }
-  }
-
   #enter (state: ReplyState): void {
-    this.#state = transition(REPLY_TRANSITIONS, this.#state, state, () => this.#scope.request.log)
+    this.#state = transition(REPLY_TRANSITIONS, this.#state, state, () => this.#reply.log)
   }
 }

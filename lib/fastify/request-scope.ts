@@ -12,7 +12,8 @@ import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome } from '../types.ts'
-import { ReplyOutcome, type ReplyScope } from './reply-outcome.ts'
+import { ReplyOutcome } from './reply-outcome.ts'
+import type { ReplyScope } from './reply-scope.ts'
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 

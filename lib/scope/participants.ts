@@ -48,6 +48,11 @@ export class Participants {
     return this.#automatic.some(({ transactions }) => transactions.hasWritten)
   }
 
+  /** Whether those that the scope commits have written, or are to write, anything. */
+  get hasChanges (): boolean {
+    return this.hasWritten || this.#automatic.some(participant => participant.isDirty())
+  }
+
   /** Whether one of the others has sent anything but plain reads: it is committed as soon as it is done. */
   get hasWrittenByHand (): boolean {
     return this.#manual.some(({ transactions }) => transactions.hasWritten)

@@ -8,9 +8,10 @@ import type { SessionOwner } from '../session/nesting.ts'
 import { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
-import type { Outcome, ScopeInfo, ScopeKind } from '../types.ts'
+import type { Decision, Outcome, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeHost, ScopeOwner } from './contracts.ts'
 import { Participants, TEARDOWN_FAILED } from './participants.ts'
+import { ScopeReport } from './report.ts'
 import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
 
 /**
@@ -33,6 +34,8 @@ export class Scope implements SessionOwner {
   /** What `end()` has given, while there was something to wait for. */
   #ending: Promise<void> | undefined
   #closing: Promise<void> | undefined
+  /** What the log is told at its end, once it has a session. */
+  #report: ScopeReport | undefined
 
   /** @param parent the scope that it is opened in */
   constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
@@ -123,6 +126,12 @@ export class Scope implements SessionOwner {
   session (database: SessionDatabase): EntityManager {
     if (this.#isOver) throw scopeIs('closed')
     return (this.#participants?.find(database) ?? this.#join(database)).em
+  }
+
+  /** Remembers why its outcome is going to be this one. */
+  explain (decision: Decision): void {
+    debug('outcome: %s, %s', decision.outcome, decision.reason)
+    this.#report?.explain(decision, () => this.#participants?.hasChanges === true)
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
@@ -273,14 +282,17 @@ export class Scope implements SessionOwner {
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
   #closed (): void {
     this.#callBack('rollback')
+    this.#report?.tell(this.kind, this.hasCommitted)
     this.host.closed(this)
   }
 
   #join (database: SessionDatabase): Participant {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
+    this.#report ??= new ScopeReport(this.#owner.log)
+    const { usage } = this.#report
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: this.#owner.transactionSettings(database),
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
@@ -336,5 +348,6 @@ export class Scope implements SessionOwner {
   #enter (state: ScopeState): void {
     debug('scope %s: %s', state, this.#owner.kind)
     this.#state = transition(TRANSITIONS, this.#state, state, () => this.#owner.log)
+    this.#report?.entered(state)
   }
 }

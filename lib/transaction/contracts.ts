@@ -1,5 +1,6 @@
 import type { IsolationLevel } from '@mikro-orm/core'
 import type { ConnectionPool } from './connection-pool.ts'
+import type { StatementUsage } from './usage.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's: what does is internal.
 
@@ -13,6 +14,8 @@ export interface BeginOptions {
 export interface TransactionSettings extends BeginOptions {
   /** @internal Where its connections come from. */
   readonly pool: ConnectionPool
+  /** @internal Counts its statements, if anybody wants to know. */
+  readonly usage?: StatementUsage | undefined
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
   /** Whether it begins with the first write for now, whatever `begin` says: a connection is not to be held for as long as an upload takes. */

@@ -1,6 +1,7 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
 import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
+import type { StatementUsage } from './usage.ts'
 
 type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
 type StreamOptions = Parameters<QueryExecutor['stream']>[2]
@@ -11,10 +12,12 @@ type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
 export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
   readonly #runner: StatementRunner
+  readonly #usage: StatementUsage | undefined
 
-  constructor (compiler: QueryExecutor, runner: StatementRunner) {
+  constructor (compiler: QueryExecutor, runner: StatementRunner, usage: StatementUsage | undefined) {
     this.#compiler = compiler
     this.#runner = runner
+    this.#usage = usage
   }
 
   get adapter () {
@@ -34,11 +37,19 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
-    return this.#runner.execute(new Statement(query.sql), executor => this.#withPlugins(executor).executeQuery(query, options))
+    const execute = (sending?: () => void) => this.#runner.execute(new Statement(query.sql), executor => {
+      sending?.()
+      return this.#withPlugins(executor).executeQuery(query, options)
+    })
+    return this.#usage === undefined ? execute() : this.#usage.measure(execute)
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    return this.#runner.stream(new Statement(query.sql), executor => this.#withPlugins(executor).stream(query, chunkSize, options))
+    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql), executor => {
+      sending?.()
+      return this.#withPlugins(executor).stream(query, chunkSize, options)
+    })
+    return this.#usage === undefined ? stream() : this.#usage.measureStream(stream)
   }
 
   provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
@@ -50,19 +61,19 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   withPlugin (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#runner, this.#usage)
   }
 
   withPlugins (plugins: readonly KyselyPlugin[]): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#runner, this.#usage)
   }
 
   withPluginAtFront (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner, this.#usage)
   }
 
   withoutPlugins (): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#runner)
+    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#runner, this.#usage)
   }
 
   #withPlugins (executor: QueryExecutor): QueryExecutor {

@@ -10,12 +10,15 @@ import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-tr
 import type { SqlConnection } from './sql-connection.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
+import type { StatementUsage } from './usage.ts'
 
 export interface LazyTransactionSettings extends BeginSettings {
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
   readonly isAutomatic: boolean
+  /** Counts its statements, if anybody wants to know. */
+  readonly usage?: StatementUsage | undefined
   /** Given, the transaction is for one use: it is closed once it was committed or rolled back, and this is called. */
   readonly onEnd?: () => void
 }
@@ -48,6 +51,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     this.#getClient = settings.connection.getClient
     this.statements = new StatementRunner(this, settings.pool, settings.placement)
     this.context = createKyselyTransaction(this.client, this)
+  }
+
+  get usage (): StatementUsage | undefined {
+    return this.#settings.usage
   }
 
   /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */

@@ -1,5 +1,6 @@
 /** What is left of a session once its reply is sent. */
 import { Readable } from 'node:stream'
+import { inspect } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { db } from '../../plugin.ts'
@@ -64,6 +65,30 @@ for (const [mode, options] of Object.entries({ automatic, manual })) {
     t.same(await labels(), [])
   })
 }
+
+onEachDatabase('the session of a finished request never throws into a timer where its methods give promises', automatic, async (t, { app, labels, assertClean }) => {
+  const answered = new Gate()
+  const attempts = new Gate<unknown[]>()
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'answered', amount: 0 })
+    t.match(inspect(request.db), /EntityManager/)
+    t.match([inspect(db.session), String(db.session), JSON.stringify(db.session)], [/EntityManager/, /object/, '{}'])
+    setTimeout(() => {
+      void answered.opened.then(async () => {
+        const started: Promise<unknown>[] = [request.db, db.session].flatMap(session => [session.insert(Item, { label: 'late', amount: 0 }), session.flush(), session.count(Item), session.execute('select 1'), session.stream(Item, {}).next()])
+        t.throws(() => request.db.create(Item, { label: 'late' }), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+        t.match([inspect(request.db), String(request.db), JSON.stringify(request.db)], [/EntityManager: .*FST_SCOPED_DB_SCOPE_CLOSED/, '[object Object]', '{}'])
+        attempts.open(await Promise.all(started.map(async one => await one.catch(({ code }: { code: string }) => code))))
+      })
+    }, 10)
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await assertClean()
+  answered.open()
+  t.same(await attempts.opened, Array(10).fill('FST_SCOPED_DB_SCOPE_CLOSED'))
+  t.same(await labels(), ['answered'])
+})
 
 onEachDatabase('what was kept of a session cannot begin a transaction after its end', manual, async (t, { app, labels }) => {
   const answered = new Gate()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { decideOutcome, reasonFor, type ErrorState } from '../../../lib/fastify/commit-rule.ts'
+import { decide, type ErrorState } from '../../../lib/fastify/commit-rule.ts'
 import type { CommitRule } from '../../../lib/options/options.ts'
 
 const state = (own: Partial<ErrorState>): ErrorState => ({ request: {} as never, reply: {} as never, statusCode: 200, error: undefined, isRollbackOnly: false, ...own })
@@ -21,7 +21,7 @@ const CASES: [outcome: string, why: string, rules: (boolean | CommitRule)[], sta
 
 void t.test('commit or rollback, and why', async t => {
   for (const [outcome, why, rules, own] of CASES) {
-    t.equal(decideOutcome(rules, state(own)), outcome, why)
-    t.equal(reasonFor(rules, state(own)), why)
+    const isSurprising = outcome === 'rollback' && (own.statusCode ?? 200) < 400
+    t.same(decide(rules, state(own)), { outcome, reason: why, isSurprising })
   }
 })

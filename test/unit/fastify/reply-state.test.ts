@@ -1,7 +1,8 @@
 import type { FastifyReply } from 'fastify'
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
-import { ReplyOutcome, type ReplyScope } from '../../../lib/fastify/reply-outcome.ts'
+import { ReplyOutcome } from '../../../lib/fastify/reply-outcome.ts'
+import type { ReplyScope } from '../../../lib/fastify/reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from '../../../lib/fastify/reply-state.ts'
 import { tableUnder } from '../../support/fences.ts'
 
@@ -29,13 +30,14 @@ class Subject {
       isClosed: false,
       isBusy: false,
       hasWork: true,
+      explain: () => {},
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
       close: async () => { note('closes', 'closed') },
       cancel: async () => { note('cancels', 'destroyed') }
     }
     Object.defineProperty(made, 'state', { get: () => this.#state })
-    const reply = { raw: this.raw, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {}, raw: { httpVersionMajor: 1 } } }
+    const reply = { raw: this.raw, log: { error: () => {}, warn: () => {} }, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {}, raw: { httpVersionMajor: 1 } } }
     const scope = {
       request: { log: { error: () => {}, warn: () => {} } },
       host: { isClosed: false },

@@ -69,7 +69,7 @@ void t.test('a scope in each state, and all that can be asked of it', async t =>
 
 void t.test('a transition that is not in the table throws in tests, and is logged in production', async t => {
   const logged: object[] = []
-  const log = () => ({ warn: () => {}, error: (details: object) => { logged.push(details) } })
+  const log = () => ({ debug: () => {}, warn: () => {}, error: (details: object) => { logged.push(details) } })
   for (const from of STATES) {
     for (const to of STATES) {
       if (TRANSITIONS[from].includes(to)) t.equal(transition(TRANSITIONS, from, to, log), to)

@@ -1,0 +1,146 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import type { Scope } from '../scope/scope.ts'
+import type { Decision } from '../types.ts'
+import { mapError } from './http-errors.ts'
+import { discard, firstByte, keepFromCrashing } from './payload.ts'
+import { precedenceOf } from './reply-precedence.ts'
+import type { ReplyState } from './reply-state.ts'
+import { blockWrites, breakOffUnless, isStreamed, prepareForError, snapshotSending } from './reply.ts'
+import { assertSendable, readable, statusOf } from './sendable.ts'
+
+/** What is left to the reply of which this is a part. */
+export interface SentReply {
+  readonly state: ReplyState
+  readonly error: Error | undefined
+  /** That of its request; it may be made while the reply goes out. */
+  readonly scope: Scope | undefined
+  /** Whether nothing has failed since the reply was begun that comes now. */
+  readonly isLast: boolean
+  decide (statusCode: number): Decision
+  mapsErrors (): boolean
+  /** What to answer with when the reply has failed with `error`; never, when the handler is run again. */
+  instead (error: unknown, payload: unknown): Promise<unknown>
+  /** It goes out. */
+  passed (): void
+}
+
+/** `'send'`; or a promise of what to call for the payload, at once before it is sent; or `'drop'` when another reply goes out instead. */
+export type Sending = 'send' | 'drop' | Promise<() => unknown>
+
+/** A reply that comes to the last `onSend` hook: its outcome is carried out, before its head goes out. */
+export class LastOnSend {
+  readonly #answer: SentReply
+  readonly #reply: FastifyReply
+  /** Ends the wait for the reply's first byte. */
+  #interrupt: ((error: Error) => void) | undefined
+
+  constructor (answer: SentReply, reply: FastifyReply) {
+    this.#answer = answer
+    this.#reply = reply
+  }
+
+  /** A commit that waits for the reply's first byte waits no longer. */
+  interrupt (error: Error): void {
+    this.#interrupt?.(error)
+  }
+
+  /** @throws what stops the commit, or would keep the reply from being sent */
+  end (scope: Scope, payload: unknown): Sending {
+    switch (this.#precedence(scope)) {
+      case 'superseded': return 'drop'
+      case 'untrue': return this.#breakOff()
+      case 'follows': return 'send'
+      case 'decides': return this.#carryOut(scope, payload)
+    }
+  }
+
+  /** The reply goes out as it is now. */
+  passes (payload: unknown): void {
+    if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
+    this.#answer.passed()
+  }
+
+  #precedence (scope: Scope): ReturnType<typeof precedenceOf> {
+    const { statusCode, raw: { headersSent, writableEnded } } = this.#reply
+    const { state, error, isLast } = this.#answer
+    // Another reply was written and ended by hand: it is the one that counts.
+    return writableEnded ? 'superseded' : precedenceOf({ state, statusCode, headersSent, hasFailed: error !== undefined, isLast, scope })
+  }
+
+  #carryOut (scope: Scope, payload: unknown): Sending {
+    const reply = this.#reply
+    const decision = this.#answer.decide(statusOf(payload, reply))
+    const { outcome } = decision
+    scope.explain(decision)
+    if (outcome === 'commit') this.#assertSendable(payload)
+    if (outcome === 'commit' && scope.hasWork) return this.#commit(scope, payload)
+    keepFromCrashing(payload)
+    const ended = scope.end(outcome)
+    return ended === undefined ? 'send' : this.#ended(ended, payload, snapshotSending(reply))
+  }
+
+  #assertSendable (payload: unknown): void {
+    try {
+      assertSendable(payload, this.#reply)
+    } catch (error) {
+      discard(payload)
+      prepareForError(this.#reply, error)
+      throw error
+    }
+  }
+
+  #commit (scope: Scope, payload: unknown): Sending {
+    const restore = snapshotSending(this.#reply)
+    const body = readable(payload, this.#reply)
+    keepFromCrashing(body)
+    return this.#ended(scope.end('commit', body instanceof Readable ? () => this.#ready(body) : undefined), body, restore)
+  }
+
+  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
+  async #ready (payload: Readable): Promise<void> {
+    const failed = new Promise<never>((_resolve, reject) => { this.#interrupt = reject })
+    await Promise.race([firstByte(payload, this.#reply), failed])
+  }
+
+  /**
+   * Holds the reply as it is until the outcome is carried out: what is done to it meanwhile changes nothing.
+   * @param restore makes it what it was before it was to be sent
+   */
+  async #ended (ended: Promise<void> | undefined, body: unknown, restore: () => void): Promise<() => unknown> {
+    const reply = this.#reply
+    const settle = snapshotSending(reply)
+    const release = blockWrites(reply)
+    try {
+      await ended
+    } catch (error) {
+      release()
+      restore()
+      this.#answer.passed()
+      const failure = await this.#answer.instead(error, body)
+      discard(body)
+      if (this.#answer.mapsErrors()) mapError(failure)
+      prepareForError(reply, failure)
+      throw failure
+    }
+    return () => {
+      release()
+      settle()
+      this.passes(body)
+      return body
+    }
+  }
+
+  #breakOff (): 'drop' {
+    this.#reply.log.error({ err: this.#answer.error }, 'a reply failed after its commit and was broken off')
+    this.#reply.raw.destroy()
+    return 'drop'
+  }
+
+  /** Whether nothing has come after the commit that the client would take for part of it. */
+  #isWhole (): boolean {
+    const hasLost = this.#answer.scope?.hasLost === true
+    if (hasLost) this.#reply.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
+    return !hasLost
+  }
+}

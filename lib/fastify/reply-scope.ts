@@ -1,0 +1,25 @@
+import type { FastifyRequest } from 'fastify'
+import type { ScopeSettings } from '../options/options.ts'
+import type { ScopeHost } from '../scope/contracts.ts'
+import type { Scope } from '../scope/scope.ts'
+import type { ScopeState } from '../scope/state.ts'
+import type { Ready } from '../transaction/contracts.ts'
+import type { Outcome } from '../types.ts'
+
+/** What a reply asks of the scope of its request, which may never be made. */
+export interface ReplyScope {
+  readonly request: FastifyRequest
+  readonly host: ScopeHost
+  readonly made: Scope | undefined
+  readonly state: ScopeState
+  /** Those of each database. */
+  settingsOfAll (): ScopeSettings[]
+  openScope (): Scope
+  enter (next: () => void): void
+  end (outcome: Outcome, ready?: Ready): Promise<void> | undefined
+  close (): Promise<void> | undefined
+  /** Takes back the end of a scope that was not made. */
+  reopen (): void
+  /** Puts a new one in its place. */
+  renew (): void
+}

@@ -1,0 +1,174 @@
+import type { FastifyReply } from 'fastify'
+import type { Outcome } from '../types.ts'
+import { ClientConnection, isClosed, type Answering } from './client-connection.ts'
+import { HandlerEnd, UNSEEN_LIMIT, type HandlerOwner, type HandlerResult } from './handler-end.ts'
+import type { ReplyListener } from './reply-methods.ts'
+import type { ReplyScope } from './reply-scope.ts'
+import type { ReplyState } from './reply-state.ts'
+
+/** What is left to the reply of which this is a part. */
+export interface UnattendedReply {
+  readonly state: ReplyState
+  leave (): void
+  responded (): void
+  /** Records that the handler has failed. */
+  fail (error: Error): void
+  /** Carries out the outcome, that of the rule unless it is given, if there is none yet. Never throws. */
+  endQuietly (outcome?: Outcome): Promise<void>
+}
+
+/**
+ * The end of a unit of work where no `onSend` is sure to come: the client has left, the reply was taken over, or it has been sent and somebody
+ * still works on the session.
+ */
+export class Unattended implements Answering, HandlerOwner, ReplyListener {
+  readonly handler: HandlerEnd
+  readonly #answer: UnattendedReply
+  readonly #scope: ReplyScope
+  readonly #reply: FastifyReply
+  #client: ClientConnection | undefined
+  /** Who waits for the reply of a client that has left. */
+  #waiting: (() => void)[] | undefined
+  /** Whether nothing will come to `onSend` any more, and the outcome is there. */
+  #isOver = false
+  /** How many of the application's `onResponse` hooks run. */
+  #responding = 0
+  /** Whether all of them have run. */
+  #isAnswered = false
+
+  constructor (answer: UnattendedReply, scope: ReplyScope, reply: FastifyReply) {
+    this.#answer = answer
+    this.#scope = scope
+    this.#reply = reply
+    this.handler = new HandlerEnd(this, reply)
+  }
+
+  get state (): ReplyState {
+    return this.#answer.state
+  }
+
+  get isBusy (): boolean {
+    return this.#scope.made?.isBusy === true
+  }
+
+  /** From now on it counts what becomes of the handler and of the connection. Called again, with what has taken the place of the reply's listeners. */
+  watch (isAnew = false): void {
+    if (this.#client !== undefined && !isAnew) return
+    this.handler.follow()
+    this.#client ??= new ClientConnection(this.#reply, this)
+    this.#client.watch()
+  }
+
+  handle (handler: () => unknown): unknown {
+    this.handler.begun()
+    const result = this.handler.returned(handler())
+    if (this.#client !== undefined) this.handler.follow()
+    return result
+  }
+
+  replyBegun (): void {
+    this.handler.sends()
+  }
+
+  replyAwaited (): void {
+    this.handler.isAwaited()
+  }
+
+  replyTakenOver (): void {
+    if (this.state !== 'sent' && !this.#isDecided) this.handler.watch()
+  }
+
+  afterReply (next: () => void): void {
+    if (this.#isOver || this.#reply.raw.writableEnded || !isClosed(this.#reply.raw)) {
+      next()
+      return
+    }
+    this.#waiting ??= []
+    this.#waiting.push(next)
+    // Without a session nobody has watched the connection.
+    this.watch()
+  }
+
+  clientLeft (): void {
+    this.#answer.leave()
+    const { made } = this.#scope
+    if (this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)) {
+      void (made === undefined ? this.#scope.close() : made.cancel())
+      this.#over()
+    } else if (this.#isDecided) {
+      if (made?.state !== 'ending') this.passed()
+    } else if (this.#reply.sent && !this.handler.isPromised) {
+      void this.#endAndClose('rollback')
+    } else {
+      this.handler.watch()
+    }
+  }
+
+  handlerEnded (result: HandlerResult): void {
+    const { sent } = this.#reply
+    if ('error' in result && sent) this.#answer.fail(result.error as Error)
+    const isSilent = 'value' in result && result.value === undefined && this.handler.mayBeSilent
+    // Otherwise a reply is on its way.
+    if (sent || isSilent) void this.#endAndClose()
+    else this.handler.limit()
+  }
+
+  handlerLost (): void {
+    void this.#endAndClose(this.state === 'gone' ? 'rollback' : undefined)
+  }
+
+  /** A reply has passed the last `onSend` hook. */
+  passed (): void {
+    if (this.state !== 'gone') return
+    void this.#scope.close()
+    this.#over()
+  }
+
+  responded (): void {
+    this.#answer.responded()
+  }
+
+  /** The last `onResponse` hook may never be called, if one before it has failed. */
+  connectionEnded (): void {
+    if (this.#scope.made?.isClosed === false) setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+  }
+
+  /** An `onResponse` hook of the application begins. Gives what to call when it is over. */
+  responding (): () => void {
+    this.#responding++
+    return () => { this.#responding-- }
+  }
+
+  /** Every `onResponse` hook has run. */
+  answered (): Promise<void> | undefined {
+    this.#isAnswered = true
+    return this.handler.isPending ? undefined : this.#scope.close()
+  }
+
+  #endOfHooks (): void {
+    if (this.#responding > 0 || this.handler.isPending) this.connectionEnded()
+    else void this.#scope.close()
+  }
+
+  /** Whether the outcome is there, or on its way. */
+  get #isDecided (): boolean {
+    return this.#scope.state !== 'open'
+  }
+
+  /** What waits for the reply of a client that has left waits no longer, once Fastify has had its chance to end it. */
+  #over (): void {
+    this.handler.close()
+    this.#isOver = true
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting !== undefined) setImmediate(() => { for (const next of waiting) next() })
+  }
+
+  async #endAndClose (outcome?: Outcome): Promise<void> {
+    this.handler.close()
+    await this.#answer.endQuietly(outcome)
+    // Otherwise the application's onResponse hooks follow.
+    if (this.state === 'gone' || this.#isAnswered || !this.#reply.raw.writableEnded) await this.#scope.close()
+    this.#over()
+  }
+}

@@ -1,0 +1,180 @@
+/** Replies that Fastify has nothing to do with any more: the unit of work ends with the handler, however long the connection lives. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { db } from '../../plugin.ts'
+import { rawClient } from '../support/clients.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+import { onEachTransport } from '../support/transports.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+
+const insert = async (label: string) => await db.session.insert(Item, { label, amount: 0 })
+
+/** What a handler does that takes its reply over for long. */
+const LONG: Record<string, (reply: FastifyReply) => unknown> = {
+  'as fastify-sse-v2 does': reply => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    reply.raw.write('data: 1\n\n')
+  },
+  'as @fastify/sse does': reply => {
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    reply.raw.write('data: 1\n\n')
+  },
+  'with the reply returned': reply => {
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+    reply.raw.write('data: 1\n\n')
+    return reply
+  },
+  'before it has written': reply => {
+    reply.hijack()
+    setTimeout(() => reply.raw.write('data: 1\n\n'), 100)
+  }
+}
+
+for (const [how, take] of Object.entries(LONG)) {
+  for (const isAsync of [true, false]) {
+    onEachDatabase(`a reply that is taken over for long, by ${isAsync ? 'an async function' : 'a handler with callbacks'}: ${how}`, automatic, async (t, { app, labels, listen, assertClean, logs }) => {
+      app.post('/', isAsync
+        ? async (_request, reply) => {
+          const taken = take(reply)
+          await insert('taken over')
+          await sleep(20)
+          await insert('and more')
+          return taken
+        }
+        : (_request, reply) => {
+            const taken = take(reply)
+            void insert('taken over').then(async () => await insert('and more'))
+            return taken
+          })
+      const { port } = await listen()
+      const client = await rawClient(port, ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 0', '', ''])
+      await client.until('data: 1')
+      await assertClean()
+      t.same(await labels(), ['and more', 'taken over'])
+      t.equal(client.socket.destroyed, false, 'the connection is still there')
+      client.leave()
+      await assertClean()
+      t.same(logs.filter(({ level }) => level >= 40), [])
+    })
+  }
+}
+
+/** How a handler ends that has taken its reply over, and written. */
+const FAILED: Record<string, [reason: string | RegExp, (reply: FastifyReply) => unknown]> = {
+  'it throws': ['an error was thrown or sent', () => { throw new Error('after hijack') }],
+  'it has written a 500': ['status 500', reply => { reply.raw.writeHead(500).end('failed') }],
+  'its scope is doomed': ['doomed', reply => {
+    db.setRollbackOnly()
+    reply.raw.end('done')
+  }]
+}
+
+for (const [how, [reason, fail]] of Object.entries(FAILED)) {
+  onEachDatabase(`a reply that was taken over is rolled back, with a word in the log: ${how}`, automatic, async (t, { app, labels, listen, assertClean, logs }) => {
+    app.post('/', async (_request, reply) => {
+      await insert('taken over')
+      reply.hijack()
+      await fail(reply)
+    })
+    const { port } = await listen()
+    const client = await rawClient(port, ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 0', '', ''])
+    await assertClean()
+    client.leave()
+    for (let turn = 0; turn < 100 && logs.every(({ outcome }) => outcome === undefined); turn++) await sleep(10)
+    t.match(logs.filter(({ outcome }) => outcome !== undefined), [{ level: 40, outcome: 'rollback', reason }])
+    t.same(await labels(), [])
+  })
+}
+
+onEachDatabase('a handler with callbacks has taken its reply over, and its client leaves', automatic, async (t, { app, labels, listen, assertClean, logs }) => {
+  app.post('/', (_request, reply) => {
+    reply.hijack()
+    void insert('left').then(() => { reply.raw.write('begun') })
+  })
+  const { port } = await listen()
+  const client = await rawClient(port, ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 0', '', ''])
+  await client.until('begun')
+  client.leave()
+  await assertClean()
+  t.match(logs.filter(({ level }) => level === 40), [{ outcome: 'rollback', reason: 'nobody waits for the reply any more' }])
+  t.same(await labels(), [])
+})
+
+/** As `@fastify/websocket` calls handlers: behind `reply.hijack()`, with the socket first. */
+type SocketHandler = (socket: object, request: FastifyRequest) => unknown
+
+const SOCKETS: Record<string, [labels: string[], handler: SocketHandler]> = {
+  async: [['connected', 'twice'], async () => {
+    await insert('connected')
+    await sleep(20)
+    await insert('twice')
+  }],
+  sync: [['connected'], () => { void insert('connected') }],
+  'that rejects': [[], async () => {
+    await insert('connected')
+    throw new Error('in the handler')
+  }],
+  'that throws': [[], () => {
+    void insert('connected').catch(() => undefined)
+    throw new Error('in the handler')
+  }]
+}
+
+for (const [which, [expected, handler]] of Object.entries(SOCKETS)) {
+  onEachDatabase(`a handler of WebSockets, ${which}`, automatic, async (t, { app, labels, listen, assertClean }) => {
+    app.addHook('onRoute', route => {
+      const { handler } = route
+      route.handler = function (request, reply) {
+        reply.hijack()
+        request.raw.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+        const socketHandler = handler.bind(this) as unknown as SocketHandler
+        try {
+          const result = socketHandler({}, request) as Promise<unknown> | undefined
+          result?.catch(() => undefined)
+        } catch {}
+      }
+    })
+    app.get('/', { preHandler: async request => { await request.db.count(Item) } }, handler as never)
+    const { port } = await listen()
+    const client = await rawClient(port, ['GET / HTTP/1.1', 'Host: localhost', 'Connection: upgrade', 'Upgrade: x', '', ''])
+    await client.until('101')
+    await assertClean()
+    t.same(await labels(), expected)
+    t.equal(client.socket.destroyed, false)
+    client.leave()
+  })
+}
+
+onEachDatabase('the handler of a route without a scope gets its socket', automatic, async (t, { app }) => {
+  let got: unknown[] = []
+  app.addHook('onRoute', route => {
+    const { handler } = route
+    route.handler = async function (request) {
+      return await (handler as unknown as (...args: unknown[]) => unknown).call(this, 'socket', request)
+    }
+  })
+  app.get('/', { config: { db: false } }, ((...args: unknown[]) => { got = args; return 'ok' }) as never)
+  t.equal((await app.inject('/')).body, 'ok')
+  t.equal(got[0], 'socket')
+})
+
+onEachTransport('a handler that goes on after it has ended its reply by hand', automatic, async (t, { app, labels, transport, assertClean }) => {
+  const hooked: unknown[] = []
+  app.addHook('onResponse', async request => { hooked.push(await request.db.count(Item).catch((error: unknown) => error)) })
+  app.post('/', async (_request, reply) => {
+    await insert('before')
+    reply.hijack()
+    reply.raw.end('done')
+    if (!reply.raw.writableFinished) await once(reply.raw, 'finish')
+    await sleep(20)
+    await insert('after')
+  })
+  t.match(await transport.request('POST', '/'), { status: 200, body: 'done' })
+  await assertClean()
+  t.equal(typeof hooked[0], 'number', 'the session is there for hooks, too')
+  t.same(await labels(), ['after', 'before'])
+})
