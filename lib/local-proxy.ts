@@ -15,7 +15,7 @@ import { inspect } from 'node:util'
  */
 export function localProxy<T extends object> (prototype: () => object, resolve: () => T, fixed: Partial<T> = {}): T {
   // The target gives only its shape: what is not on the real object must not be reported as its own. Node prints it in the place of the proxy.
-  const shape = Object.create(prototype(), { [inspect.custom]: { value: () => found(resolve) ?? `[no ${prototype().constructor.name} is current]` } }) as object
+  const shape = Object.create(prototype(), { [inspect.custom]: { value: () => shown(prototype(), resolve) } }) as object
   return new Proxy(Object.create(shape) as T, {
     get (_, key) {
       if (Object.hasOwn(fixed, key)) return Reflect.get(fixed, key) as unknown
@@ -39,6 +39,15 @@ export function localProxy<T extends object> (prototype: () => object, resolve: 
       return object === undefined ? prototype() : Reflect.getPrototypeOf(object)
     }
   })
+}
+
+/** What is printed in its place. */
+function shown (prototype: object, resolve: () => object): unknown {
+  try {
+    return resolve()
+  } catch (error) {
+    return `[${prototype.constructor.name}: ${String(error)}]`
+  }
 }
 
 /** What `resolve` finds, if it does. */
