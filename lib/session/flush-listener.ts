@@ -7,7 +7,7 @@ import { BINDING, flushed, flushing, waitingFor, type BoundEntityManager } from 
 export const flushListener: EventSubscriber = {
   async onFlush ({ em, uow }) {
     const changeSets = uow.getChangeSets()
-    flushing(em, changeSets)
+    if (changeSets.length + uow.getCollectionUpdates().length > 0) flushing(em, changeSets)
     if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
   },
 

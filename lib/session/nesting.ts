@@ -178,7 +178,7 @@ export function cleared (em: EntityManager): void {
 export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
-    if (isAlone) before?.flushingBeside(changeSets)
+    if (isAlone) before?.flushingBeside()
     else before?.flushingInside(changeSets)
   }
 }
