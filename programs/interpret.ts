@@ -196,7 +196,7 @@ export class Interpreter {
     await this.#load(name, em, transaction)
     const entity = transaction.unit.find(name)
     if (entity === undefined) return
-    if (isItem(entity)) this.#touch(transaction, ...entity.parts)
+    if (isItem(entity)) for (const part of entity.parts) this.#adopt(part, transaction)
     else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
     detach(entity)
     em.remove(entity)
