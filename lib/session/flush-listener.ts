@@ -1,7 +1,8 @@
 import type { EventSubscriber } from '@mikro-orm/core'
 import { lateChanges } from './flush.ts'
 import { keysKnown } from './inserted-entities.ts'
-import { BINDING, flushed, flushing, waitingFor, type BoundEntityManager } from './nesting.ts'
+import { BINDING, waitingFor, type BoundEntityManager } from './nesting.ts'
+import { flushed, flushing } from './open-nestings.ts'
 
 /** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
 export const flushListener: EventSubscriber = {
