@@ -2,12 +2,13 @@ import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
+import { Notifications } from './notifications.ts'
 import { ENDED } from './state.ts'
 import { commitTogether, reportOf } from './two-phase-commit.ts'
 
 /** Those who take part in one scope, at most one for each database. They share one outcome. */
 export class Participants {
-  readonly #info: ScopeInfo
+  readonly #notifications: Notifications
   readonly #log: () => Log
   /** Those that the scope commits. */
   #automatic: readonly Participant[] = []
@@ -22,7 +23,7 @@ export class Participants {
    * @param log where to report what nobody waits for
    */
   constructor (info: ScopeInfo, log: () => Log) {
-    this.#info = info
+    this.#notifications = new Notifications(info, log)
     this.#log = log
   }
 
@@ -35,7 +36,7 @@ export class Participants {
   add (participant: Participant): void {
     if (participant.isAutomatic) this.#automatic = [...this.#automatic, participant]
     else this.#manual = [...this.#manual, participant]
-    this.#tell('opened', participant)
+    this.#notifications.tell('opened', participant)
   }
 
   /** Whether there is one that the scope commits. */
@@ -114,7 +115,7 @@ export class Participants {
    * be committed any more. Never throws.
    */
   async endWithRollback (): Promise<void> {
-    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#reported(transactions.end(ENDED.rollback)) }))
+    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#notifications.reported(transactions.end(ENDED.rollback)) }))
     this.#rolledBack = Promise.all(rollbacks.map(({ done }) => done))
     await Promise.all(rollbacks.filter(({ isBusy }) => !isBusy).map(({ done }) => done))
   }
@@ -128,7 +129,7 @@ export class Participants {
   get hasLost (): boolean {
     return this.#automatic.some(participant => {
       try {
-        return hasAny(participant.countUnflushed())
+        return Object.keys(participant.countUnflushed()).length > 0
       } catch {
         return true
       }
@@ -137,7 +138,7 @@ export class Participants {
 
   /** Asks the servers to stop what runs now. Never throws. */
   async cancel (): Promise<void> {
-    await Promise.all(this.#all.map(({ transactions }) => this.#reported(transactions.cancel())))
+    await Promise.all(this.#all.map(({ transactions }) => this.#notifications.reported(transactions.cancel())))
   }
 
   /** Closes the one of a database, rolling back what is open. */
@@ -147,7 +148,7 @@ export class Participants {
     this.#automatic = this.#automatic.filter(other => other !== removed)
     this.#manual = this.#manual.filter(other => other !== removed)
     await removed.transactions.close()
-    this.#tell('closed', removed)
+    this.#notifications.tell('closed', removed)
   }
 
   /**
@@ -156,13 +157,13 @@ export class Participants {
    */
   close (wasCommitted: boolean): Promise<void> | undefined {
     const all = this.#all
-    for (const participant of this.#manual) this.#tellOfUnflushed(participant, 'warn', 'unflushed changes were dropped at the end of their scope')
-    if (wasCommitted) for (const participant of this.#automatic) this.#tellOfUnflushed(participant, 'error', 'changes that came after the commit of their scope were lost')
+    for (const participant of this.#manual) this.#notifications.dropped(participant)
+    if (wasCommitted) for (const participant of this.#automatic) this.#notifications.lost(participant)
     const closing = all.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#automatic = this.#manual = []
     if (closing.length > 0) return this.#closed(all, closing)
-    for (const participant of all) this.#tell('closed', participant)
+    for (const participant of all) this.#notifications.tell('closed', participant)
     return undefined
   }
 
@@ -180,8 +181,8 @@ export class Participants {
   }
 
   async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
-    await Promise.all(closing.map(work => this.#reported(work)))
-    for (const participant of participants) this.#tell('closed', participant)
+    await Promise.all(closing.map(work => this.#notifications.reported(work)))
+    for (const participant of participants) this.#notifications.tell('closed', participant)
   }
 
   async #rollback (): Promise<void> {
@@ -211,37 +212,4 @@ export class Participants {
       throw error
     }
   }
-
-  #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
-    try {
-      const unflushed = participant.countUnflushed()
-      if (hasAny(unflushed)) this.#log()[level]({ unflushed }, message)
-    } catch (err) {
-      this.#log()[level]({ err }, `${message}, and could not be counted`)
-    }
-  }
-
-  /** Listeners are told at once, but none of them is waited for, or can do any harm. */
-  #tell (signal: 'opened' | 'closed', { database: { name, listeners }, em }: Participant): void {
-    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#info, session: em }))) {
-      void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
-    }
-  }
-
-  /** At teardown there is nobody to throw to. */
-  async #reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
-    try {
-      await work
-    } catch (err) {
-      this.#log().error({ err }, failure)
-    }
-  }
 }
-
-function hasAny (counts: Record<string, number>): boolean {
-  return Object.keys(counts).length > 0
-}
-
-const LISTENER_FAILED = 'a listener to the sessions of a database failed'
-
-export const TEARDOWN_FAILED = 'teardown of a database scope failed'
