@@ -1,5 +1,6 @@
 import type { Participant } from '../session/participant.ts'
 import type { Log, ScopeInfo } from '../types.ts'
+import { reportOf } from './two-phase-commit.ts'
 
 /** Who is told of those who take part in a scope: listeners, and the log of what nobody waits for. None of them can do any harm. */
 export class Notifications {
@@ -30,6 +31,12 @@ export class Notifications {
   /** A session ends that the scope has committed, with what came after that. */
   lost (participant: Participant): void {
     this.#tellOfUnflushed(participant, 'error', 'changes that came after the commit of their scope were lost')
+  }
+
+  /** Some databases may have what others have not: whoever caught the error would not know which. */
+  commitFailed (error: unknown): void {
+    const report = reportOf(error)
+    if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
   }
 
   /** Waits for what nobody else waits for: at teardown there is nobody to throw to. */

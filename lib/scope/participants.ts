@@ -4,16 +4,16 @@ import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { Notifications } from './notifications.ts'
 import { ENDED } from './state.ts'
-import { commitTogether, reportOf } from './two-phase-commit.ts'
+import { commitTogether } from './two-phase-commit.ts'
 
 /** Those who take part in one scope, at most one for each database. They share one outcome. */
 export class Participants {
   readonly #notifications: Notifications
-  readonly #log: () => Log
   /** Those that the scope commits. */
   #automatic: readonly Participant[] = []
   /** Plain MikroORM, whose `flush()` commits. */
   #manual: readonly Participant[] = []
+  #isUsed = false
   #rolledBack: Promise<unknown> | undefined
   /** The commits and rollbacks by hand that are under way, each until it is over. */
   readonly #byHand = new Set<Promise<unknown>>()
@@ -24,7 +24,6 @@ export class Participants {
    */
   constructor (info: ScopeInfo, log: () => Log) {
     this.#notifications = new Notifications(info, log)
-    this.#log = log
   }
 
   /** The one of a database, if it takes part. */
@@ -36,7 +35,13 @@ export class Participants {
   add (participant: Participant): void {
     if (participant.isAutomatic) this.#automatic = [...this.#automatic, participant]
     else this.#manual = [...this.#manual, participant]
+    this.#isUsed = true
     this.#notifications.tell('opened', participant)
+  }
+
+  /** Whether there has ever been one. */
+  get isUsed (): boolean {
+    return this.#isUsed
   }
 
   /** Whether there is one that the scope commits. */
@@ -204,8 +209,7 @@ export class Participants {
     try {
       await commitTogether(this.#automatic, manual, ready, outcome)
     } catch (error) {
-      const report = reportOf(error)
-      if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
+      this.#notifications.commitFailed(error)
       await this.#rollback()
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)

@@ -134,7 +134,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     [ENDED] (outcome: Outcome): void {
       const binding = this[BINDING]
       if (binding === undefined || binding.transactions.isAutomatic || currentNesting(binding) !== undefined) return
-      binding.owner.ended(binding.database, binding.owner.openCallbacks(), outcome)
+      binding.owner.outcomes.ended(binding.database, binding.owner.outcomes.waiting(), outcome)
     }
 
     /** @returns whether it has written anything, or left something to the next */

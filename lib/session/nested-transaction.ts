@@ -22,7 +22,7 @@ export interface NestedRun<T> {
 /** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
 export async function alone<T> (nested: NestedRun<T>): Promise<T> {
   const { binding } = nested
-  return await runNested(nested, true, ({ callbacks }, outcome) => binding.owner.ended(binding.database, callbacks, outcome))
+  return await runNested(nested, true, ({ callbacks }, outcome) => binding.owner.outcomes.ended(binding.database, callbacks, outcome))
 }
 
 /**

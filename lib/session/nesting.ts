@@ -7,14 +7,19 @@ import type { Outcome } from '../types.ts'
 import type { SessionSnapshot } from './snapshot.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-/** Who ends the transactions that all sessions of a scope share the fate of. */
-export interface SessionOwner {
-  /** What waits for their outcome. */
-  openCallbacks (): OutcomeCallbacks
-  commit (): Promise<void>
-  rollback (): Promise<void>
+/** What waits for outcomes of a scope. */
+export interface SessionOutcomes {
+  /** What waits for the next one of the scope. */
+  waiting (): OutcomeCallbacks
   /** A transaction that MikroORM has begun is over, and so is the wait of what waited for it in `callbacks`. */
   ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void
+}
+
+/** Who ends the transactions that all sessions of a scope share the fate of. */
+export interface SessionOwner {
+  readonly outcomes: SessionOutcomes
+  commit (): Promise<void>
+  rollback (): Promise<void>
 }
 
 /** What an EntityManager of a scope belongs to. */
@@ -94,7 +99,7 @@ export function inNesting<T> (nesting: Nesting | undefined, fn: () => T): T {
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
+  return currentNesting(binding)?.callbacks ?? binding.owner.outcomes.waiting()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */

@@ -62,7 +62,7 @@ export class Participant {
   }
 
   /** What waits for the end of the transaction that it is in now. */
-  get callbacks (): OutcomeCallbacks {
+  callbacks (): OutcomeCallbacks {
     return callbacksOf(this.em)
   }
 
