@@ -8,7 +8,7 @@ interface Part {
 }
 
 /** What has become of a unit of work that was not committed as a whole: the names of its databases. */
-export interface CommitReport {
+interface CommitReport {
   readonly committed: string[]
   readonly notCommitted: string[]
   readonly unknown: string[]

@@ -15,7 +15,7 @@ import type { SessionTransactions } from './session-transactions.ts'
 import { SqlTransactions } from './sql-transactions.ts'
 
 /** What a participant needs to be made. */
-export interface ParticipantSettings {
+interface ParticipantSettings {
   readonly forkOptions: ForkOptions
   readonly transactionSettings: TransactionSettings
   readonly owner: SessionOwner

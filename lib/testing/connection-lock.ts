@@ -9,7 +9,7 @@ export interface Holder {
 }
 
 /** What runs on the connection now. */
-export interface Turn {
+interface Turn {
   readonly holder: Holder
   readonly released: Promise<void>
   /** Ends it at once, where that can be done: a query stream whose reader may never come back. */
