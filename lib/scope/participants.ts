@@ -55,7 +55,7 @@ export class Participants {
   }
 
   /** Whether those that the scope commits have written, or are to write, anything. */
-  get hasChanges (): boolean {
+  hasChanges (): boolean {
     return this.hasWritten || this.#automatic.some(participant => participant.isDirty())
   }
 
@@ -70,7 +70,7 @@ export class Participants {
   }
 
   /** Whether there is anything to commit: written, or to be written. In doubt there is. */
-  get hasWork (): boolean {
+  hasWork (): boolean {
     return !this.#canRest('commit')
   }
 
@@ -131,7 +131,7 @@ export class Participants {
   }
 
   /** Whether something was changed that will not be written any more, in those that the scope has committed. */
-  get hasLost (): boolean {
+  hasLost (): boolean {
     return this.#automatic.some(participant => {
       try {
         return Object.keys(participant.countUnflushed()).length > 0

@@ -65,8 +65,8 @@ export class Scope implements SessionOwner, ScopeStatus {
   get isAutomatic (): boolean { return this.#participants.isAutomatic }
   get hasWritten (): boolean { return this.#participants.hasWritten }
   get isBusy (): boolean { return this.#participants.isBusy }
-  get hasWork (): boolean { return this.#participants.hasWork || !this.outcomes.isEmpty }
-  get hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost }
+  get hasWork (): boolean { return this.#participants.hasWork() || !this.outcomes.isEmpty }
+  get hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost() }
   get #isOver (): boolean { return this.#state === 'destroyed' || this.#state === 'closed' }
 
   hasSession (database: SessionDatabase): boolean {
@@ -85,7 +85,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Remembers why its outcome is going to be this one. */
   explain (decision: Decision): void {
     debug('outcome: %s, %s', decision.outcome, decision.reason)
-    this.#report?.explain(decision, () => this.#participants.hasChanges)
+    this.#report?.explain(decision, () => this.#participants.hasChanges())
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
