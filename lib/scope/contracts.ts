@@ -8,7 +8,7 @@ import type { ScopeState } from './state.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
 export interface InFlightWork {
-  readonly kind: ScopeKind | 'afterWork'
+  readonly kind: ScopeKind | 'callback'
   /** Ends it by force, where that can be done. */
   destroy (): Promise<void>
 }

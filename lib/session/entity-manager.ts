@@ -5,9 +5,9 @@ import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import { useDriver } from './guarded-connection.ts'
 import { handOver, takeEntities } from './hand-over.ts'
-import { alone, complete } from './nested-transaction.ts'
-import { assertNotOver, BINDING, currentNesting, inNesting, instancesOf, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner } from './nesting.ts'
-import { cleared } from './open-nestings.ts'
+import { alone, runAndFlush } from './nested-transaction.ts'
+import { assertNotOver, BINDING, currentNesting, inNesting, instancesOf, isInMain, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner } from './nesting.ts'
+import { onClear } from './open-nestings.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
 import { inSavepoint } from './savepoints.ts'
@@ -92,7 +92,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const run = async (nesting: Nesting) => {
         let entities: AnyEntity[] = []
         const result = await super.transactional(async fork => {
-          const result = await complete(fork, nesting, use)
+          const result = await runAndFlush(fork, nesting, use)
           if (isSeparate) entities = takeEntities(fork)
           return result
         }, { ...options, propagation, clear: isSeparate })
@@ -121,7 +121,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override clear (): void {
       const em = this.getContext()
       interruptFlush(em, 'em.clear()')
-      cleared(em)
+      onClear(em)
       super.clear()
     }
 
@@ -148,7 +148,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
         const nesting = (this.getContext() as BoundEntityManager)[NESTING]
-        if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
+        if (isInMain(binding, super.getTransactionContext())) binding.transactions.doom(error)
         else if (nesting !== undefined && this.isInTransaction()) nesting.failure ??= error as Error
         throw error
       }
@@ -163,7 +163,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     override async begin (options: TransactionOptions = {}): Promise<void> {
       const binding = this[BINDING]
-      if (isOwn(binding, super.getTransactionContext())) await binding.transactions.begin()
+      if (isInMain(binding, super.getTransactionContext())) await binding.transactions.begin()
       else await super.begin(options)
     }
 
@@ -183,7 +183,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [END] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
-      if (isOwn(binding, context)) {
+      if (isInMain(binding, context)) {
         await binding.owner[outcome]()
         return
       }

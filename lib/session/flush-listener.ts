@@ -2,20 +2,20 @@ import type { EventSubscriber } from '@mikro-orm/core'
 import { lateChanges } from './flush.ts'
 import { keysKnown } from './inserted-entities.ts'
 import { BINDING, waitingFor, type BoundEntityManager } from './nesting.ts'
-import { flushed, flushing } from './open-nestings.ts'
+import { afterFlush, onFlush } from './open-nestings.ts'
 
 /** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
 export const flushListener: EventSubscriber = {
   async onFlush ({ em, uow }) {
     const changeSets = uow.getChangeSets()
-    flushing(em, changeSets)
+    onFlush(em, changeSets)
     if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
   },
 
   async afterFlush ({ em, uow }) {
     lateChanges(em)?.written()
     const changeSets = uow.getChangeSets()
-    flushed(em, changeSets)
+    afterFlush(em, changeSets)
     const binding = (em as BoundEntityManager)[BINDING]
     if (binding?.database.listeners.wantsChanges !== true) return
     if (changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)

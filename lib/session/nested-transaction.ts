@@ -66,7 +66,7 @@ function forking<T> (binding: Binding, nesting: Nesting, run: () => T): T {
  * Does what is to be done in a transaction inside the session, to its end. When it fails, no flush of the session is cut in two by the rollback.
  * @throws what a flush in it has thrown, although that was caught: part of it may be written
  */
-export async function complete<Session extends EntityManager, T> (fork: Session, nesting: Nesting, use: (em: Session) => T | Promise<T>): Promise<T> {
+export async function runAndFlush<Session extends EntityManager, T> (fork: Session, nesting: Nesting, use: (em: Session) => T | Promise<T>): Promise<T> {
   try {
     const result = await use(fork)
     if (nesting.failure !== undefined) throw nesting.failure

@@ -102,8 +102,8 @@ export function waitingFor (binding: Binding): OutcomeCallbacks {
   return currentNesting(binding)?.callbacks ?? binding.owner.outcomes.waiting()
 }
 
-/** Whether no transaction of MikroORM's own has been begun. */
-export function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
+/** Whether a session is in the transaction that it shares the fate of with its scope, and in none that MikroORM has begun. */
+export function isInMain (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
   return binding !== undefined && context !== undefined && context === binding.transactions.context
 }
 

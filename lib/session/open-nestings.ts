@@ -11,12 +11,12 @@ export function openInside (em: EntityManager): Set<Nesting> {
 }
 
 /** A session has forgotten every entity, and is to get none back. */
-export function cleared (em: EntityManager): void {
+export function onClear (em: EntityManager): void {
   for (const nesting of open.get(em) ?? []) nesting.before = undefined
 }
 
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
-export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+export function onFlush (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
     if (isAlone) before?.flushingBeside(changeSets)
@@ -25,11 +25,11 @@ export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet
 }
 
 /** A session has written: what it has deleted is gone for the savepoints inside it, too, which would take it for new. */
-export function flushed (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
+export function afterFlush (em: EntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   for (const { entity } of changeSets) (em as BoundEntityManager)[NESTING]?.written.add(entity)
   for (const { em: fork, isAlone } of open.get(em) ?? []) {
     if (fork === undefined || isAlone) continue
     for (const { entity, type } of changeSets) if (type === 'delete' || type === 'delete_early') fork.getUnitOfWork(false).unsetIdentity(entity)
-    flushed(fork, changeSets)
+    afterFlush(fork, changeSets)
   }
 }
