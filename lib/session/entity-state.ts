@@ -15,7 +15,7 @@ export class EntityState {
 
   constructor (entity: AnyEntity) {
     const wrapped = helper(entity)
-    const properties = wrapped.__meta.props.filter(isOwn)
+    const properties = wrapped.__meta.props.filter(isNotEmbedded)
     this.#entity = entity
     this.collections = properties.filter(isToMany).map(({ name }) => entity[name]).filter(Utils.isCollection).map(stateOf)
     this.#restores = properties.map(property => restoreProperty(entity, property))
@@ -37,7 +37,7 @@ export class EntityState {
 }
 
 /** Columns of an embedded object are restored with it. */
-function isOwn ({ embedded }: EntityProperty): boolean {
+function isNotEmbedded ({ embedded }: EntityProperty): boolean {
   return embedded === undefined
 }
 
