@@ -8,6 +8,7 @@ import type { PreparedCommit } from './contracts.ts'
 import { hasRolledBack, rollbackOnly } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import type { SqlConnection } from './sql-connection.ts'
+import { Silence } from './silence.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 
@@ -51,6 +52,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
   get client (): Kysely<unknown> {
     return this.#getClient.call(this.#settings.connection)
+  }
+
+  get silence (): Silence | undefined {
+    return Silence.of(this.#settings.connection)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */

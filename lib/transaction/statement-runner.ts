@@ -149,7 +149,7 @@ export class StatementRunner {
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
-    const connection = await this.#pool.acquire(this.#transaction, async connection => connection)
+    const connection = await this.#pool.acquire(this.#transaction, async connection => await connection.proven())
     try {
       this.#admitOutside(statement)
     } catch (error) {
