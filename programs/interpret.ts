@@ -197,7 +197,7 @@ export class Interpreter {
     const entity = transaction.unit.find(name)
     if (entity === undefined) return
     if (isItem(entity)) this.#touch(transaction, ...entity.parts)
-    else if (isPart(entity)) this.#touch(transaction, entity.item)
+    else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
     detach(entity)
     em.remove(entity)
     this.#set(transaction, name, 'removed')

@@ -1,6 +1,6 @@
 /** Runs random handlers and compares what comes of them: `npm run programs -- --help`. */
 import fc from 'fast-check'
-import { UsageError } from '../scripts/command-line.ts'
+import { runCommand } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { programs } from './generate.ts'
 import { labelsOf } from './program.ts'
@@ -8,13 +8,8 @@ import { describe, summary, type Finding } from './report.ts'
 import { shapeOf } from './shape.ts'
 import { Trial, type Opinion } from './trial.ts'
 
-async function main (args: string[]): Promise<number> {
-  if (args.includes('--help') || args.includes('-h')) {
-    console.log(HELP)
-    return 0
-  }
+async function main (args: string[], signal: AbortSignal): Promise<number> {
   const given = readArguments(args)
-  const { signal } = interrupt()
   const trial = await Trial.open(given)
   const started = performance.now()
   const progress = setInterval(() => console.error(`${trial.figures.programs} programs`), 10_000)
@@ -58,16 +53,4 @@ async function * findings (trial: Trial, { count, seed: firstSeed, path, without
   }
 }
 
-/** The server and the process that were started have to be stopped before this one goes. */
-function interrupt (): AbortController {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(signal)))
-  return controller
-}
-
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\n\n${HELP}` : error)
-  process.exitCode = 2
-}
+await runCommand(HELP, main)

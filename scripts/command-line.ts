@@ -18,3 +18,23 @@ export function wholeNumber (option: string, text: string): number {
   if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--${option} is a whole number from 1, not ${text}`)
   return number
 }
+
+/**
+ * Runs a command whose exit code is what `main` gives; 2 if it throws. Wrong arguments are answered with `help`, which `--help` asks for.
+ * @param main takes the arguments, and a signal that is aborted when the command is to end: what it has started it has to stop first
+ */
+export async function runCommand (help: string, main: (args: string[], signal: AbortSignal) => Promise<number>): Promise<void> {
+  const args = process.argv.slice(2)
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(help)
+    return
+  }
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(signal)))
+  try {
+    process.exitCode = await main(args, controller.signal)
+  } catch (error) {
+    console.error(error instanceof UsageError ? `${error.message}\n\n${help}` : error)
+    process.exitCode = 2
+  }
+}

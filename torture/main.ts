@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { UsageError } from '../scripts/command-line.ts'
+import { runCommand } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { check, fatesOfUnknown, type Violation } from './checker.ts'
 import type { Database } from './database/database.ts'
@@ -15,14 +15,9 @@ import { Storm } from './storm.ts'
 
 type Draw = (ledger: Ledger) => Promise<void>
 
-async function main (args: string[]): Promise<number> {
-  if (args.includes('--help') || args.includes('-h')) {
-    console.log(HELP)
-    return 0
-  }
+async function main (args: string[], signal: AbortSignal): Promise<number> {
   const given = readArguments(args)
   const draw = await loadPlot(given.plot)
-  const { signal } = interrupt()
   const database = given.database === 'mysql' ? await openMariaDb() : await openSqlite()
   const folder = await mkdtemp(join(tmpdir(), 'torture-'))
   const violations = await torture(given, database, folder, signal, draw)
@@ -60,16 +55,4 @@ async function loadPlot (file: string | undefined): Promise<Draw> {
   return async ledger => { await writeFile(file, await plot(ledger)) }
 }
 
-/** Servers and processes that were started have to be stopped before this one goes. */
-function interrupt (): AbortController {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(signal)))
-  return controller
-}
-
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\n\n${HELP}` : error)
-  process.exitCode = 2
-}
+await runCommand(HELP, main)

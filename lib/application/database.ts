@@ -89,9 +89,9 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * Flushes and commits the current scope now, in all its databases; the next statement begins a new transaction.
    * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
    * @throws FST_SCOPED_DB_SCOPE_CLOSED once the scope's outcome is there
-   * @throws FST_SCOPED_DB_ROLLBACK_ONLY if the scope is doomed, or a flush of it has failed
+   * @throws FST_SCOPED_DB_ROLLBACK_ONLY if the scope is doomed, or a flush or a commit of it has failed
    * @throws FST_SCOPED_DB_COMMIT_UNKNOWN, FST_SCOPED_DB_PARTLY_COMMITTED if a database may have carried out its COMMIT, or one of several has
-   * @throws what the flush or a database says; everything since the last commit is then rolled back
+   * @throws what the flush or a database says; everything since the last commit is then rolled back, and only {@link rollback} is left
    */
   async commit (): Promise<void> {
     await this.#scope().commit()

@@ -49,9 +49,16 @@ export const ScopeClosedError = createError<[why: string]>(
   'FST_SCOPED_DB_SCOPE_CLOSED',
   'fastify-scoped-db: %s. Nothing more can be written with this session. Work that outlives its request belongs in db.run(fn)')
 
+const WHY_LATE = 'Most likely something was not awaited, or has gone on after a timeout'
+
 /** The error for what comes too late for a scope. */
 export function scopeIs (state: string): Error {
-  return new ScopeClosedError(`this scope is ${state}`)
+  return new ScopeClosedError(`this scope is ${state}. ${WHY_LATE}`)
+}
+
+/** The error for what comes too late for a transaction inside a scope. */
+export function transactionIsOver (): Error {
+  return new ScopeClosedError(`this em.transactional() is over. ${WHY_LATE}`)
 }
 
 export const RollbackOnlyError = createError<[why: string]>(

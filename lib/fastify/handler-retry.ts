@@ -2,7 +2,8 @@ import type { FastifyReply } from 'fastify'
 import type { Retry } from '../scope/retry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { ScopeState } from '../scope/state.ts'
-import { discard, interceptSend, snapshotReply } from './reply.ts'
+import { discard } from './payload.ts'
+import { interceptSend, snapshotReply } from './reply.ts'
 
 /** What the attempts of a handler ask of the request that it is for. */
 export interface Repeatable {

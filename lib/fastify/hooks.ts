@@ -1,10 +1,14 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
+import { errorCodes, type FastifyInstance, type FastifyReply, type FastifyRequest, type HookHandlerDoneFunction, type RouteOptions } from 'fastify'
 import type { Application } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
+import { watchReplies } from './reply-methods.ts'
+import type { ReplyOutcome } from './reply-outcome.ts'
 import { RequestScope } from './request-scope.ts'
 import { Retry } from '../scope/retry.ts'
+import { isLast, keepAround, keepLast, nameOf, routesOf } from './route-wrapping.ts'
+import { watchedErrorHandler, watchHandlers, type ErrorHandler } from './watched-handlers.ts'
 import { routeSettings, type RouteSettings } from '../options/route-options.ts'
 
 /** Where a request keeps its scope. */
@@ -29,6 +33,7 @@ interface ScopedRoute {
 }
 
 type Done = HookHandlerDoneFunction
+type Handler = RouteOptions['handler']
 type SendDone = (error?: Error | null, payload?: unknown) => void
 
 /**
@@ -42,6 +47,7 @@ type SendDone = (error?: Error | null, payload?: unknown) => void
 export function addHooks (fastify: FastifyInstance, application: Application): void {
   fastify.decorateRequest(SCOPE as unknown as string, null)
 
+  const unseen = routesOf(fastify)
   fastify.addHook('onRoute', prepareRoute)
   fastify.addHook('onRequest', openScope)
   fastify.addHook('preValidation', enterScopeWithBody)
@@ -54,13 +60,24 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   fastify.addHook('onResponse', recordResponse)
   fastify.addHook('onResponse', closeScopeOfUnseenRoute)
 
+  watchReplies(fastify, outcomeOf)
+  watchHandlers(fastify, outcomeOf, hook => { if (hook === 'onSend') for (const route of unseen.splice(0)) warnOfLaterHooks(route) })
+
   function prepareRoute (route: RouteOptions): void {
-    const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, `${String(route.method)} ${route.url}`)
+    const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true } } as NonNullable<typeof route.config>
     if (settings === false) return
-    route.onSend = [...listOf(route.onSend), endScope]
-    route.onResponse = [...listOf(route.onResponse), closeScope]
-    route.handler = observed(route.handler, settings.retry === undefined ? undefined : new Retry(settings.retry))
+    const retry = settings.retry === undefined ? undefined : new Retry(settings.retry)
+    keepLast(route, 'onSend', endScope)
+    keepLast(route, 'onResponse', closeScope)
+    keepAround(route, 'handler', handler => watched(handler as Handler, retry))
+    keepAround(route, 'errorHandler', handler => watchedErrorHandler(handler as ErrorHandler, outcomeOf))
+    // When every plugin's onRoute has had its say.
+    queueMicrotask(() => { if (!isLast(route, 'onSend', endScope)) warnOfLaterHooks(nameOf(route)) })
+  }
+
+  function warnOfLaterHooks (route: string): void {
+    fastify.log.warn({ route }, 'an onSend hook of this route comes after its commit: it can change the status, but not the outcome')
   }
 
   function openScope (request: FastifyRequest, reply: FastifyReply, done: Done): void {
@@ -102,13 +119,13 @@ function enterScopeWithPayload (request: FastifyRequest, _reply: FastifyReply, _
 }
 
 function flushScope (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: SendDone): Promise<void> | undefined {
-  const flushed = requestScopeOf(request)?.outcome.flush()
+  const flushed = outcomeOf(request)?.flush()
   if (flushed === undefined) done()
   return flushed
 }
 
 function recordError (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void): void {
-  const outcome = requestScopeOf(request)?.outcome
+  const outcome = outcomeOf(request)
   outcome?.fail(error)
   if (!redactDatabaseErrors(reply, error, outcome?.mapsErrors() === true)) enter(request, done)
 }
@@ -119,47 +136,75 @@ function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: u
   else scope.outcome.send(done)
 }
 
-function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
-  const ended = requestScopeOf(request)?.outcome.end(payload) ?? 'send'
+/** Without a promise of its own: nothing comes between the outcome and the head that goes out. */
+function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): void {
+  const ended = outcomeOf(request)?.end(payload) ?? 'send'
   if (ended === 'send') done()
-  return typeof ended === 'string' ? undefined : ended
+  else if (ended !== 'drop') ended.then(send => { sendWith(done, send) }, (error: unknown) => { done(errorOf(error)) })
 }
 
-function endScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): Promise<void> | undefined {
-  if (requestScopeOf(request)?.isSeen === false) return endScope(request, reply, payload, done)
-  done()
-  return undefined
+/** What is thrown may be nothing at all, which Fastify would take for success. */
+function errorOf (thrown: unknown): Error {
+  return (thrown ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()) as Error
+}
+
+/** What Fastify throws, it wants to hear of as an error of the hook. */
+function sendWith (done: SendDone, send: () => unknown): void {
+  try {
+    done(null, send())
+  } catch (error) {
+    done(error as Error)
+  }
+}
+
+function endScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): void {
+  if (requestScopeOf(request)?.isSeen === false) endScope(request, reply, payload, done)
+  else done()
 }
 
 function recordResponse (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
-  requestScopeOf(request)?.outcome.responded()
+  outcomeOf(request)?.responded()
   enter(request, done)
 }
 
 function closeScope (request: FastifyRequest, _reply: FastifyReply, done: Done): Promise<void> | undefined {
-  const closed = requestScopeOf(request)?.outcome.close()
+  const closed = outcomeOf(request)?.close()
   if (closed === undefined) done()
   return closed
 }
 
+/** After `reply.callNotFound()` the hooks of the route do not follow. */
 function closeScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, done: Done): Promise<void> | undefined {
-  if (requestScopeOf(request)?.isSeen === false) return closeScope(request, reply, done)
+  if (requestScopeOf(request)?.isSeen === false || request.is404) return closeScope(request, reply, done)
   done()
   return undefined
 }
 
-/** Lets the scope know what the handler returned, or run it, under the handler's own name. */
-function observed (handler: RouteOptions['handler'], retry: Retry | undefined): RouteOptions['handler'] {
-  const { [handler.name]: observing } = {
+/** Lets the request know how its handler ends, under the handler's own name. */
+function watched (handler: Handler, retry: Retry | undefined): Handler {
+  const { [handler.name]: watching } = {
     [handler.name]: function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
-      const outcome = requestScopeOf(request)?.outcome
-      if (outcome !== undefined && retry !== undefined) return outcome.runHandler(retry, () => handler.call(this, request, reply))
-      const result: unknown = handler.call(this, request, reply)
-      outcome?.takeHandled(result)
-      return result
+      const handle = () => handler.call(this, request, reply)
+      const outcome = outcomeOf(request)
+      if (outcome === undefined) return handleSocket(reply as unknown as FastifyRequest, handle)
+      return retry === undefined ? outcome.handle(handle) : outcome.handleAgain(retry, handle)
     }
   }
-  return observing as RouteOptions['handler']
+  return watching as Handler
+}
+
+/** A handler of WebSockets has the request in the second place, if at all. Its end is that of the unit of work, whatever it is. */
+function handleSocket (request: FastifyRequest | undefined, handle: () => unknown): unknown {
+  const outcome = request === undefined ? undefined : outcomeOf(request)
+  if (outcome === undefined) return handle()
+  try {
+    const result = handle()
+    void outcome.handle(() => Promise.resolve(result))
+    return result
+  } catch (error) {
+    void outcome.handle(async () => { throw error })
+    throw error
+  }
 }
 
 function enter (request: FastifyRequest, next: () => void): void {
@@ -173,10 +218,10 @@ export function requestScopeOf (request: FastifyRequest): RequestScope | null {
   return (request as ScopedRequest)[SCOPE]
 }
 
-function keep (request: FastifyRequest, scope: RequestScope): void {
-  (request as ScopedRequest)[SCOPE] = scope
+function outcomeOf (request: FastifyRequest): ReplyOutcome | undefined {
+  return requestScopeOf(request)?.outcome
 }
 
-function listOf<T> (hooks: T | T[] | undefined): T[] {
-  return hooks === undefined ? [] : [hooks].flat() as T[]
+function keep (request: FastifyRequest, scope: RequestScope): void {
+  (request as ScopedRequest)[SCOPE] = scope
 }

@@ -10,19 +10,24 @@ import type { ScopeState } from '../scope/state.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
 import type { Outcome } from '../types.ts'
-import { ClientConnection, type Answering } from './client-connection.ts'
+import { ClientConnection, isClosed, type Answering } from './client-connection.ts'
 import { decideOutcome, reasonFor, type ErrorState } from './commit-rule.ts'
+import { HandlerEnd, UNSEEN_LIMIT, type HandlerOwner, type HandlerResult } from './handler-end.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
+import { discard, firstByte, keepFromCrashing } from './payload.ts'
+import type { ReplyListener } from './reply-methods.ts'
 import { precedenceOf } from './reply-precedence.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
-import { errorStatus, failuresBefore, firstByte, isSendable, keepFromCrashing, restoreHead, sendKnowing, statusOf } from './reply.ts'
+import { blockWrites, breakOffUnless, failuresBefore, isStreamed, prepareForError, sendKnowing, snapshotSending } from './reply.ts'
+import { assertSendable, readable, statusOf } from './sendable.ts'
 
 /** What a reply asks of the scope of its request, which may never be made. */
 export interface ReplyScope {
   readonly request: FastifyRequest
   readonly host: ScopeHost
   readonly made: Scope | undefined
+  readonly state: ScopeState
   /** Those of each database. */
   settingsOfAll (): ScopeSettings[]
   openScope (): Scope
@@ -40,7 +45,7 @@ export interface ReplyScope {
  *
  * Longer than other files: all that can happen to a reply comes together here, and each of it is a few lines.
  */
-export class ReplyOutcome implements Repeatable, Answering {
+export class ReplyOutcome implements Repeatable, Answering, HandlerOwner, ReplyListener {
   readonly #scope: ReplyScope
   readonly #reply: FastifyReply
   #state: ReplyState = 'awaited'
@@ -50,13 +55,21 @@ export class ReplyOutcome implements Repeatable, Answering {
   #failures = 0
   /** Ends the wait for the reply's first byte. */
   #interrupt: ((error: Error) => void) | undefined
-  /** What the handler returned, from then on until the reply is sent: a request that is garbage but old would keep what it has loaded from being collected with the young. */
-  #handled: unknown
+  readonly #handler: HandlerEnd
   #handlerRetry: HandlerRetry | undefined
+  /** Who waits for the reply of a client that has left. */
+  #waiting: (() => void)[] | undefined
+  /** Whether nothing will come to `onSend` any more, and the outcome is there. */
+  #isOver = false
+  /** How many of the application's `onResponse` hooks run. */
+  #responding = 0
+  /** Whether all of them have run. */
+  #isAnswered = false
 
   constructor (scope: ReplyScope, reply: FastifyReply) {
     this.#scope = scope
     this.#reply = reply
+    this.#handler = new HandlerEnd(this, reply)
   }
 
   get host (): ScopeHost {
@@ -75,6 +88,7 @@ export class ReplyOutcome implements Repeatable, Answering {
   /** The scope has something to clean up from now on, so the connection is watched. */
   watch (): void {
     if (this.#client !== undefined) return
+    this.#handler.follow()
     this.#client = new ClientConnection(this.#reply, this)
     this.#client.watch()
   }
@@ -84,18 +98,48 @@ export class ReplyOutcome implements Repeatable, Answering {
     this.#interrupt?.(error)
   }
 
-  get handled (): unknown {
-    return this.#handled
+  get isBusy (): boolean {
+    return this.#scope.made?.isBusy === true
   }
 
-  /** The handler has returned something. */
-  takeHandled (result: unknown): void {
-    this.#handled = result
-    if (this.#state === 'gone') this.#client?.awaitHandler()
+  replyBegun (): void {
+    this.#handler.sends()
+  }
+
+  replyAwaited (): void {
+    this.#handler.isAwaited()
+  }
+
+  replyTakenOver (): void {
+    if (this.#state !== 'sent' && !this.#isDecided) this.#handler.watch()
+  }
+
+  afterReply (next: () => void): void {
+    if (this.#isOver || this.#reply.raw.writableEnded || !isClosed(this.#reply.raw)) {
+      next()
+      return
+    }
+    this.#waiting ??= []
+    this.#waiting.push(next)
+    // Without a session nobody has watched the connection.
+    this.watch()
+  }
+
+  /**
+   * Runs a handler, or an error handler.
+   * @returns what to give Fastify
+   */
+  handle (handler: () => unknown): unknown {
+    this.#handler.begun()
+    const result = this.#handler.returned(handler())
+    if (this.#client !== undefined) this.#handler.follow()
+    return result
   }
 
   /** Runs a handler that is run again when it fails with a transient error. */
-  runHandler (retry: Retry, handler: () => unknown): unknown {
+  handleAgain (retry: Retry, handler: () => unknown): unknown {
+    // A wrapper that another plugin has put around it is the handler.
+    if (this.#handlerRetry !== undefined) return this.handle(handler)
     this.#handlerRetry = new HandlerRetry(this, retry, this.#reply, handler)
     return this.#handlerRetry.start()
   }
@@ -119,9 +163,7 @@ export class ReplyOutcome implements Repeatable, Answering {
   }
 
   attempt (handler: () => unknown): unknown {
-    const result = inScope(this.#scope.openScope(), handler)
-    this.takeHandled(result)
-    return result
+    return this.handle(() => inScope(this.#scope.openScope(), handler))
   }
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
@@ -150,60 +192,124 @@ export class ReplyOutcome implements Repeatable, Answering {
 
   /**
    * Before the headers go out: carries out the outcome.
-   * @returns `'send'` or a promise to wait for, or `'drop'` when another reply of the same request goes out instead
-   * @throws what stops the commit
+   * @returns `'send'`; or a promise of what to call for the payload, at once before it is sent; or `'drop'` when another reply of the same
+   * request goes out instead
+   * @throws what stops the commit, or would keep the reply from being sent
    */
-  end (payload: unknown): 'send' | 'drop' | Promise<void> {
+  end (payload: unknown): 'send' | 'drop' | Promise<() => unknown> {
     const scope = this.#scope.made
-    if (scope === undefined) {
-      this.#endUnmade()
-      return 'send'
-    }
-    switch (this.#precedence(scope)) {
-      case 'superseded': return 'drop'
-      case 'untrue': return this.#breakOff()
-      case 'follows': return 'send'
-      case 'decides': return isSendable(payload, this.#reply) ? this.#end(scope, payload) : 'send'
-    }
+    const ended = scope === undefined ? this.#endUnmade() : this.#end(scope, payload)
+    if (ended === 'drop') discard(payload)
+    else if (ended === 'send') this.#passes(payload)
+    return ended
   }
 
   /**
-   * Fastify says that the reply has gone out. On HTTP/2 it says so too when the client has reset the stream. A reply that
-   * was hijacked has met no hook before this one: its outcome is carried out now.
+   * Fastify says that the reply has gone out. On HTTP/2 it says so too when the client has reset the stream. One that was taken over has met
+   * no hook before this one: unless its handler's end is still to come, its outcome is carried out now.
    */
   responded (): void {
     if (!this.#reply.raw.writableEnded || this.#state === 'sent') return
     this.#enter('sent')
-    this.#handled = undefined
+    if (this.#handler.isPending) return
+    this.#handler.close()
     if (this.#scope.made === undefined) this.#endUnmade()
     else void this.#endQuietly()
   }
 
+  /** An `onResponse` hook of the application begins. Gives what to call when it is over. */
+  responding (): () => void {
+    this.#responding++
+    return () => { this.#responding-- }
+  }
+
   /** The reply has gone out, and every `onResponse` hook has run. */
   close (): Promise<void> | undefined {
-    return this.#state === 'sent' ? this.#scope.close() : undefined
+    if (this.#state !== 'sent') return undefined
+    this.#isAnswered = true
+    return this.#handler.isPending ? undefined : this.#scope.close()
   }
 
-  cancelsOnAbort (): boolean {
-    return this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)
-  }
-
-  currentScope (): Scope {
-    return this.#scope.openScope()
+  /** The last `onResponse` hook may never be called, if one before it has failed. */
+  connectionEnded (): void {
+    if (this.#scope.made?.isClosed === false) setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
   }
 
   clientLeft (): void {
     this.#enter('gone')
+    const scope = this.#scope.made
+    if (this.#cancelsOnAbort()) {
+      void (scope === undefined ? this.#scope.close() : scope.cancel())
+      this.#over()
+    } else if (this.#isDecided) {
+      if (scope?.state !== 'ending') this.#passed()
+    } else if (this.#reply.sent && !this.#handler.isPromised) {
+      void this.#endAndClose('rollback')
+    } else {
+      this.#handler.watch()
+    }
   }
 
-  async endAndClose (outcome?: Outcome): Promise<void> {
+  handlerEnded (result: HandlerResult): void {
+    if ('error' in result && this.#reply.sent) this.fail(result.error as Error)
+    const isSilent = 'value' in result && result.value === undefined && this.#handler.mayBeSilent
+    // Otherwise a reply is on its way.
+    if (this.#reply.sent || isSilent) void this.#endAndClose()
+    else this.#handler.limit()
+  }
+
+  handlerLost (): void {
+    void this.#endAndClose(this.#state === 'gone' ? 'rollback' : undefined)
+  }
+
+  #cancelsOnAbort (): boolean {
+    return this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)
+  }
+
+  /** Whether the outcome is there, or on its way. */
+  get #isDecided (): boolean {
+    return this.#scope.state !== 'open'
+  }
+
+  #endOfHooks (): void {
+    if (this.#responding > 0 || this.#handler.isPending) this.connectionEnded()
+    else void this.#scope.close()
+  }
+
+  #passes (payload: unknown): void {
+    if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
+    this.#passed()
+  }
+
+  /** A reply has passed the last `onSend` hook. */
+  #passed (): void {
+    if (this.#state !== 'gone') return
+    void this.#scope.close()
+    this.#over()
+  }
+
+  /** What waits for the reply of a client that has left waits no longer, once Fastify has had its chance to end it. */
+  #over (): void {
+    this.#handler.close()
+    this.#isOver = true
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting !== undefined) setImmediate(() => { for (const next of waiting) next() })
+  }
+
+  /** Carries out the outcome, that of the rule unless it is given, where no `onSend` has, and closes the scope. */
+  async #endAndClose (outcome?: Outcome): Promise<void> {
+    this.#handler.close()
     await this.#endQuietly(outcome)
-    await this.#scope.close()
+    // Otherwise the application's onResponse hooks follow.
+    if (this.#state === 'gone' || this.#isAnswered || !this.#reply.raw.writableEnded) await this.#scope.close()
+    this.#over()
   }
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */
-  #endUnmade (): void {
+  #endUnmade (): 'send' {
     void this.#scope.end(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
+    return 'send'
   }
 
   #precedence (scope: Scope): ReturnType<typeof precedenceOf> {
@@ -212,10 +318,43 @@ export class ReplyOutcome implements Repeatable, Answering {
     return precedenceOf({ state: this.#state, statusCode, headersSent, hasFailed: this.#error !== undefined, isLast, scope })
   }
 
-  #end (scope: Scope, payload: unknown): 'send' | Promise<void> {
+  #end (scope: Scope, payload: unknown): 'send' | 'drop' | Promise<() => unknown> {
+    // Another reply was written and ended by hand: it is the one that counts.
+    if (this.#reply.raw.writableEnded) return 'drop'
+    switch (this.#precedence(scope)) {
+      case 'superseded': return 'drop'
+      case 'untrue': return this.#breakOff()
+      case 'follows': return 'send'
+      case 'decides': return this.#carryOut(scope, payload)
+    }
+  }
+
+  /** @throws what would keep the reply from being sent */
+  #carryOut (scope: Scope, payload: unknown): 'send' | Promise<() => unknown> {
+    const reply = this.#reply
+    const outcome = this.#decide(statusOf(payload, reply))
+    if (outcome === 'commit') this.#assertSendable(payload)
+    if (outcome === 'commit' && scope.hasWork) return this.#commit(scope, payload)
     keepFromCrashing(payload)
-    const ended = scope.end(this.#decide(statusOf(payload, this.#reply)), payload instanceof Readable ? () => this.#ready(payload) : undefined)
-    return ended === undefined ? 'send' : this.#ended(ended, payload)
+    const ended = scope.end(outcome)
+    return ended === undefined ? 'send' : this.#ended(ended, payload, snapshotSending(reply))
+  }
+
+  #assertSendable (payload: unknown): void {
+    try {
+      assertSendable(payload, this.#reply)
+    } catch (error) {
+      discard(payload)
+      prepareForError(this.#reply, error)
+      throw error
+    }
+  }
+
+  #commit (scope: Scope, payload: unknown): Promise<() => unknown> {
+    const restore = snapshotSending(this.#reply)
+    const body = readable(payload, this.#reply)
+    keepFromCrashing(body)
+    return this.#ended(scope.end('commit', body instanceof Readable ? () => this.#ready(body) : undefined), body, restore)
   }
 
   #decide (statusCode: number): Outcome {
@@ -253,29 +392,45 @@ export class ReplyOutcome implements Repeatable, Answering {
     return 'drop'
   }
 
-  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. A web stream cannot be looked into without taking it. */
+  /** Whether nothing has come after the commit that the client would take for part of it. */
+  #isWhole (): boolean {
+    const hasLost = this.#scope.made?.hasLost === true
+    if (hasLost) this.#scope.request.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
+    return !hasLost
+  }
+
+  /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
   async #ready (payload: Readable): Promise<void> {
     const failed = new Promise<never>((_resolve, reject) => { this.#interrupt = reject })
     await Promise.race([firstByte(payload, this.#reply), failed])
   }
 
-  async #ended (ended: Promise<void>, payload: unknown): Promise<void> {
+  /**
+   * Holds the reply as it is until the outcome is carried out: what is done to it meanwhile changes nothing.
+   * @param restore makes it what it was before it was to be sent
+   */
+  async #ended (ended: Promise<void> | undefined, body: unknown, restore: () => void): Promise<() => unknown> {
     const reply = this.#reply
-    const error = this.#error
-    const { statusCode } = reply
-    const headers = reply.getHeaders()
+    const settle = snapshotSending(reply)
+    const release = blockWrites(reply)
     try {
       await ended
     } catch (error) {
-      const failure = await this.#instead(error, 'rolled back', payload)
+      release()
+      restore()
+      this.#passed()
+      const failure = await this.#instead(error, 'rolled back', body)
+      discard(body)
       if (this.mapsErrors()) mapError(failure)
-      // A custom error handler that leaves the status alone must not answer with the one of the success.
-      reply.code(errorStatus(failure))
+      prepareForError(reply, failure)
       throw failure
-    } finally {
-      if (this.#state === 'gone') void this.#scope.close()
     }
-    if (this.#error !== error) restoreHead(reply, statusCode, headers)
+    return () => {
+      release()
+      settle()
+      this.#passes(body)
+      return body
+    }
   }
 
   /** What to answer with when a reply has failed with `error`; never, when the handler is run again. */

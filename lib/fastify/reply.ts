@@ -1,69 +1,38 @@
 import type { FastifyReply } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { once } from 'node:events'
-import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { Readable } from 'node:stream'
+import { ServerResponse } from 'node:http'
+import { isClosed } from './client-connection.ts'
 import { isPlainObject } from '../options/validate.ts'
 
-/**
- * Whether Fastify will be able to send this reply. It looks at the payload's type and at the headers only after the
- * last `onSend` hook, and answers 500 when they are wrong: too late for a commit that was made on the strength of a 200.
- */
-export function isSendable (payload: unknown, reply: FastifyReply): boolean {
-  return isSendablePayload(payload) && hasValidHeaders(reply)
+/** Error handlers that leave the status line alone must not answer `error` with that of the success. */
+export function prepareForError (reply: FastifyReply, error: unknown): void {
+  reply.code(errorStatus(error))
+  // Node's own for the status. HTTP/2 has none, and warns of them.
+  if (reply.raw instanceof ServerResponse) reply.raw.statusMessage = ''
 }
 
-/** The status that the client will see: a web `Response` brings its own, which Fastify takes over after `onSend`. */
-export function statusOf (payload: unknown, reply: FastifyReply): number {
-  return isResponse(payload) ? payload.status : reply.statusCode
-}
-
-/** A stream that fails while the commit is under way has no listener of Fastify's yet, and would end the process. */
-export function keepFromCrashing (payload: unknown): void {
-  if (payload instanceof Readable) payload.on('error', () => {})
-}
-
-/** Lets go of a payload that will not be sent. */
-export function discard (payload: unknown): void {
-  if (payload instanceof Readable) payload.on('error', () => {}).destroy()
+/** Whether a payload goes out bit by bit, while the application may still work on it. */
+export function isStreamed (payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
 }
 
 /**
- * Waits until a stream has something to send, or nothing more, or nobody to send it to. Fastify answers with an error when a stream fails before its
- * first byte (a file that is not there), so that much must be known before the commit. An event stream may be silent for
- * long and is not waited for.
- * @throws what the stream fails with
+ * Breaks a streamed reply off before the client can take it for a whole one: before its end, or, where its length is announced, before any
+ * part of it.
+ * @param isWhole is asked each time
  */
-export async function firstByte (payload: Readable, reply: FastifyReply): Promise<void> {
-  if (payload.readableFlowing === true || isEventStream(reply)) return
-  if (payload.errored !== null) throw payload.errored
-  if (payload.readableLength > 0 || payload.readableEnded || payload.destroyed || reply.raw.destroyed) return
-  const stop = new AbortController()
-  try {
-    const begun = ['readable', 'end', 'close'].map(event => once(payload, event, { signal: stop.signal }))
-    await Promise.race([...begun, once(reply.raw, 'close', { signal: stop.signal })])
-  } finally {
-    stop.abort()
+export function breakOffUnless (isWhole: () => boolean, reply: FastifyReply): void {
+  const { raw } = reply
+  for (const method of reply.hasHeader('content-length') ? ['write', 'end'] as const : ['end'] as const) {
+    const send = raw[method] as (...args: unknown[]) => never
+    raw[method] = (...args: unknown[]) => isClosed(raw) || isWhole() ? send.apply(raw, args) : raw.destroy() as never
   }
-}
-
-/** Whether the client has gone: an HTTP/2 reply only says so through its stream. */
-export function isClosed (raw: FastifyReply['raw']): boolean {
-  const { stream } = raw as { stream?: { destroyed?: boolean } }
-  return raw.destroyed || raw.closed || stream?.destroyed === true
 }
 
 /** The status to answer with when `error` stops a commit. */
 export function errorStatus (error: unknown): number {
   const { statusCode } = error as { statusCode?: unknown }
   return typeof statusCode === 'number' && statusCode >= 400 ? statusCode : 500
-}
-
-/** Takes back what a reply that was dropped has done to the head. */
-export function restoreHead (reply: FastifyReply, statusCode: number, headers: ReturnType<FastifyReply['getHeaders']>): void {
-  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
-  reply.headers(headers)
-  reply.code(statusCode)
 }
 
 /**
@@ -73,20 +42,78 @@ export function restoreHead (reply: FastifyReply, statusCode: number, headers: R
  */
 export function snapshotReply (reply: FastifyReply): () => void {
   const { raw } = reply
-  const own = Reflect.ownKeys(reply).map(key => [key, copyOf(Reflect.get(reply, key))] as const)
-  const head = { statusCode: raw.statusCode, statusMessage: raw.statusMessage, headers: raw.getHeaders() }
+  const own = snapshotOwn(reply, Reflect.ownKeys(reply))
+  const head = snapshotHead(reply)
   const listeners = new Map(raw.eventNames().map(event => [event, raw.rawListeners(event)]))
   return () => {
-    for (const key of Reflect.ownKeys(reply)) if (!own.some(([known]) => known === key)) Reflect.deleteProperty(reply, key)
-    for (const [key, value] of own) Reflect.set(reply, key, copyOf(value))
-    for (const name of raw.getHeaderNames()) raw.removeHeader(name)
-    for (const [name, value] of Object.entries(head.headers)) raw.setHeader(name, value as string)
-    raw.statusCode = head.statusCode
-    raw.statusMessage = head.statusMessage
+    for (const key of Reflect.ownKeys(reply)) if (!own.has(key)) Reflect.deleteProperty(reply, key)
+    restoreOwn(reply, own)
+    head()
     for (const event of raw.eventNames()) {
       for (const listener of raw.rawListeners(event)) if (listeners.get(event)?.includes(listener) !== true) raw.removeListener(event, listener as () => void)
     }
   }
+}
+
+/**
+ * Remembers what Fastify knows of a reply: its head, its serializer, what has become of it.
+ * @returns a function that makes it so again
+ */
+export function snapshotSending (reply: FastifyReply): () => void {
+  const own = snapshotOwn(reply, Object.getOwnPropertySymbols(reply))
+  const head = snapshotHead(reply)
+  return () => {
+    restoreOwn(reply, own)
+    head()
+  }
+}
+
+/**
+ * Keeps everybody from writing to a reply by hand.
+ * @returns a function that ends it
+ */
+export function blockWrites ({ raw }: FastifyReply): () => void {
+  const patched = WRITING.map(method => Object.getOwnPropertyDescriptor(raw, method))
+  for (const method of WRITING) Object.defineProperty(raw, method, { value: WRITE_NOTHING[method], configurable: true, writable: true })
+  return () => {
+    // The last first: V8 forgives what is taken off again in this order.
+    for (const [n, method] of [...WRITING.entries()].reverse()) {
+      Reflect.deleteProperty(raw, method)
+      if (patched[n] !== undefined) Object.defineProperty(raw, method, patched[n])
+    }
+  }
+}
+
+const WRITE_NOTHING = {
+  writeHead (this: unknown) { return this },
+  write: () => true,
+  end (this: unknown) { return this },
+  flushHeaders: () => {}
+}
+
+const WRITING = Object.keys(WRITE_NOTHING) as (keyof typeof WRITE_NOTHING)[]
+
+function snapshotHead ({ raw }: FastifyReply): () => void {
+  const { statusCode } = raw
+  // HTTP/2 has no message, and warns of being asked for it.
+  const response = raw instanceof ServerResponse ? raw : undefined
+  const statusMessage = response?.statusMessage
+  const headers = raw.getHeaders()
+  return () => {
+    if (raw.headersSent) return
+    for (const name of raw.getHeaderNames()) raw.removeHeader(name)
+    for (const [name, value] of Object.entries(headers)) raw.setHeader(name, value as string)
+    raw.statusCode = statusCode
+    if (response !== undefined) response.statusMessage = statusMessage as string
+  }
+}
+
+function snapshotOwn (reply: FastifyReply, keys: (string | symbol)[]): Map<string | symbol, unknown> {
+  return new Map(keys.map(key => [key, copyOf(Reflect.get(reply, key))]))
+}
+
+function restoreOwn (reply: FastifyReply, own: Map<string | symbol, unknown>): void {
+  for (const [key, value] of own) Reflect.set(reply, key, copyOf(value))
 }
 
 /** Of what is filled bit by bit, a copy; of everything else, the same. */
@@ -126,37 +153,4 @@ export function sendKnowing (of: object, failures: number, send: () => void): vo
 export function failuresBefore (of: object): number | undefined {
   const sending = sendings.getStore()
   return sending?.of === of ? sending.failures : undefined
-}
-
-function isEventStream (reply: FastifyReply): boolean {
-  return String(reply.getHeader('content-type')).startsWith('text/event-stream')
-}
-
-function isSendablePayload (payload: unknown): boolean {
-  if (payload === undefined || payload === null || typeof payload === 'string' || Buffer.isBuffer(payload)) return true
-  if (isResponse(payload)) return !payload.bodyUsed
-  if (hasMethod(payload, 'getReader')) return (payload as unknown as ReadableStream).locked !== true
-  return hasMethod(payload, 'pipe')
-}
-
-function hasValidHeaders (reply: FastifyReply): boolean {
-  try {
-    const headers = reply.getHeaders()
-    for (const name in headers) {
-      const value = headers[name]
-      validateHeaderName(name)
-      for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, String(one))
-    }
-    return true
-  } catch {
-    return false
-  }
-}
-
-function isResponse (payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === '[object Response]'
-}
-
-function hasMethod (payload: unknown, method: string): payload is Record<string, unknown> {
-  return typeof payload === 'object' && payload !== null && typeof (payload as Record<string, unknown>)[method] === 'function'
 }

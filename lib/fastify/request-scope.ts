@@ -73,6 +73,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     this.#awaitsBody = false
   }
 
+  get state (): ScopeState {
+    return this.#made?.state ?? this.#unmade
+  }
+
   settingsOfAll (): ScopeSettings[] {
     return this.#application.all.map(({ settings }) => this.#settings.of(settings))
   }

@@ -14,6 +14,8 @@ export class Participants {
   /** Plain MikroORM, whose `flush()` commits. */
   #manual: readonly Participant[] = []
   #rolledBack: Promise<unknown> | undefined
+  /** The commits and rollbacks by hand that are under way, each until it is over. */
+  readonly #byHand = new Set<Promise<unknown>>()
 
   /**
    * @param info what the scope is for
@@ -51,6 +53,16 @@ export class Participants {
     return this.#manual.some(({ transactions }) => transactions.hasWritten)
   }
 
+  /** Whether a statement runs, or waits to be run. */
+  get isBusy (): boolean {
+    return this.#all.some(({ transactions }) => transactions.isBusy)
+  }
+
+  /** Whether there is anything to commit: written, or to be written. In doubt there is. */
+  get hasWork (): boolean {
+    return !this.#canRest('commit')
+  }
+
   /** Writes what is pending in those that the scope commits. Where nothing is, there is nothing to wait for. */
   flush (): Promise<void> | undefined {
     const dirty = this.#automatic.filter(participant => participant.isDirty())
@@ -59,15 +71,15 @@ export class Participants {
 
   /**
    * Flushes and commits all; the next statement begins a new transaction.
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
-    await this.#commit(this.#manual)
+    await this.#untilOver(this.#commit(this.#manual))
   }
 
   /** Rolls back what has begun, and forgets every entity. */
   async rollback (): Promise<void> {
-    for (const participant of this.#all) await participant.rollback()
+    await this.#untilOver(this.#rollback())
   }
 
   /**
@@ -75,19 +87,19 @@ export class Participants {
    * @returns whether it has
    */
   endAtRest (outcome: Outcome): boolean {
-    const ending = outcome === 'commit' ? this.#automatic : this.#all
-    if (!ending.every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))) return false
-    for (const { transactions } of ending) void transactions.end(ENDED[outcome])
+    if (!this.#canRest(outcome)) return false
+    for (const { transactions } of this.#concerned(outcome)) void transactions.end(ENDED[outcome])
     return true
   }
 
   /**
-   * The last commit, after which only plain reads are served. Plain MikroORM goes on until it is closed: nothing is committed or
-   * refused on its behalf.
+   * The last commit, after which only plain reads are served. It waits for those by hand: somebody may not have waited for his. Plain
+   * MikroORM goes on until it is closed: nothing is committed or refused on its behalf.
    * @param ready what to wait for after the flush, unless one of them is used again
    * @throws as `commit()` does
    */
   async endWithCommit (ready?: Ready): Promise<void> {
+    while (this.#byHand.size > 0) await Promise.all(this.#byHand)
     await this.#commit([], ready, ENDED.commit)
     for (const { transactions } of this.#automatic) await transactions.end(ENDED.commit)
   }
@@ -105,6 +117,17 @@ export class Participants {
   /** When what was running at the rollback is rolled back too, if there was one. Never rejects. */
   get rolledBack (): Promise<unknown> | undefined {
     return this.#rolledBack
+  }
+
+  /** Whether something was changed that will not be written any more, in those that the scope has committed. */
+  get hasLost (): boolean {
+    return this.#automatic.some(participant => {
+      try {
+        return hasAny(participant.countUnflushed())
+      } catch {
+        return true
+      }
+    })
   }
 
   /** Asks the servers to stop what runs now. Never throws. */
@@ -142,9 +165,28 @@ export class Participants {
     return [...this.#automatic, ...this.#manual]
   }
 
+  /** Plain MikroORM goes on after a commit. */
+  #concerned (outcome: Outcome): readonly Participant[] {
+    return outcome === 'commit' ? this.#automatic : this.#all
+  }
+
+  #canRest (outcome: Outcome): boolean {
+    return this.#byHand.size === 0 && this.#concerned(outcome).every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))
+  }
+
   async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
     await Promise.all(closing.map(work => this.#reported(work)))
     for (const participant of participants) this.#tell('closed', participant)
+  }
+
+  async #rollback (): Promise<void> {
+    for (const participant of this.#all) await participant.rollback()
+  }
+
+  async #untilOver (work: Promise<void>): Promise<void> {
+    const over = work.catch(() => undefined).finally(() => { this.#byHand.delete(over) })
+    this.#byHand.add(over)
+    await work
   }
 
   async #flush (participants: readonly Participant[]): Promise<void> {
@@ -158,7 +200,9 @@ export class Participants {
     } catch (error) {
       const report = reportOf(error)
       if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
-      await this.rollback()
+      await this.#rollback()
+      // Whoever swallows the error would go on as if all were there.
+      for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error
     }
   }
@@ -166,7 +210,7 @@ export class Participants {
   #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
     try {
       const unflushed = participant.countUnflushed()
-      if (Object.keys(unflushed).length > 0) this.#log()[level]({ unflushed }, message)
+      if (hasAny(unflushed)) this.#log()[level]({ unflushed }, message)
     } catch (err) {
       this.#log()[level]({ err }, `${message}, and could not be counted`)
     }
@@ -187,6 +231,10 @@ export class Participants {
       this.#log().error({ err }, failure)
     }
   }
+}
+
+function hasAny (counts: Record<string, number>): boolean {
+  return Object.keys(counts).length > 0
 }
 
 const LISTENER_FAILED = 'a listener to the sessions of a database failed'

@@ -97,6 +97,21 @@ export class Scope implements SessionOwner {
     return this.#participants?.hasWritten === true
   }
 
+  /** Whether a statement runs, or waits to be run. */
+  get isBusy (): boolean {
+    return this.#participants?.isBusy === true
+  }
+
+  /** Whether a commit would change anything: in a database, or by what waits for it. */
+  get hasWork (): boolean {
+    return this.#participants?.hasWork === true || this.#callbacks?.isEmpty === false
+  }
+
+  /** Whether something was changed after its commit. */
+  get hasLost (): boolean {
+    return this.#state === 'committed' && this.#participants?.hasLost === true
+  }
+
   hasSession (database: SessionDatabase): boolean {
     return this.#participants?.find(database) !== undefined
   }
@@ -119,7 +134,7 @@ export class Scope implements SessionOwner {
    * Flushes and commits now; the next statement begins a new transaction.
    * @throws ScopeClosedError once the outcome is there, or the scope is over
    * @throws RollbackOnlyError when the scope is doomed
-   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back
+   * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
     this.#assertOpen()

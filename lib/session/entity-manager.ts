@@ -1,14 +1,17 @@
 import { TransactionPropagation } from '@mikro-orm/core'
-import type { ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
 import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import { useDriver } from './guarded-connection.ts'
+import { handOver, takeEntities } from './hand-over.ts'
 import {
-  alone, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
+import { withSharedCache } from './result-cache.ts'
+import { shareIdentities } from './shared-identities.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
@@ -47,7 +50,7 @@ export function bindToScope (em: EntityManager, database: SessionDatabase, owner
 type EntityManagerClass = new (...args: ConstructorParameters<typeof EntityManager>) => EntityManager
 
 function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
-  class ScopedEntityManager extends Base {
+  class ScopedEntityManager extends withSharedCache(Base) {
     declare [BINDING]?: Binding
     declare [NESTING]?: Nesting
 
@@ -56,6 +59,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
+      assertNotOver(this[NESTING])
       return (currentNesting(binding)?.em ?? this) as this
     }
 
@@ -73,6 +77,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       if (binding?.nesting !== undefined) {
         fork[BINDING] = binding
         fork[NESTING] = binding.nesting
+        if (!binding.nesting.isSeparate) binding.nesting.unshare = shareIdentities(this, fork)
       } else if (binding !== undefined) useDriver(fork, binding.database.orm.driver)
       return fork
     }
@@ -93,12 +98,21 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const asked = options.propagation ?? TransactionPropagation.NESTED
       const propagation = isFirst ? firstPropagation(asked) : asked
       // It sees nothing of the unflushed work of the session, and writes none of it.
-      const clear = ALONE.has(asked) || options.clear === true
-      const isUndone = clear || propagation !== TransactionPropagation.NOT_SUPPORTED
-      const run = (nesting: Nesting) => super.transactional(fork => complete(fork, em, nesting, clear, use), { ...options, propagation, clear })
-      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, run })
+      const isSeparate = ALONE.has(asked) || options.clear === true
+      const isUndone = isSeparate || propagation !== TransactionPropagation.NOT_SUPPORTED
+      const run = async (nesting: Nesting) => {
+        let entities: AnyEntity[] = []
+        const result = await super.transactional(async fork => {
+          const result = await complete(fork, nesting, use)
+          if (isSeparate) entities = takeEntities(fork)
+          return result
+        }, { ...options, propagation, clear: isSeparate })
+        handOver(em, entities, nesting.written)
+        return result
+      }
+      if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
-      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, run })
+      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, isSeparate, run })
       const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
       binding.savepoints.add(over)
       return await nested
@@ -153,7 +167,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       try {
         const em = this.getContext()
-        const hadAnything = await flushInTurn(em, instancesOf(em) ?? em, () => super.flush())
+        const hadAnything = await flushInTurn(em, instancesOf(em), () => super.flush())
         binding?.transactions.assertOpen()
         return hadAnything
       } catch (error) {

@@ -24,9 +24,9 @@ export class EntityState {
     this.#known['__loadedProperties'] = new Set(wrapped.__loadedProperties)
   }
 
-  /** Whether it was a mere reference, and is none any more. */
-  get isLoadedSince (): boolean {
-    return this.#known['__initialized'] !== true && helper(this.#entity).__initialized
+  /** Whether it is a mere reference. */
+  get isReference (): boolean {
+    return this.#known['__initialized'] !== true
   }
 
   /** Brings back all but what its collections hold. */

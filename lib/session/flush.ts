@@ -20,9 +20,7 @@ class Flush {
   }
 
   async #run (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
-    // MikroORM passes over entities that a flush of another EntityManager is about to write, and forgets what was to be done with them.
-    for (let other = writing.get(instances); other !== undefined; other = writing.get(instances)) await other.done.catch(() => undefined)
-    writing.set(instances, this)
+    const release = acquireWriting(instances) ?? await waitForWriting(instances)
     const inside: Inside = { flush: this }
     const inserted = new InsertedEntities(em)
     let hasFailed = true
@@ -32,7 +30,7 @@ class Flush {
       hasFailed = false
     } finally {
       inside.flush = undefined
-      writing.delete(instances)
+      release()
       inserted.settle(hasFailed)
       running.delete(em)
       // MikroORM has put back some of what it was to forget.
@@ -56,8 +54,37 @@ class Flush {
 /** That of each EntityManager that has one. */
 const running = new WeakMap<EntityManager, Flush>()
 
-/** The one that may write the entities that several EntityManagers share. */
-const writing = new WeakMap<object, Flush>()
+/** Of entities that several EntityManagers share, until when nobody else may write them. */
+const writing = new WeakMap<object, Promise<void>>()
+
+/**
+ * MikroORM passes over entities that a flush of another EntityManager is about to write, and forgets what was to be done with them.
+ * @returns what releases it; nothing while another has it
+ */
+function acquireWriting (instances: object): (() => void) | undefined {
+  if (writing.has(instances)) return undefined
+  const { promise, resolve } = Promise.withResolvers<void>()
+  writing.set(instances, promise)
+  return () => {
+    writing.delete(instances)
+    resolve()
+  }
+}
+
+/** Inside a flush, which would wait for itself, there is nothing to wait for. */
+async function waitForWriting (instances: object): Promise<() => void> {
+  if (enclosingFlush() !== undefined) return () => {}
+  for (;;) {
+    await writing.get(instances)
+    const release = acquireWriting(instances)
+    if (release !== undefined) return release
+  }
+}
+
+/** Waits until no flush writes these entities any more, and lets none begin until what it gives is called. */
+export async function holdFlushes (instances: object): Promise<() => void> {
+  return acquireWriting(instances) ?? await waitForWriting(instances)
+}
 
 /** A pooled connection that is opened by a flush keeps this for good, but not the flush, nor its session. */
 interface Inside {

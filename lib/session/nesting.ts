@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
+import type { AnyEntity, ChangeSet, EntityManager, Transaction } from '@mikro-orm/core'
+import { transactionIsOver } from '../errors/errors.ts'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Outcome } from '../types.ts'
@@ -41,12 +42,20 @@ export interface Nesting {
   em: EntityManager | undefined
   /** Whether it is committed by itself. */
   readonly isAlone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
+  /** Whether it was committed, released or rolled back. */
+  isOver: boolean
   /** What the session that it is inside was like before it; forgotten at its end, since a connection that it has opened keeps this. */
   before: SessionSnapshot | undefined
   /** What was written in it, and in what was inside it. */
   readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
+  /** Ends what its fork and the session have in common. */
+  unshare: (() => void) | undefined
+  /** Lets flushes of the session begin again, once it is rolled back. */
+  releaseFlushes: (() => void) | undefined
 }
 
 /** How a transaction is run inside a session. */
@@ -56,6 +65,8 @@ interface NestedRun<T> {
   readonly em: EntityManager
   /** Whether the session is to be as it was when it fails. */
   readonly isUndone: boolean
+  /** Whether it has its own instances of the entities. */
+  readonly isSeparate: boolean
   run (nesting: Nesting): Promise<T>
 }
 
@@ -67,10 +78,19 @@ export type BoundEntityManager = EntityManager & { [BINDING]?: Binding, [NESTING
 
 const nestings = new AsyncLocalStorage<Nesting>()
 
-/** The innermost one that runs now and has a fork of its own. */
+/** @throws ScopeClosedError for what goes on after its transaction: what it changes would be lost */
+export function assertNotOver (nesting: Nesting | undefined): void {
+  if (nesting?.isOver === true) throw transactionIsOver()
+}
+
+/**
+ * The innermost one that this belongs to and that has a fork of its own.
+ * @throws ScopeClosedError when it is over: work can outlive it
+ */
 export function currentNesting (binding: Binding): Nesting | undefined {
   let nesting = nestings.getStore()
   while (nesting !== undefined && (nesting.binding !== binding || nesting.em === undefined)) nesting = nesting.outer
+  assertNotOver(nesting)
   return nesting
 }
 
@@ -107,20 +127,23 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
   })
 }
 
-async function runNested<T> ({ binding, em, isUndone, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em, isAlone) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, before, written: new Set(), failure: undefined }
+async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
+  const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, unshare: undefined, releaseFlushes: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
-    open.delete(nesting)
+    nesting.isOver = open.delete(nesting)
+    nesting.unshare?.()
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
-    open.delete(nesting)
+    nesting.isOver = open.delete(nesting)
     nesting.before?.restore()
+    nesting.unshare?.()
+    nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
@@ -153,7 +176,7 @@ export function cleared (em: EntityManager): void {
 
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
 export function flushing (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
-  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.inserting(changeSets)
+  if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
     if (isAlone) before?.flushingBeside(changeSets)
     else before?.flushingInside(changeSets)
@@ -181,9 +204,10 @@ export function savepointsOf (session: EntityManager): ReadonlySet<Promise<unkno
 }
 
 /** What stands for the instances of entities that `em` shares with others: a savepoint has those of the session that it is inside. */
-export function instancesOf ({ [BINDING]: binding, [NESTING]: innermost }: BoundEntityManager): Binding | Nesting | undefined {
-  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isAlone) return nesting
-  return binding
+export function instancesOf (em: BoundEntityManager): object {
+  const { [BINDING]: binding, [NESTING]: innermost } = em
+  for (let nesting = innermost; nesting !== undefined; nesting = nesting.outer) if (nesting.binding === binding && nesting.isSeparate) return nesting
+  return binding ?? em
 }
 
 /** Whether this runs inside one of them. */
@@ -196,11 +220,3 @@ export function isInSavepointOf (session: EntityManager): boolean {
 function bindingOf (session: EntityManager): Binding {
   return (session as BoundEntityManager)[BINDING] as Binding
 }
-
-/** Runs `fn` unseen by every `em.transactional()` that encloses it: what a scope does is a unit of work of its own. */
-export function outsideTransactions<T> (fn: () => T): T {
-  return TransactionContext.currentTransactionContext() === undefined ? fn() : TransactionContext.create(NOBODY, fn)
-}
-
-/** Its name is no ORM's context name, so that MikroORM does not find it for any of them. */
-const NOBODY = { _id: 0, name: Symbol('nobody') } as unknown as EntityManager

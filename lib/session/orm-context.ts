@@ -35,7 +35,9 @@ function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession)
   Object.defineProperty(em, 'getContext', {
     value (validate?: boolean) {
       const isOther = (TransactionContext.getEntityManager(em.name)?.config ?? em.config) !== em.config
-      return (isOther ? currentSession(orm)?.getContext() : undefined) ?? getContext.call(em, validate)
+      const found = (isOther ? currentSession(orm) : undefined) ?? getContext.call(em, validate)
+      // MikroORM does not ask the fork of a transaction, which may be over.
+      return found === em ? em : found.getContext(validate)
     }
   })
 }
@@ -45,7 +47,7 @@ function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession)
  * itself.
  */
 function delegateToSession (em: EntityManager): void {
-  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection'] as const) {
+  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection', 'persist', 'remove', 'clear', 'tryCache', 'storeCache'] as const) {
     const original = em[method] as (...args: unknown[]) => unknown
     const delegating = function (this: EntityManager, ...args: unknown[]) {
       const current = this.getContext(false)

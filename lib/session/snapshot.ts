@@ -1,6 +1,7 @@
-import { Collection, helper, type AnyEntity, type ChangeSet, type EntityManager } from '@mikro-orm/core'
+import { Collection, helper, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
 import { restoreCollections, type CollectionState } from './collection-state.ts'
 import { EntityState } from './entity-state.ts'
+import { refresh } from './refresh.ts'
 
 /**
  * What a session was like when a transaction began inside it, to be so again when that is rolled back. The idea is SQLAlchemy's
@@ -8,40 +9,58 @@ import { EntityState } from './entity-state.ts'
  */
 export class SessionSnapshot {
   readonly #em: EntityManager
-  readonly #isAlone: boolean
+  readonly #isSeparate: boolean
   readonly #states = new Map<AnyEntity, EntityState>()
   readonly #managed: readonly AnyEntity[]
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
   /** What was inserted meanwhile, with the names of what the database has given it. */
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
+  /** What the database had of what was read meanwhile, and then changed or deleted. */
+  readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
+  #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
   readonly #outside = new Set<() => void>()
 
-  /** @param isAlone whether the transaction is one of its own, with its own instances of the entities */
-  constructor (em: EntityManager, isAlone: boolean) {
+  /** @param isSeparate whether the transaction has its own instances of the entities */
+  constructor (em: EntityManager, isSeparate: boolean) {
     const unitOfWork = em.getUnitOfWork(false)
     this.#em = em
-    this.#isAlone = isAlone
+    this.#isSeparate = isSeparate
     this.#managed = unitOfWork.getIdentityMap().values()
     this.#stacks = [unitOfWork.getPersistStack(), unitOfWork.getRemoveStack(), unitOfWork.getOrphanRemoveStack()].map(stack => [stack, [...stack]] as const)
     for (const entity of new Set([...this.#managed, ...unitOfWork.getPersistStack()])) this.#states.set(entity, new EntityState(entity))
     // A flush that is under way has found these already.
-    if (isAlone) this.flushingBeside(unitOfWork.getChangeSets())
+    if (isSeparate) this.flushingBeside(unitOfWork.getChangeSets())
   }
 
-  /** These are about to be inserted in the transaction. */
-  inserting (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
-    for (const { entity, type } of changeSets) if (type === 'create' && !this.#states.has(entity)) this.#inserted.set(entity, givenByDatabase(entity))
+  /** These are about to be written in the transaction. */
+  writing (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
+    this.#hasWritten = true
+    for (const { entity, type } of changeSets) {
+      if (type === 'create') this.#noteInserted(entity, givenByDatabase(entity))
+      else this.#noteChanged(entity, { ...helper(entity).__originalEntityData })
+    }
   }
 
   /** A transaction inside this one was released. */
   absorb (released: SessionSnapshot): void {
-    for (const [entity, names] of released.#inserted) if (!this.#states.has(entity)) this.#inserted.set(entity, names)
+    this.#hasWritten ||= released.#hasWritten
+    for (const [entity, names] of released.#inserted) this.#noteInserted(entity, names)
+    for (const [entity, original] of released.#changed) this.#noteChanged(entity, original)
+  }
+
+  #noteInserted (entity: AnyEntity, names: readonly string[]): void {
+    if (!this.#states.has(entity)) this.#inserted.set(entity, names)
+  }
+
+  #noteChanged (entity: AnyEntity, original: EntityData<AnyEntity>): void {
+    const isKnown = this.#states.get(entity)?.isReference === false || this.#inserted.has(entity) || this.#changed.has(entity)
+    if (!isKnown) this.#changed.set(entity, original)
   }
 
   /** The session itself flushes what the transaction rolls back with the rest: it is to be flushed again. */
   flushingInside (changeSets: readonly ChangeSet<AnyEntity>[]): void {
-    this.inserting(changeSets)
+    this.writing(changeSets)
     const unitOfWork = this.#em.getUnitOfWork(false)
     for (const { entity, type } of changeSets) {
       if (type === 'create') this.#outside.add(() => unitOfWork.persist(entity, undefined, { cascade: false }))
@@ -61,13 +80,41 @@ export class SessionSnapshot {
       identityMap.delete(entity)
       forget(entity, names)
     }
-    // What the session itself has loaded meanwhile is no business of a transaction of its own.
-    if (this.#isAlone) for (const [entity, { isLoadedSince }] of this.#states) if (isLoadedSince) this.#states.delete(entity)
+    const loaded = this.#takeLoaded()
     for (const state of this.#states.values()) state.restore()
     restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
     for (const [stack, entities] of this.#stacks) for (const entity of entities) if (this.#states.has(entity)) stack.add(entity)
+    for (const [entity, data] of loaded) this.#refresh(entity, data)
     for (const ask of this.#outside) ask()
+  }
+
+  /**
+   * What was read meanwhile stays, as the database had it. With other instances it is no business of the transaction what they were.
+   * @returns what the database had of what the transaction may have changed
+   */
+  #takeLoaded (): Map<AnyEntity, EntityData<AnyEntity>> {
+    const loaded = new Map<AnyEntity, EntityData<AnyEntity>>()
+    const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
+    for (const entity of [...identityMap.values(), ...this.#changed.keys()]) {
+      const { __initialized: isInitialized, __originalEntityData: data } = helper(entity)
+      const isNew = this.#states.get(entity)?.isReference !== false
+      const original = this.#changed.get(entity) ?? data
+      if (!isNew || !isInitialized || original === undefined) continue
+      this.#states.delete(entity)
+      if (!this.#isSeparate) loaded.set(entity, original)
+    }
+    return loaded
+  }
+
+  /** Nobody knows what the database had of collections, once something was written. */
+  #refresh (entity: AnyEntity, data: EntityData<AnyEntity>): void {
+    // It may have been deleted.
+    Object.assign(helper(entity), { __em: this.#em, __managed: true })
+    this.#em.getUnitOfWork(false).getIdentityMap().store(entity)
+    refresh(this.#em, entity, data)
+    const changed = collectionsOf(entity).filter(collection => collection.isInitialized() && (this.#hasWritten || collection.isDirty()))
+    restoreCollections(changed.map(collection => ({ collection, items: [], snapshot: undefined, isDirty: false, isInitialized: false })))
   }
 }
 
@@ -88,9 +135,12 @@ function forget (entity: AnyEntity, names: readonly string[]): void {
 
 /** The database has nothing of what its collections hold. */
 function unsaved (entity: AnyEntity): CollectionState[] {
+  return collectionsOf(entity).map(collection => {
+    const items = collection.getItems(false)
+    return { collection, items, snapshot: [], isDirty: items.length > 0, isInitialized: collection.isInitialized() }
+  })
+}
+
+function collectionsOf (entity: AnyEntity): Collection<object>[] {
   return helper(entity).__meta.relations.map(({ name }) => entity[name] as unknown).filter(value => value instanceof Collection)
-    .map((collection: Collection<object>) => {
-      const items = collection.getItems(false)
-      return { collection, items, snapshot: [], isDirty: items.length > 0, isInitialized: collection.isInitialized() }
-    })
 }

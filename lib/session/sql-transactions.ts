@@ -58,7 +58,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.hasWritten || this.#views.some(({ replica }) => replica?.statements.hasWritten === true)
+    return this.#main.statements.writes > 0 || this.#views.some(({ replica }) => (replica?.statements.writes ?? 0) > 0)
   }
 
   assertOpen (): void {

@@ -11,8 +11,8 @@ import { leadsNowhere, untilOneWorks } from './until-one-works.ts'
 export interface StatementUse {
   /** Whether it does no harm when it is run again after a connection was lost. */
   readonly isRepeatable: boolean
-  /** Whether its connection goes back to the pool. */
-  readonly isKept: boolean
+  /** Whether its connection goes back to the pool; asked when it has run. */
+  isKept (): boolean
   /** Is called when the first connection has come; what it throws is thrown instead of running the statement. */
   admit (): void
 }
@@ -128,7 +128,7 @@ export class ConnectionPool implements PoolInUse {
     })
   }
 
-  #executor (owner: ConnectionOwner, deadline: number, isKept: boolean, watch: ReadWatch | undefined, admit: () => void): QueryExecutor {
+  #executor (owner: ConnectionOwner, deadline: number, isKept: () => boolean, watch: ReadWatch | undefined, admit: () => void): QueryExecutor {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
@@ -137,14 +137,14 @@ export class ConnectionPool implements PoolInUse {
         if (!isAdmitted) admit()
         isAdmitted = true
         const inUse = new ConnectionInUse(this, owner, connection)
-        let isUsable = isKept
+        let isUsable = true
         try {
           return await (watch?.over(inUse, connection, consumer) ?? consumer(connection))
         } catch (error) {
-          isUsable &&= !leadsNowhere(error)
+          isUsable = !leadsNowhere(error)
           throw error
         } finally {
-          if (!isUsable) await inUse.destroy()
+          if (!isUsable || !isKept()) await inUse.destroy()
           inUse.forget()
         }
       }))

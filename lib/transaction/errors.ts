@@ -34,7 +34,8 @@ interface AskedTransaction {
   isOpen (): Promise<boolean>
 }
 
-const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization'])
+/** With a lost connection, too; and one whose query has timed out would answer nothing before that. */
+const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection'])
 
 /** What a database takes for the failure of one statement. */
 const OF_THE_STATEMENT = new Set<ErrorKind | undefined>(['unique', 'foreign key', 'check', 'not null', 'privilege'])

@@ -8,6 +8,8 @@ export interface UnderlyingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
   readonly statements: StatementRunner
+  /** Whether what has gone through may still be rolled back, or was rolled back at its end. */
+  readonly hasUncommitted: boolean
   /** Without telling MikroORM's subscribers: MikroORM does. */
   commitQuietly (): Promise<void>
   rollbackQuietly (): Promise<void>
@@ -23,6 +25,13 @@ export type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
 export function createKyselyTransaction (client: Kysely<unknown>, transaction: UnderlyingTransaction): Transaction {
   const KyselyTransaction = classFor(client.constructor as KyselyClass)
   return new KyselyTransaction(client, transaction)
+}
+
+const UNDERLYING = Symbol('fastify-scoped-db.underlying')
+
+/** The transaction that a context stands for, or that it has a savepoint in. */
+export function transactionOf (context: Transaction | undefined): UnderlyingTransaction | undefined {
+  return (context as { readonly [UNDERLYING]?: UnderlyingTransaction } | undefined)?.[UNDERLYING]
 }
 
 const classes = new WeakMap<KyselyClass, ReturnType<typeof defineClass>>()
@@ -45,6 +54,10 @@ function defineClass (Base: KyselyClass) {
       super(propsFor(client, transaction))
       this.#client = client
       this.#transaction = transaction
+    }
+
+    get [UNDERLYING] (): UnderlyingTransaction {
+      return this.#transaction
     }
 
     override get isTransaction (): boolean {

@@ -1,5 +1,5 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
-import { CONTROL, Statement } from './statement.ts'
+import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 
 type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
@@ -42,7 +42,7 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return this.#runner.execute(CONTROL, executor => executor.provideConnection(consumer))
+    return this.#runner.provideConnection(consumer)
   }
 
   withConnectionProvider (provider: ConnectionProvider): QueryExecutor {

@@ -37,6 +37,8 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   readonly #getClient: SqlConnection['getClient']
   /** A promise while it begins. */
   #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
+  /** How many of the writes it has committed, or rolled back. */
+  #endedWrites = 0
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
   /** That of `end()` or `close()`, once it was begun. */
@@ -68,14 +70,18 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return this.#active !== undefined
   }
 
+  get hasUncommitted (): boolean {
+    return this.#lastRollback !== undefined || (this.isAutomatic && this.statements.writes !== this.#endedWrites)
+  }
+
   /** Whether a statement runs or waits. */
   get isBusy (): boolean {
     return this.statements.mutex.isLocked
   }
 
-  /** Whether nothing has begun and nothing runs, so that it can be ended without waiting. */
+  /** Whether nothing has begun, nothing runs and nothing has failed, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return !this.hasBegun && !this.isBusy && this.statements.streams.isEmpty
+    return !this.hasBegun && this.#doomedBy === undefined && !this.isBusy && this.statements.streams.isEmpty
   }
 
   /** Sends the BEGIN now, if it has not been sent. */
@@ -225,6 +231,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   #ended (): void {
     this.#active = undefined
+    this.#endedWrites = this.statements.writes
     const { onEnd } = this.#settings
     if (onEnd === undefined) return
     this.statements.placement = closed

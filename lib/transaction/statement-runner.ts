@@ -1,13 +1,14 @@
-import type { ControlledTransaction, Kysely, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
+import { providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
-import { CONTROL, mayEndTransaction, setsAutocommit, type Placement, type PlacementRule, type Statement } from './statement.ts'
+import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -40,7 +41,7 @@ export class StatementRunner {
   readonly streams = new QueryStreams()
   readonly #transaction: StatementTransaction
   readonly #pool: ConnectionPool
-  #hasWritten = false
+  #writes = 0
 
   constructor (transaction: StatementTransaction, pool: ConnectionPool, placement: PlacementRule) {
     this.#transaction = transaction
@@ -48,9 +49,9 @@ export class StatementRunner {
     this.placement = placement
   }
 
-  /** Whether anything but plain reads has gone through. */
-  get hasWritten (): boolean {
-    return this.#hasWritten
+  /** How many statements that are no plain reads have gone through. */
+  get writes (): number {
+    return this.#writes
   }
 
   /** @throws ScopeClosedError when only plain reads have a place, or nothing has */
@@ -61,27 +62,32 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#runOutside(statement, run)
-    try {
-      return await run(inside.kysely.getExecutor()).catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
-    } finally {
-      await inside.release()
-    }
+    if (inside === undefined) return await this.#runOutside(statement, () => !this.#leavesState(statement), run)
+    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
   }
 
-  async #runOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    return await this.#pool.run(this.#transaction, {
-      isRepeatable: statement.kind === 'read',
-      isKept: !leavesStateBehind(statement, this.#transaction.client),
-      admit: () => { this.#admitOutside(statement) }
-    }, run)
+  /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
+  async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    let isClean = true
+    const provider: Provider = {
+      enter: async sql => await this.#enterProvided(new Statement(sql), () => { isClean = false }),
+      failed: async error => await this.#transaction.failed(error)
+    }
+    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(providedConnection(connection, provider)))
+    const inside = await this.#enterTransaction(CONTROL)
+    if (inside === undefined) return await this.#runOutside(CONTROL, () => isClean, provide)
+    return await this.#execute(inside, () => provide(inside.kysely.getExecutor()))
+  }
+
+  async #runOutside<T> (statement: Statement, isKept: () => boolean, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const { placement, kysely, release } = await this.#enter(statement)
     const rows = run(kysely.getExecutor())
-    yield * this.streams.read(placement, placement === 'inside' ? this.#telling(rows) : rows, release, () => scopeIs('closed'))
+    yield * this.streams.read(placement, placement === 'inside' ? telling(rows, this.#transaction) : rows, release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
@@ -94,6 +100,25 @@ export class StatementRunner {
     } finally {
       await release()
     }
+  }
+
+  async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
+    } finally {
+      await release()
+    }
+  }
+
+  /** Whoever has the connection has the mutex, too. */
+  async #enterProvided (statement: Statement, leavesState: () => void): Promise<Entered['release']> {
+    const placement = this.#where(statement)
+    this.#noteWrite(statement)
+    if (this.#leavesState(statement)) leavesState()
+    if (placement === 'outside') return () => {}
+    const active = await this.#transaction.activate()
+    if (this.#leavesState(statement)) active.taint()
+    return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
   async #enter (statement: Statement): Promise<Entered> {
@@ -114,9 +139,9 @@ export class StatementRunner {
       if (this.#where(statement) === 'inside') {
         const active = await this.#transaction.activate()
         this.#noteWrite(statement)
-        if (leavesStateBehind(statement, active.kysely)) active.taint()
+        if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: await this.#watched(statement, active, release) }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
@@ -128,7 +153,6 @@ export class StatementRunner {
 
   /** What may end the transaction is followed by a look whether it has. */
   async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
-    if (statement === CONTROL || statement.kind === 'read' || !mayEndTransaction(statement.sql)) return release
     await active.mark()
     return async () => {
       try {
@@ -136,15 +160,6 @@ export class StatementRunner {
       } finally {
         release()
       }
-    }
-  }
-
-  /** While the connection is still the transaction's: it may have to be asked. */
-  async * #telling<T> (rows: AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    try {
-      yield * rows
-    } catch (error) {
-      throw await this.#transaction.failed(error)
     }
   }
 
@@ -165,17 +180,22 @@ export class StatementRunner {
     this.#noteWrite(statement)
   }
 
+  #leavesState (statement: Statement): boolean {
+    return statement.kind !== 'read' && leavesState(statement.sql, this.#transaction.client.getExecutor().adapter.supportsTransactionalDdl === true)
+  }
+
   #where (statement: Statement): Placement {
     return this.placement(statement, this.#transaction.hasBegun)
   }
 
   #noteWrite (statement: Statement): void {
-    this.#hasWritten ||= statement !== CONTROL && statement.kind !== 'read'
+    if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
   }
 }
 
-const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
-
-function leavesStateBehind (statement: Statement, kysely: Kysely<unknown>): boolean {
-  return statement.kind !== 'read' && leavesState(statement.sql, kysely.getExecutor().adapter.supportsTransactionalDdl === true)
+/** Whether it is to be watched. */
+function isDubious (statement: Statement): boolean {
+  return statement !== CONTROL && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
+
+const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'

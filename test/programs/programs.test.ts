@@ -1,13 +1,11 @@
 /** That the judges of programs can find something: they catch plugins that are wrong, each in one way, and let the right one pass. */
 import t from 'tap'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { findPython } from '../../programs/python.ts'
+import { runScript } from '../support/run-script.ts'
 
 t.jobs = 2
 
-const MAIN = fileURLToPath(new URL('../../programs/main.ts', import.meta.url))
+const programs = async (...args: string[]) => await runScript('programs/main.ts', ...args)
 
 /** What the simple plugins do not take part in. */
 const small = ['--count', '300', '--seed', '7', '--without', 'nested,parallel,stumble,catch']
@@ -59,13 +57,3 @@ void t.test('says what is wrong with its arguments', async t => {
   t.match(await programs('--database', 'oracle'), { code: 2, output: /--database is sqlite or mysql, not oracle/ })
   t.match(await programs('--count', 'many'), { code: 2, output: /--count is a whole number from 1, not many/ })
 })
-
-/** Runs programs as a user would, and waits for the verdict. */
-async function programs (...args: string[]): Promise<{ code: number | null, output: string }> {
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  child.stdout.on('data', chunk => { output += String(chunk) })
-  child.stderr.on('data', chunk => { output += String(chunk) })
-  const [code] = await once(child, 'close') as [number | null]
-  return { code, output }
-}

@@ -1,7 +1,9 @@
 /** That the torture can fail: it catches plugins that are wrong, each in one way, and lets the right one pass. */
 import t from 'tap'
 import { availableKinds } from '../support/databases.ts'
-import { torture } from '../support/torture.ts'
+import { runScript } from '../support/run-script.ts'
+
+const torture = async (...args: string[]) => await runScript('torture/main.ts', ...args)
 
 t.jobs = 2
 

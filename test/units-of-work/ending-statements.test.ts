@@ -1,6 +1,13 @@
 /** Statements that end the transaction behind the back of its scope, and reads that write. */
+import fc from 'fast-check'
+import { sql, type Kysely } from 'kysely'
+import type { Pool } from 'mysql2'
+import { mayEndTransaction, statementKind } from '../../lib/transaction/statement.ts'
+import type { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+
+type Session = typeof db.session
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
@@ -191,4 +198,81 @@ onEachDatabase('several statements in one text', { ...automatic, orm: { multiple
   for (const sql of ["select 'a; commit'", "select 'it''s; commit', `id` from item", "select 'it\\'s; commit'", 'select 1; select 2;', '/* a; b */ select 1']) {
     t.equal(await post('/read-only', sql), 200, sql)
   }
+})
+
+onEachDatabase('what is sent on a connection that Kysely gives away is looked at, too', automatic, async (t, { app, labels }) => {
+  const insert = (label: string) => sql`insert into item (label, amount) values (${label}, 0)`
+  const onConnection = async (session: Session, use: (kysely: Kysely<unknown>) => Promise<unknown>) => await session.getKysely<unknown>().connection().execute(use)
+  app.post('/works', async request => {
+    await onConnection(request.db, async kysely => {
+      await insert('kept').execute(kysely)
+      for await (const row of kysely.selectFrom('item' as never).selectAll().stream()) t.match(row, { label: 'kept' })
+    })
+    return 'ok'
+  })
+  app.post('/commits', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await onConnection(request.db, async kysely => {
+      await sql`rollback`.execute(kysely)
+      await t.rejects(insert('after').execute(kysely), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    })
+    return 'ok'
+  })
+  app.post('/fails', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await onConnection(request.db, async kysely => {
+      await t.rejects(insert('before').execute(kysely))
+      await t.rejects(sql`select nothing`.execute(kysely))
+      await insert('after').execute(kysely)
+    })
+    return 'ok'
+  })
+  app.post('/reads', { config: { db: { readOnly: true } } }, async request => {
+    await onConnection(request.db, async kysely => {
+      await t.rejects(insert('escaped').execute(kysely), { code: 'FST_SCOPED_DB_READ_ONLY' })
+      await sql`select 1`.execute(kysely)
+    })
+    return 'ok'
+  })
+  app.post('/manual', { config: { db: { commitOnTeardown: false } } }, async request => {
+    await onConnection(request.db, async kysely => {
+      await insert('by hand').execute(kysely)
+      for await (const row of kysely.selectFrom('item' as never).selectAll().where('label' as never, '=', 'by hand' as never).stream()) t.match(row, { label: 'by hand' })
+    })
+    return 'ok'
+  })
+  const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
+  t.equal(await post('/works'), 200)
+  t.equal(await post('/commits'), 500)
+  t.equal(await post('/reads'), 200)
+  t.same(await labels(), ['kept'])
+  t.equal(await post('/fails'), 200)
+  t.equal(await post('/manual'), 200)
+  t.same(await labels(), ['after', 'before', 'by hand', 'kept'])
+})
+
+/** What databases quote, comment and separate with, and what ends a transaction. */
+const FRAGMENTS = [
+  'select 1', "insert into item (label) values ('", "')", 'commit', ' commit ', 'rollback', 'begin', "'", '"', '`', '\\', ';', '--', '-- ', '#', '/*', '*/', '/*!', '/*M!', '\n', ' ', "''",
+  '$$', "select '", "' ", 'select "', 'select `', '" ', '/* x */', '(', ')', "\\'"
+]
+
+onEachDatabase('whatever text ends the transaction is watched, and refused where readOnly', { ...automatic, orm: { multipleStatements: true }, kinds: ['mysql'] }, async (t, { orm }) => {
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  const connection = await pool.promise().getConnection()
+  /** Whether the server has left the transaction in which it was given a text. */
+  const ends = async (text: string) => {
+    await connection.query('begin')
+    await connection.query('savepoint mine')
+    await connection.query(text).catch(() => {})
+    const hasEnded = await connection.query('release savepoint mine').then(() => false, () => true)
+    await connection.query('rollback')
+    return hasEnded
+  }
+  await fc.assert(fc.asyncProperty(fc.array(fc.constantFrom(...FRAGMENTS), { minLength: 1, maxLength: 9 }), async fragments => {
+    const text = fragments.join('')
+    return !await ends(text) || (mayEndTransaction(text) && statementKind(text) === 'write')
+  }), { numRuns: 5_000, examples: [[['select 1', ';', 'commit']], [["select '", "\\'", "' ", ';', 'commit']], [['/*!', 'commit', '*/']]] })
+  connection.release()
+  t.pass('in every one of them')
 })

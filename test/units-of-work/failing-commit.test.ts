@@ -62,3 +62,78 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   }
   t.same(await labels(), [])
 })
+
+onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, { app, database, labels }) => {
+  await database.witness.em.fork().insert(Item, { label: 'there', amount: 0 })
+  const swallowed = async (work: () => Promise<unknown>) => { await t.rejects(work(), { name: 'UniqueConstraintViolationException' }) }
+  const onlyRollback = { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', cause: { name: 'UniqueConstraintViolationException' } }
+  const fail = async () => {
+    db.session.create(Item, { label: 'lost' })
+    db.session.create(Item, { label: 'there' })
+    await db.commit()
+  }
+  app.post('/nothing', async () => {
+    await swallowed(fail)
+    return 'ok'
+  })
+  app.post('/goes-on', async request => {
+    await swallowed(fail)
+    await t.rejects(request.db.insert(Item, { label: 'after', amount: 0 }), onlyRollback)
+    await t.rejects(db.commit(), onlyRollback)
+    await t.rejects(request.db.commit(), onlyRollback)
+    request.db.create(Item, { label: 'after' })
+    return 'ok'
+  })
+  app.post('/refuses', async (_request, reply) => {
+    await swallowed(fail)
+    return await reply.code(409).send('no')
+  })
+  app.post('/rolls-back', async request => {
+    await swallowed(fail)
+    await db.rollback()
+    request.db.create(Item, { label: 'anew' })
+    await db.commit()
+    return 'ok'
+  })
+  const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
+  for (const url of ['/nothing', '/goes-on']) t.equal(await post(url), 500, url)
+  t.equal(await post('/refuses'), 409)
+  await t.rejects(app.db.run(async () => { await swallowed(fail) }), onlyRollback)
+  t.same(await labels(), ['there'])
+  t.equal(await post('/rolls-back'), 200)
+  t.same(await labels(), ['anew', 'there'])
+  await using scope = app.db.open()
+  scope.session.create(Item, { label: 'there' })
+  await swallowed(() => scope.commit())
+  scope.session.create(Item, { label: 'opened' })
+  await t.rejects(scope.commit(), onlyRollback)
+  await scope.rollback()
+  scope.session.create(Item, { label: 'opened' })
+  await scope.commit()
+  t.same(await labels(), ['anew', 'opened', 'there'])
+})
+
+onEachDatabase('a db.commit() that nobody waits for', automatic, async (t, { app, database, labels }) => {
+  await database.witness.em.fork().insert(Item, { label: 'there', amount: 0 })
+  let failures = 0
+  app.post('/:label', async request => {
+    request.db.create(Item, request.params as { label: string })
+    void db.commit().catch(() => { failures++ })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/new' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/there' })).statusCode, 500, 'that it fails is noticed all the same')
+  t.equal(failures, 1)
+  t.same(await labels(), ['new', 'there'])
+})
+
+onEachDatabase('a db.rollback() that nobody waits for', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'lost' })
+    await request.db.flush()
+    void db.rollback()
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), [])
+})

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { Item, ItemSchema, PartSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import type { SqlORM } from '../support/databases.ts'
 import { createShop, CustomerSchema, GroupSchema, OrderSchema, shopEntities, shopRows, whileWriting, type Customer } from '../support/shop-entities.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
@@ -105,6 +106,31 @@ for (const [title, { change, rows }] of Object.entries(LATE)) {
       t.same((await shopRows(stage.orm)).sort(), rows.sort())
     })
   }
+}
+
+for (const then of ['nothing', 'a flush', 'a commit', 'a find'] as const) {
+  onEachDatabase(`while a flush runs, orm.em is asked to persist and to remove, and then ${then}`, automatic, async (t, { app, orm, labels }) => {
+    await orm.em.fork().insertMany(Item, [{ label: 'changed', amount: 0 }, { label: 'removed', amount: 0 }, { label: 'removed, in a list', amount: 0 }])
+    app.post('/', async request => {
+      const em = request.db
+      const [changed, removed, listed] = await em.findAll(Item, { orderBy: { id: 'asc' } })
+      if (changed === undefined || removed === undefined || listed === undefined) return
+      changed.amount = 1
+      const made = em.create(Item, { label: 'persisted' }, { persist: false })
+      whileWriting(orm, 'nativeUpdate', () => {
+        t.equal(orm.em.persist(made), em)
+        t.equal(orm.em.remove(removed), em)
+        orm.em.remove([listed])
+      })
+      await orm.em.flush()
+      if (then === 'a flush') await orm.em.flush()
+      if (then === 'a commit') await orm.em.commit()
+      if (then === 'a find') await orm.em.findAll(Item)
+      return 'ok'
+    })
+    t.equal((await app.inject({ method: 'POST', url: '/' })).body, 'ok')
+    t.same(await labels(), ['changed', 'persisted'])
+  })
 }
 
 onEachDatabase('while a collection is written, it is changed again', shop, async (t, stage) => {
@@ -313,7 +339,8 @@ for (const commitOnTeardown of [true, false]) {
   for (const [title, interrupt] of Object.entries({
     'db.rollback()': async () => { await db.rollback() },
     'db.remove()': async () => { await db.remove() },
-    'em.clear()': async (em: Session) => { em.clear() }
+    'em.clear()': async (em: Session) => { em.clear() },
+    'orm.em.clear()': async (_em: Session, orm: SqlORM) => { orm.em.clear() }
   })) {
     for (const method of ['nativeInsertMany', 'nativeUpdate'] as const) {
       onEachDatabase(`${title} while a flush runs (${method}), commitOnTeardown: ${commitOnTeardown}`, options, async (t, { app, orm, labels }) => {
@@ -324,7 +351,7 @@ for (const commitOnTeardown of [true, false]) {
           const there = await em.findOneOrFail(Item, { label: 'there' })
           there.amount = 1
           em.create(Item, { label: 'a' })
-          whileWriting(orm, method, () => { interrupted = interrupt(em) })
+          whileWriting(orm, method, () => { interrupted = interrupt(em, orm) })
           await t.rejects(em.flush())
           await interrupted
           return 'ok'

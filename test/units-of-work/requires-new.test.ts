@@ -3,6 +3,7 @@ import { TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { createShop, CustomerSchema, describe, shopEntities, shopRows } from '../support/shop-entities.ts'
 
 // SQLite has one connection.
 const automatic = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const] }
@@ -69,6 +70,7 @@ onEachDatabase('the session shows what a transaction of its own has written', au
   app.post('/', async request => {
     const { db: session } = request
     const [read, changed] = [session.create(Item, { label: 'read' }), session.create(Item, { label: 'changed' })]
+    session.create(Part, { item: read, name: 'first' })
     await db.commit()
     read.amount = 1
     changed.amount = 1
@@ -90,9 +92,9 @@ onEachDatabase('the session shows what a transaction of its own has written', au
     return { label: read.label, amount: read.amount, parts: read.parts.getItems(false).length }
   })
   const reply = await app.inject({ method: 'POST', url: '/' })
-  t.same([reply.statusCode, reply.json()], [200, { label: 'read and renamed', amount: 3, parts: 1 }])
+  t.same([reply.statusCode, reply.json()], [200, { label: 'read and renamed', amount: 3, parts: 2 }])
   t.match(await witness.em.fork().findAll(Item, { orderBy: { id: 'asc' } }), [{ label: 'read and renamed', amount: 3 }, { label: 'kept', amount: 2 }])
-  t.match(await witness.em.fork().findOneOrFail(Part, 1), { name: 'renamed' })
+  t.match(await witness.em.fork().findOneOrFail(Part, 2), { name: 'renamed' })
 })
 
 onEachDatabase('a transaction of its own that fails leaves alone what a flush was writing when it began', automatic, async (t, { app, orm, labels }) => {
@@ -156,4 +158,43 @@ onEachDatabase('a transaction of its own that fails brings back nothing that was
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a transaction of its own that finds what the session has removed writes nothing of its changes', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'kept' }), name: 'kept' })
+  await em.flush()
+  app.post('/', async ({ db: session }, reply) => {
+    const part = await session.findOneOrFail(Part, 1, { populate: ['item'] })
+    session.remove(part)
+    await session.flush()
+    part.item.amount = 1
+    await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+    reply.code(404)
+    return {}
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 404)
+  t.match(await witness.em.fork().find(Item, {}, { populate: ['parts'] }), [{ amount: 0, parts: [{ name: 'kept' }] }])
+})
+
+onEachDatabase('the session goes on with the version that a transaction of its own has written', { ...automatic, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+  await createShop(orm)
+  const em = orm.em.fork()
+  em.create(CustomerSchema, { name: 'Ada', data: { tags: ['old'] }, address: { street: 'Old Street' }, bought: new Date(0) })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const customer = await session.findOneOrFail(CustomerSchema, 1)
+    await db.commit()
+    await session.transactional(async em => {
+      const other = await em.findOneOrFail(CustomerSchema, 1)
+      other.name = 'Eve'
+      other.data?.tags.push('new')
+    }, ALONE)
+    customer.email = 'ada@example.com'
+    await session.flush()
+    return { shown: describe(customer), bought: customer.bought }
+  })
+  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}']
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
+  t.same(await shopRows(orm), rows)
 })

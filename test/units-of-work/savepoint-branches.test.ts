@@ -1,8 +1,10 @@
 /** A session that several branches of a handler use at once, while a savepoint is set. */
+import type { EntityManager } from '@mikro-orm/core'
 import { setImmediate } from 'node:timers'
 import { db } from '../../plugin.ts'
-import { ItemSchema as Item } from '../support/entities.ts'
+import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { createShop, CustomerSchema, OrderSchema, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
 
 onEachDatabase('what a savepoint removes while a flush of the session writes it is gone', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
   const [open, writing, removed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -75,4 +77,144 @@ onEachDatabase('a savepoint that fails beside a rollback brings back nothing of 
   const reply = await app.inject({ method: 'POST', url: '/' })
   t.equal(reply.statusCode, 200, reply.body)
   t.same(await labels(), ['kept'])
+})
+
+onEachDatabase('a savepoint that fails does not cut a flush of the session in two', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  const [open, writing, thrown] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async afterCreate () {
+      writing.resolve()
+      await thrown.promise
+    }
+  })
+  app.post('/', async ({ db: session }) => {
+    await session.count(Item)
+    await Promise.all([
+      session.transactional(async () => {
+        open.resolve()
+        await writing.promise
+        setImmediate(thrown.resolve)
+        throw new Error('declined')
+      }).catch(() => {}),
+      open.promise.then(async () => {
+        session.create(Item, { label: 'kept' })
+        await session.flush()
+      })
+    ])
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['kept'])
+})
+
+/** Runs `work` of the session while a savepoint is set in which `inside` is done, and which is rolled back after both. */
+async function besideSavepoint (session: typeof db.session, inside: (em: typeof db.session) => Promise<void>, work: () => Promise<void>): Promise<void> {
+  const [open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const savepoint = session.transactional(async em => {
+    await inside(em)
+    open.resolve()
+    await over.promise
+    throw new Error('declined')
+  }).catch(() => {})
+  await open.promise
+  await work()
+  over.resolve()
+  await savepoint
+}
+
+onEachDatabase('what the session has loaded while a savepoint was set, that fails, it still has', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'loaded' }), name: 'part' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const part = await session.findOneOrFail(Part, 1)
+    await besideSavepoint(session, async () => {}, async () => { await session.find(Item, {}) })
+    part.item.amount++
+    return { label: part.item.label }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { label: 'loaded' })
+  t.match(await witness.em.fork().findOneOrFail(Item, 1), { label: 'loaded', amount: 1 })
+})
+
+onEachDatabase('what the session has read of a savepoint that fails it shows as it was before', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  const labels = ['inside', 'inside the second', 'beside']
+  for (const label of labels) em.create(Item, { label })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const increase = async (session: EntityManager, label: string) => {
+      for (const item of await session.find(Item, { label })) item.amount++
+      await session.flush()
+    }
+    let found: Row[] = []
+    await besideSavepoint(session, async em => {
+      await increase(em, 'inside')
+      await em.transactional(async em => { await increase(em, 'inside the second') })
+    }, async () => {
+      await increase(session, 'beside')
+      found = await session.find(Item, {}, { orderBy: { id: 'asc' } })
+      t.same(found.map(({ amount }) => amount), [1, 1, 1])
+    })
+    t.same(found.map(({ amount }) => amount), [0, 0, 0])
+    for (const item of found) item.amount += 2
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.match(await witness.em.fork().find(Item, {}), labels.map(() => ({ amount: 2 })))
+})
+
+for (const ends of [true, false]) {
+  onEachDatabase(`what the session and a savepoint that ${ends ? 'succeeds' : 'fails'} both read is one entity`, { plugin: { commitOnTeardown: true }, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+    await createShop(orm)
+    const em = orm.em.fork()
+    const customer = em.create(CustomerSchema, { name: 'Ada', data: { tags: ['old'] }, address: { street: 'Old Street' } })
+    em.create(OrderSchema, { title: 'first', customer })
+    await em.flush()
+    app.post('/', async ({ db: session }) => {
+      const open = Promise.withResolvers<void>()
+      const read = async (em: EntityManager) => await em.findOneOrFail(CustomerSchema, { name: 'Ada' }, { populate: ['orders'] })
+      const [inside, beside] = await Promise.all([
+        (async () => {
+          let inside: Customer | undefined
+          await session.transactional(async em => {
+            open.resolve()
+            inside = await read(em)
+            inside.name = 'Eve'
+            inside.data?.tags.push('new')
+            inside.orders.removeAll()
+            await em.flush()
+            if (!ends) throw new Error('declined')
+          }).catch(() => {})
+          return inside
+        })(),
+        open.promise.then(async () => await read(session))
+      ])
+      t.equal(inside, beside)
+      t.match(beside, ends ? { name: 'Eve', data: { tags: ['old', 'new'] }, version: 2 } : { name: 'Ada', data: { tags: ['old'] }, version: 1 })
+      beside.email = 'ada@example.com'
+      await beside.orders.init()
+      return { orders: beside.orders.length }
+    })
+    t.same((await app.inject({ method: 'POST', url: '/' })).json(), { orders: ends ? 0 : 1 })
+    t.same(await shopRows(orm), [ends ? 'Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}' : 'Ada ADA ada@example.com v2 ["old"] Old Street [first] {}'])
+  })
+}
+
+onEachDatabase('what a savepoint that fails has read and removed is there again', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  await witness.em.fork().insert(Item, { label: 'kept', amount: 0 })
+  app.post('/', async ({ db: session }) => {
+    const found: Row[] = []
+    await session.transactional(async em => {
+      found.push(...await em.find(Item, {}))
+      em.remove(found)
+      await em.flush()
+      throw new Error('declined')
+    }).catch(() => {})
+    for (const item of found) item.amount = 1
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.match(await witness.em.fork().find(Item, {}), [{ label: 'kept', amount: 1 }])
 })

@@ -11,7 +11,7 @@ const STATES = Object.keys(REPLY_TRANSITIONS) as ReplyState[]
 class Subject {
   readonly done: string[] = []
   readonly flushed = Promise.withResolvers<void>()
-  readonly raw = Object.assign(new EventEmitter(), { writableEnded: false, destroyed: false, closed: false, headersSent: false })
+  readonly raw = Object.assign(new EventEmitter(), { statusCode: 200, writableEnded: false, writableFinished: false, destroyed: false, closed: false, headersSent: false, getHeaders: () => ({}), getHeaderNames: () => [], setHeader: () => {} })
   readonly outcome: ReplyOutcome
   #state = 'open'
 
@@ -27,13 +27,15 @@ class Subject {
       hasCommitted: false,
       hasWritten: true,
       isClosed: false,
+      isBusy: false,
+      hasWork: true,
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
       close: async () => { note('closes', 'closed') },
       cancel: async () => { note('cancels', 'destroyed') }
     }
     Object.defineProperty(made, 'state', { get: () => this.#state })
-    const reply = { raw: this.raw, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {} } }
+    const reply = { raw: this.raw, statusCode: 200, sent: false, getHeaders: () => ({}), code: () => reply, request: { routeOptions: {}, raw: { httpVersionMajor: 1 } } }
     const scope = {
       request: { log: { error: () => {}, warn: () => {} } },
       host: { isClosed: false },
@@ -70,7 +72,7 @@ const EVENTS: Record<string, (subject: Subject) => unknown> = {
   'last onSend': async subject => {
     const ended = subject.outcome.end('payload')
     if (ended === 'drop') subject.done.push('drops')
-    else if (ended !== 'send') await ended
+    else if (ended !== 'send') (await ended)()
   },
   'response sent': ({ raw, outcome }) => {
     raw.writableEnded = true

@@ -84,5 +84,5 @@ void t.test('a transition that is not in the table throws in tests, and is logge
 })
 
 void t.test('what comes too late is told how late', async t => {
-  t.match(scopeIs('rolled back'), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /: this scope is rolled back\. Nothing more/ })
+  t.match(scopeIs('rolled back'), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /: this scope is rolled back\. Most likely something was not awaited, .+\. Nothing more/ })
 })

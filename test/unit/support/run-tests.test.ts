@@ -10,6 +10,7 @@ import { childEnvironment } from '../../support/child-environment.ts'
 import { availableKinds } from '../../support/databases.ts'
 import { ROOT } from '../../support/fences.ts'
 import { findDaemon } from '../../support/mariadb.ts'
+import { quickFiles } from '../../support/quick/files.ts'
 
 const skip = findDaemon() === undefined && 'no server to start'
 
@@ -134,8 +135,7 @@ void t.test('where there is no terminal, tap prints a line for each file, the fa
 })
 
 void t.test('the quick tests are those that start neither a process nor a compiler', async t => {
-  const { stdout } = spawnSync(process.execPath, ['test/support/quick-files.ts'], { cwd: ROOT, env: childEnvironment, encoding: 'utf8' })
-  const files = stdout.trim().split('\n')
+  const files = quickFiles()
   t.ok(files.includes('test/units-of-work/commit.test.ts'))
   t.notOk(files.includes('test/unit/support/run-tests.test.ts'))
   t.notOk(files.includes('test/docs/demo.test.ts'), 'nor let others start one')

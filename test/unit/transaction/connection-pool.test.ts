@@ -64,7 +64,7 @@ void t.test('a driver that cancels through the pool is given a connection for it
 void t.test('a statement is admitted once, and whoever stops it gets a connection without that', async t => {
   const { pool, owner, count } = poolOf({})
   let admitted = 0
-  await pool.run(owner, { isRepeatable: false, isKept: true, admit: () => { admitted++ } }, async executor => {
+  await pool.run(owner, { isRepeatable: false, isKept: () => true, admit: () => { admitted++ } }, async executor => {
     await executor.provideConnection(async () => {
       await executor.provideConnection(async () => { t.equal(pool.inUse.size, 2) })
       t.equal(pool.inUse.size, 1)
@@ -78,7 +78,7 @@ void t.test('a statement is admitted once, and whoever stops it gets a connectio
 void t.test('a statement that is not admitted gives its connection back', async t => {
   const { pool, owner, count } = poolOf({})
   const admit = () => { throw new Error('too late') }
-  await t.rejects(pool.run(owner, { isRepeatable: true, isKept: true, admit }, async executor => {
+  await t.rejects(pool.run(owner, { isRepeatable: true, isKept: () => true, admit }, async executor => {
     await executor.provideConnection(async () => { t.fail('it has a connection') })
   }), { message: 'too late' })
   t.equal(pool.inUse.size, 0)
