@@ -56,7 +56,7 @@ export class ActiveTransaction {
       await active.#tell('afterTransactionStart')
       return active
     } catch (error) {
-      await active.destroy()
+      await Promise.allSettled([active.rollback()])
       throw error
     }
   }
@@ -119,11 +119,6 @@ export class ActiveTransaction {
   /** Whether it is this connection that it has. */
   has (connection: ConnectionInUse): boolean {
     return this.#connection === connection
-  }
-
-  /** Ends it by force, and what waits for an answer of its connection. */
-  async destroy (): Promise<void> {
-    await this.#connection.destroy()
   }
 
   /**

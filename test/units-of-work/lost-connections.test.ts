@@ -163,3 +163,14 @@ onEachDatabase('a plain read is waited for where the server can tell nothing of 
   proxy.refuses = () => false
   await assertWhole(t, stage, to)
 })
+
+onEachDatabase('a subscriber that stops a transaction after its BEGIN leaves nothing behind', { plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app, orm, labels, assertClean }) => {
+  let stops = true
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionStart () { if (stops) throw new Error('not now') } })
+  app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  await assertClean()
+  stops = false
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['a'])
+})

@@ -6,11 +6,12 @@ import { AcquireTimeout } from '../../../lib/transaction/acquire-timeout.ts'
 import type { ConnectionInUse } from '../../../lib/transaction/pooled-connection.ts'
 import { ReadWatch } from '../../../lib/transaction/read-watch.ts'
 import { Silence } from '../../../lib/transaction/silence.ts'
+import { Gate } from '../../support/signals.ts'
 
 type Read = (connection: DatabaseConnection) => Promise<unknown>
 
 /** What a server says of connections, and what was made of that. */
-function watched (verdicts: (boolean | Error)[]) {
+function watched (verdicts: (boolean | Error | (() => Promise<boolean>))[]) {
   const done: string[] = []
   const silence = {
     knows: () => true,
@@ -18,7 +19,7 @@ function watched (verdicts: (boolean | Error)[]) {
     async isLost () {
       const verdict = verdicts.shift() ?? false
       if (verdict instanceof Error) throw verdict
-      return verdict
+      return typeof verdict === 'function' ? await verdict() : verdict
     },
     distrust: () => { done.push('distrusted') }
   }
@@ -41,10 +42,13 @@ void t.test('a read is given up when the server does not work on it, however oft
   t.same(verdicts, [])
 })
 
-void t.test('what comes after the answer is too late', async t => {
-  const { over, done } = watched([true])
-  t.equal(await over(async () => 'the answer'), 'the answer')
-  await sleep(30)
+void t.test('what the server says after the answer has come is too late', async t => {
+  const asked = new Gate()
+  const answered = new Gate()
+  const { over, done } = watched([async () => { asked.open(); await answered.opened; return true }])
+  t.equal(await over(async () => { await asked.opened; return 'the answer' }), 'the answer')
+  answered.open()
+  await new Promise(setImmediate)
   t.same(done, [])
 })
 
