@@ -2,33 +2,43 @@ import type { MikroORM } from '@mikro-orm/core'
 import t from 'tap'
 import { checkConnections } from '../../../lib/session/check-connection.ts'
 import { prepareConnections } from '../../../lib/session/connections.ts'
+import { connecting } from '../../../lib/transaction/connecting.ts'
 import { Gate } from '../../support/signals.ts'
 
 function ormOf (connection: object): MikroORM {
   return { config: { get: () => undefined, set () {} }, driver: { getConnection: () => connection, replicas: [] } } as unknown as MikroORM
 }
 
-const sql = { getClient () {}, async initClient () {}, options: {}, connected: false }
+const sql = { getClient () {}, async initClient () {}, async connect () {}, options: {}, connected: false }
 
-void t.test('those who come while the first one connects wait for it, and go on themselves when it cannot', async t => {
-  const calls: string[] = []
+void t.test('those who come while the first one connects wait for it, and are not told what it is told', async t => {
   const go = new Gate()
+  let depth = 0
   const connection = {
     ...sql,
-    async ensureConnection () {
-      calls.push('begun')
+    async connect (options?: { skipOnConnect: boolean }) {
+      depth++
+      if (options !== undefined) return
+      // As MikroORM does once it has made the database.
+      await connection.connect({ skipOnConnect: true })
       await go.opened
-      calls.push('failed')
       throw new Error('out of reach')
     }
   }
   await prepareConnections(ormOf(connection))
-  const all = [1, 2].map(async () => await connection.ensureConnection().catch((error: Error) => error.message))
+  await prepareConnections(ormOf(connection))
+  t.equal(connecting(connection as never), undefined)
+  const first = t.rejects(connection.connect(), { message: 'out of reach' })
   await new Promise(setImmediate)
-  t.same(calls, ['begun'])
+  const second = connection.connect()
+  const other = connecting(connection as never)
+  t.type(other, Promise)
   go.open()
-  t.same(await Promise.all(all), ['out of reach', 'out of reach'])
-  t.same(calls, ['begun', 'failed', 'begun', 'failed'])
+  await first
+  await second
+  await other
+  t.equal(depth, 2)
+  t.equal(connecting(connection as never), undefined)
 })
 
 void t.test('a hook of the pool that throws has its connection closed, and is heard all the same', async t => {
