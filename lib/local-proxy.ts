@@ -48,21 +48,19 @@ function unresolved (prototype: object, key: string | symbol, error: unknown): u
   // Promises, String() and JSON.stringify() ask everything for some members.
   if (key === 'constructor') return prototype.constructor
   if (typeof key === 'symbol' || ASKED_FOR.has(key)) return Reflect.get(Object.prototype, key)
-  const method: unknown = Reflect.getOwnPropertyDescriptor(ownerOf(prototype, key), key)?.value
-  if (method instanceof AsyncFunction) return async () => { throw error }
-  if (method instanceof AsyncGeneratorFunction) return async function * () { throw error }
-  throw error
+  switch (Object.prototype.toString.call(methodOf(prototype, key))) {
+    case '[object AsyncFunction]': return async () => { throw error }
+    case '[object AsyncGeneratorFunction]': return async function * () { throw error }
+    default: throw error
+  }
 }
 
 const ASKED_FOR: ReadonlySet<string> = new Set(['then', 'toJSON', ...Object.getOwnPropertyNames(Object.prototype)])
 
-const AsyncFunction = (async () => {}).constructor as FunctionConstructor
-const AsyncGeneratorFunction = async function * () {}.constructor as FunctionConstructor
-
-function ownerOf (prototype: object, key: string): object {
-  let owner: object | null = prototype
-  while (owner !== null && !Object.hasOwn(owner, key)) owner = Object.getPrototypeOf(owner) as object | null
-  return owner ?? prototype
+/** A getter is not called: it would want an object. */
+function methodOf (prototype: object | null, key: string): unknown {
+  if (prototype === null) return undefined
+  return Object.hasOwn(prototype, key) ? Object.getOwnPropertyDescriptor(prototype, key)?.value : methodOf(Object.getPrototypeOf(prototype) as object | null, key)
 }
 
 /** Node looks for this on the target. */

@@ -104,7 +104,7 @@ export class HandlerEnd {
     this.#isWatched = true
     this.follow()
     // Fastify stops its own timer when the client leaves.
-    this.limit(this.isPending ? this.#reply.request.routeOptions.handlerTimeout ?? 0 : UNSEEN_LIMIT)
+    this.limit(this.isPending ? Number(this.#reply.request.routeOptions.handlerTimeout) : UNSEEN_LIMIT)
     if (this.#followed !== undefined && this.#result !== undefined) this.#tell(this.#followed, this.#result)
   }
 

@@ -185,7 +185,7 @@ function watched (handler: Handler, retry: Retry | undefined): Handler {
 
 /** A handler of WebSockets has the request in the second place, if at all. Its end is that of the unit of work, whatever it is. */
 function handleSocket (request: FastifyRequest | undefined, handle: () => unknown): unknown {
-  const outcome = request === undefined ? undefined : outcomeOf(request)
+  const outcome = outcomeOf(request)
   if (outcome === undefined) return handle()
   try {
     const result = handle()
@@ -203,7 +203,7 @@ function enter (request: FastifyRequest, next: () => void): void {
   else scope.enter(next)
 }
 
-function outcomeOf (request: FastifyRequest): ReplyOutcome | undefined {
+function outcomeOf (request: FastifyRequest | undefined): ReplyOutcome | undefined {
   return requestScopeOf(request)?.outcome
 }
 

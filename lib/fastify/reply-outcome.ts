@@ -195,7 +195,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */
   #endUnmade (): 'send' {
-    void this.#scope.end(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
+    this.#scope.endUnmade(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
     return 'send'
   }
 
