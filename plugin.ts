@@ -7,6 +7,7 @@ import type { DatabaseSession } from './lib/application/session-types.ts'
 import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/errors/errors.ts'
 import { addHooks } from './lib/fastify/hooks.ts'
 import { requestScopeOf } from './lib/fastify/scoped-request.ts'
+import { checkConnections } from './lib/session/check-connection.ts'
 import { openOrm } from './lib/session/orm.ts'
 import { databaseSettings, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
@@ -48,9 +49,17 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   const known = applicationOf(fastify)
   if (known?.has(settings.name) === true) throw new AlreadyRegisteredError(settings.name)
 
-  const { orm, close } = await openOrm(settings.orm)
+  const { orm, hasEarlyHooks, close } = await openOrm(settings.orm)
   const other = known?.of(orm)
   if (other !== undefined) throw new OrmInUseError(settings.name, other.name)
+
+  try {
+    if (settings.checkConnection) await checkConnections(orm, settings.name, settings.acquireTimeout)
+  } catch (error) {
+    await withTimeout(settings.closeTimeout, close())
+    throw error
+  }
+  if (hasEarlyHooks) fastify.log.warn('MikroORM was connected before the plugin was registered: each time that its onCreateConnection or onReserveConnection throws, the pool loses a place')
 
   const application = known ?? new Application(fastify.log)
   application.add(new Database(application, orm, settings))

@@ -33,6 +33,10 @@ export class Bag<T extends BagMember> implements Iterable<T> {
     return true
   }
 
+  some (isMeant: (member: T) => boolean): boolean {
+    return this.#members.some(isMeant)
+  }
+
   /** Those that are there now: what comes or goes meanwhile changes nothing. */
   [Symbol.iterator] (): Iterator<T> {
     return [...this.#members].values()

@@ -45,7 +45,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.orm = orm
     this.pool = new ConnectionPool(settings.acquireTimeout)
     this.settings = settings
-    this.#session = sessionProxy(() => this.currentSession(), orm.em) as Session
+    this.#session = sessionProxy(() => orm, () => this.currentSession()) as Session
   }
 
   /**
@@ -60,9 +60,9 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   }
 
   /**
-   * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level. Using it throws
-   * `FST_SCOPED_DB_NO_SCOPE` outside any scope, and `FST_SCOPED_DB_SCOPE_CLOSED` in one that is closed; methods that give promises reject
-   * with it. To look at it, with `util.inspect()`, `String()` or `JSON.stringify()`, never throws.
+   * A proxy for the current scope's session, found anew on every use, so that it can be kept at module level. Using it fails with
+   * `FST_SCOPED_DB_NO_SCOPE` outside any scope, and `FST_SCOPED_DB_SCOPE_CLOSED` in one that is closed: a method that gives a promise rejects, any
+   * other throws.
    *
    * @example
    * const session = db.session
@@ -197,7 +197,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
       return scope.session(this) as Session
     } catch (error) {
       if (!(error instanceof ScopeClosedError)) throw error
-      return sessionProxy(() => { throw error }, this.orm.em) as Session
+      return sessionProxy(() => this.orm, () => { throw error }) as Session
     }
   }
 

@@ -1,11 +1,11 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { Application } from './application.ts'
-import type { Database } from './database.ts'
+import { Database } from './database.ts'
 import type { DatabaseSession } from './session-types.ts'
 import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
 import { currentScope } from '../scope/registry.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
-import { localProxy } from '../local-proxy.ts'
+import { found, localProxy } from '../local-proxy.ts'
 
 /** Those in this process that have a database. */
 const applications = new Set<Application>()
@@ -45,8 +45,8 @@ function use (name: string): Database {
 }
 
 function databaseProxy (resolve: () => Database): Database {
-  const session = sessionProxy(() => resolve().session) as DatabaseSession
-  return localProxy<Database>({}, resolve, { session, use: use as Database['use'] })
+  const session = sessionProxy(() => found(resolve)?.orm, () => resolve().session) as DatabaseSession
+  return localProxy<Database>(() => Database.prototype, resolve, { session, use: use as Database['use'] })
 }
 
 /**

@@ -5,13 +5,23 @@ import { readSessionOptions, sessionOptions, type ScopeSettings } from '../optio
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 
+/** What is known of the request, if there is one. */
+export interface RequestPhase {
+  /** Whether its method only reads. */
+  readonly isSafe: boolean
+  /** Whether its body has yet to be read. */
+  awaitsBody (): boolean
+}
+
 /** What a scope's settings mean for the transaction of one session. */
-export function transactionSettings (settings: ScopeSettings, pool: ConnectionPool, isSafe: boolean): TransactionSettings {
+export function transactionSettings (settings: ScopeSettings, pool: ConnectionPool, phase?: RequestPhase): TransactionSettings {
   const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
-  const automatic = isolationLevel === undefined && isSafe ? 'write' : 'statement'
+  const isAuto = begin === 'auto' && isolationLevel === undefined
+  const automatic = isAuto && phase?.isSafe === true ? 'write' : 'statement'
   return {
     mode: commitOnTeardown === false ? 'manual' : 'automatic',
     begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
+    awaitsBody: isAuto && phase !== undefined ? () => phase.awaitsBody() : undefined,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
     pool

@@ -18,6 +18,9 @@ export const OrmNotFoundError = createError<[places: string]>(
 export const ConfigFileError = createError<[file: string, problem: string]>(
   'FST_SCOPED_DB_CONFIG_FILE', 'fastify-scoped-db: the MikroORM config file %s cannot be used: %s')
 
+export const CannotConnectError = createError<[name: string, why: string]>(
+  'FST_SCOPED_DB_CANNOT_CONNECT', 'fastify-scoped-db: the database "%s" %s')
+
 export const AlreadyRegisteredError = createError<[name: string]>(
   'FST_SCOPED_DB_ALREADY_REGISTERED',
   'fastify-scoped-db: a database named "%s" is registered already. Register each once, under a name of its own')
@@ -81,7 +84,7 @@ export const OpenStreamError = createError<[]>(
 
 export const CommitUnknownError = createError<[]>(
   'FST_SCOPED_DB_COMMIT_UNKNOWN',
-  'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database')
+  'fastify-scoped-db: COMMIT was sent, and the connection was lost or the answer was not clear, so it is not known whether the transaction is in the database')
 
 export const PartlyCommittedError = createError<[]>(
   'FST_SCOPED_DB_PARTLY_COMMITTED',

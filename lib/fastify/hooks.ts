@@ -45,7 +45,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   const unseen = routesOf(fastify)
   fastify.addHook('onRoute', prepareRoute)
   fastify.addHook('onRequest', openScope)
-  fastify.addHook('preValidation', enterScope)
+  fastify.addHook('preValidation', enterScopeWithBody)
   fastify.addHook('preHandler', enterScope)
   fastify.addHook('preSerialization', enterScopeWithPayload)
   fastify.addHook('preSerialization', flushScope)
@@ -101,6 +101,11 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
 }
 
 function enterScope (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
+  enter(request, done)
+}
+
+function enterScopeWithBody (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
+  requestScopeOf(request)?.hasBody()
   enter(request, done)
 }
 

@@ -23,7 +23,9 @@ const ANSWERS: Partial<Record<ErrorKind, (error: Error) => HttpError>> = {
   deadlock: busy,
   'lock timeout': busy,
   serialization: busy,
+  interrupted: busy,
   connection: unavailable,
+  'read only': unavailable,
   access: unavailable
 }
 

@@ -1,7 +1,7 @@
 import type { ForkOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Application } from '../application/application.ts'
-import { forkOptions, transactionSettings } from '../application/session-settings.ts'
+import { forkOptions, transactionSettings, type RequestPhase } from '../application/session-settings.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { ScopeSettings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
@@ -20,7 +20,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  * The scope of a request. It is made when somebody first asks for it: a request that uses no database costs hardly anything. Until then
  * this stands for it, and remembers what it would have gone through.
  */
-export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
+export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, RequestPhase {
   readonly request: FastifyRequest
   /** What the reply says about the outcome. */
   readonly outcome: ReplyOutcome
@@ -31,6 +31,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
   /** What the request was made in. */
   readonly #surroundings: ScopeSource | undefined
   #made: Scope | undefined
+  #awaitsBody = true
   /** The state of a scope that was not made. */
   #unmade: Exclude<ScopeState, 'ending' | 'destroyed'> = 'open'
 
@@ -59,6 +60,19 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
     return this.#made
   }
 
+  get isSafe (): boolean {
+    return SAFE_METHODS.has(this.request.method)
+  }
+
+  awaitsBody (): boolean {
+    return this.#awaitsBody
+  }
+
+  /** The body has been read, and whatever it was that sent it waits for the reply now. */
+  hasBody (): void {
+    this.#awaitsBody = false
+  }
+
   get state (): ScopeState {
     return this.#made?.state ?? this.#unmade
   }
@@ -69,7 +83,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope {
 
   transactionSettings ({ name }: SessionDatabase): TransactionSettings {
     const database = this.#application.use(name)
-    return transactionSettings(this.#settings.of(database.settings), database.pool, SAFE_METHODS.has(this.request.method))
+    return transactionSettings(this.#settings.of(database.settings), database.pool, this)
   }
 
   forkOptions ({ name }: SessionDatabase): ForkOptions {

@@ -1,4 +1,4 @@
-import type { FlushMode, ForkOptions, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
+import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
@@ -53,14 +53,19 @@ export interface RouteOptions extends ScopeOptions {
   use?: Record<string, ScopeOptions> | undefined
 }
 
+/** A MikroORM, of any driver and with any entities. */
+type AnyMikroORM = MikroORM<IDatabaseDriver, EntityManager, Readonly<NonNullable<MikroOrmOptions['entities']>>>
+
 /** What `register()` takes. */
 export interface ScopedDbOptions extends ScopeOptions {
   /** A MikroORM, which stays yours to close; or its options; or nothing, and MikroORM's config file is used. */
-  orm?: MikroORM | Partial<MikroOrmOptions> | undefined
+  orm?: AnyMikroORM | Partial<MikroOrmOptions> | undefined
   /** Name of the database, for `db.use(name)`. Default: `'default'`. */
   name?: string | undefined
   /** How long to wait for a pooled connection, in milliseconds. Default: 10 000. */
   acquireTimeout?: number | undefined
+  /** Connect at start, and fail there if the database cannot be reached or refuses the login. Default: `false`, the first statement connects. */
+  checkConnection?: boolean | undefined
   /** How long scopes may stay open when the application closes, in milliseconds; then they are rolled back. Default: 10 000. */
   closeTimeout?: number | undefined
 }
@@ -98,6 +103,7 @@ export interface ScopeSettings extends ScopeOptions {
 export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm'> {
   name: string
   acquireTimeout: number
+  checkConnection: boolean
   closeTimeout: number
 }
 
@@ -170,6 +176,7 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   name: { takes: 'a name that is not empty', accepts: value => typeof value === 'string' && value !== '' },
   ...SCOPE_SCHEMA,
   acquireTimeout: milliseconds,
+  checkConnection: boolean,
   closeTimeout: milliseconds
 }
 
@@ -181,6 +188,7 @@ const DEFAULTS: DatabaseSettings = {
   cancelOnAbort: false,
   mapErrors: false,
   acquireTimeout: 10_000,
+  checkConnection: false,
   closeTimeout: 10_000
 }
 

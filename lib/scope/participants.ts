@@ -14,6 +14,8 @@ export class Participants {
   /** Plain MikroORM, whose `flush()` commits. */
   #manual: readonly Participant[] = []
   #rolledBack: Promise<unknown> | undefined
+  /** The commits and rollbacks by hand that are under way, each until it is over. */
+  readonly #byHand = new Set<Promise<unknown>>()
 
   /**
    * @param info what the scope is for
@@ -77,12 +79,12 @@ export class Participants {
    * @throws what the flush or a COMMIT throws; everything since the last commit is then rolled back, and nothing goes through until `rollback()`
    */
   async commit (): Promise<void> {
-    await this.#commit(this.#manual)
+    await this.#untilOver(this.#commit(this.#manual))
   }
 
   /** Rolls back what has begun, and forgets every entity. */
   async rollback (): Promise<void> {
-    for (const participant of this.#all) await participant.rollback()
+    await this.#untilOver(this.#rollback())
   }
 
   /**
@@ -96,12 +98,13 @@ export class Participants {
   }
 
   /**
-   * The last commit, after which only plain reads are served. Plain MikroORM goes on until it is closed: nothing is committed or
-   * refused on its behalf.
+   * The last commit, after which only plain reads are served. It waits for those by hand: somebody may not have waited for his. Plain
+   * MikroORM goes on until it is closed: nothing is committed or refused on its behalf.
    * @param ready what to wait for after the flush, unless one of them is used again
    * @throws as `commit()` does
    */
   async endWithCommit (ready?: Ready): Promise<void> {
+    while (this.#byHand.size > 0) await Promise.all(this.#byHand)
     await this.#commit([], ready, ENDED.commit)
     for (const { transactions } of this.#automatic) await transactions.end(ENDED.commit)
   }
@@ -173,12 +176,22 @@ export class Participants {
   }
 
   #canRest (outcome: Outcome): boolean {
-    return this.#concerned(outcome).every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))
+    return this.#byHand.size === 0 && this.#concerned(outcome).every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))
   }
 
   async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
     await Promise.all(closing.map(work => this.#reported(work)))
     for (const participant of participants) this.#tell('closed', participant)
+  }
+
+  async #rollback (): Promise<void> {
+    for (const participant of this.#all) await participant.rollback()
+  }
+
+  async #untilOver (work: Promise<void>): Promise<void> {
+    const over = work.catch(() => undefined).finally(() => { this.#byHand.delete(over) })
+    this.#byHand.add(over)
+    await work
   }
 
   async #flush (participants: readonly Participant[]): Promise<void> {
@@ -192,7 +205,7 @@ export class Participants {
     } catch (error) {
       const report = reportOf(error)
       if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
-      await this.rollback()
+      await this.#rollback()
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { outsideTransactions } from '../session/nesting.ts'
+import { outsideTransactions } from '../session/outside-transactions.ts'
 import type { Scope } from './scope.ts'
 
 /** What the current scope is found by: the scope itself, or a request, which has one made when it is first asked for. */

@@ -1,15 +1,17 @@
-import { TransactionPropagation, ValidationError } from '@mikro-orm/core'
+import { TransactionPropagation } from '@mikro-orm/core'
 import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { complete } from './complete-transaction.ts'
 import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
+import { useDriver } from './guarded-connection.ts'
 import { handOver, takeEntities } from './hand-over.ts'
 import {
-  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isAutocommit, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
+  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
 } from './nesting.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
+import { shareIdentities } from './shared-identities.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
@@ -57,10 +59,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const binding = this[BINDING]
       if (binding === undefined) return super.getContext(validate)
       binding.transactions.assertOpen()
-      const nesting = currentNesting(binding)
       assertNotOver(this[NESTING])
-      assertNotOver(nesting)
-      return (nesting?.em ?? this) as this
+      return (currentNesting(binding)?.em ?? this) as this
     }
 
     override getConnection (type?: ConnectionType): ReturnType<EntityManager['getConnection']> {
@@ -77,7 +77,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       if (binding?.nesting !== undefined) {
         fork[BINDING] = binding
         fork[NESTING] = binding.nesting
-      }
+        if (!binding.nesting.isSeparate) binding.nesting.unshare = shareIdentities(this, fork)
+      } else if (binding !== undefined) useDriver(fork, binding.database.orm.driver)
       return fork
     }
 
@@ -87,11 +88,6 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       if (nesting !== undefined) nesting.em = this
       // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
       inNesting(nesting, () => super.setTransactionContext(context))
-    }
-
-    override isInTransaction (): boolean {
-      const context = super.getTransactionContext()
-      return context !== undefined && !isAutocommit(this[BINDING], context)
     }
 
     override async transactional<T> (use: (em: this) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
@@ -192,7 +188,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     override async begin (options: TransactionOptions = {}): Promise<void> {
       const binding = this[BINDING]
-      if (isOwn(binding, super.getTransactionContext()) && binding.transactions.isAutomatic) await binding.transactions.begin()
+      if (isOwn(binding, super.getTransactionContext())) await binding.transactions.begin()
       else await super.begin(options)
     }
 
@@ -212,7 +208,6 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [END] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
-      if (isAutocommit(binding, context)) throw ValidationError.transactionRequired()
       if (isOwn(binding, context)) {
         await binding.owner[outcome]()
         return

@@ -25,7 +25,7 @@ export function isTransient (error: unknown): boolean {
   return TRANSIENT.has(errorKind(error))
 }
 
-const TRANSIENT = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection'])
+const TRANSIENT = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection', 'read only'])
 
 /** The codes come first: they say more than MikroORM's classes, which it finds for SQLite by the words of the message. */
 function errorKindOfOne (error: Error): ErrorKind | undefined {

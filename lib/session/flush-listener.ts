@@ -1,11 +1,14 @@
 import type { EventSubscriber } from '@mikro-orm/core'
 import { lateChanges } from './flush.ts'
+import { keysKnown } from './inserted-entities.ts'
 import { BINDING, flushed, flushing, waitingFor, type BoundEntityManager } from './nesting.ts'
 
 /** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
 export const flushListener: EventSubscriber = {
   async onFlush ({ em, uow }) {
-    flushing(em, uow.getChangeSets())
+    const changeSets = uow.getChangeSets()
+    flushing(em, changeSets)
+    if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
   },
 
   async afterFlush ({ em, uow }) {

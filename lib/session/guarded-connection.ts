@@ -1,4 +1,4 @@
-import type { Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
+import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { BeginOptions } from '../transaction/contracts.ts'
 import { assertFlushIsWhole } from './flush.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
@@ -10,10 +10,8 @@ export interface BesideOptions extends BeginOptions {
 type ConnectionOptions = Parameters<SqlConnection['transactional']>[1] & BesideOptions
 
 interface Guard {
-  /** The session's own context, for what is executed without one. */
-  readonly context: Transaction | undefined
-  /** The context that stands for "no transaction", if there is one. */
-  readonly autocommit: Transaction | undefined
+  /** The session's own context on this connection, for what is executed without one. */
+  readonly context: Transaction
   begin (options: BesideOptions): Promise<Transaction>
 }
 
@@ -22,11 +20,10 @@ interface Guard {
  * `flush()` in manual mode): they are begun through `guard`, so that they end with the scope. What is executed here
  * without a transaction goes to the session's own.
  */
-export function guard (connection: SqlConnection, { context, autocommit, begin }: Guard): SqlConnection {
+export function guard (connection: SqlConnection, { context, begin }: Guard): SqlConnection {
   const guarded = {
     async begin (options: ConnectionOptions = {}): Promise<Transaction> {
-      if (options.ctx !== undefined && options.ctx !== autocommit) return await connection.begin(options)
-      return await begin(options)
+      return options.ctx === undefined ? await begin(options) : await connection.begin(options)
     },
 
     async transactional<T> (use: (trx: Transaction) => Promise<T>, options: ConnectionOptions = {}): Promise<T> {
@@ -44,14 +41,42 @@ export function guard (connection: SqlConnection, { context, autocommit, begin }
       }
     },
 
-    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx?: Transaction, ...rest: []) {
-      return connection.execute(query, params, method, ctx ?? context, ...rest)
+    getClient: () => context,
+
+    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx = context, ...rest: []) {
+      return connection.execute(query, params, method, ctx, ...rest)
+    },
+
+    executeDump: async (dump: string) => { await connection.execute(dump, [], 'run', context) },
+
+    stream (query: string, params?: unknown[], ctx = context, ...rest: []) {
+      return connection.stream(query, params, ctx, ...rest)
+    },
+
+    /** With an out parameter it begins a transaction of its own, if there is none. */
+    callRoutine (routine: Routine, args?: object, ctx?: Transaction) {
+      return connection.callRoutine.call(proxy, routine, args as never, ctx)
     }
   }
-  return new Proxy(connection, {
+  const proxy: SqlConnection = new Proxy(connection, {
     get (target, key) {
       const value = Reflect.get(Object.hasOwn(guarded, key) ? guarded : target, key) as unknown
       return typeof value === 'function' ? value.bind(target) as unknown : value
     }
   })
+  return proxy
+}
+
+/** Has an EntityManager send everything to connections as `guard` gives them, whichever MikroORM chooses: it has no context to know them by. */
+export function guardDriver (em: EntityManager, guard: (connection: Connection) => Connection): void {
+  const driver = em.getDriver()
+  useDriver(em, Object.create(driver, {
+    connection: { get: () => guard(driver.getConnection()) },
+    getConnection: { value: (type?: ConnectionType) => guard(driver.getConnection(type)) }
+  }) as typeof driver)
+}
+
+/** MikroORM's own field, which is not meant to be changed. */
+export function useDriver (em: EntityManager, driver: IDatabaseDriver): void {
+  Object.defineProperty(em, 'driver', { value: driver })
 }

@@ -19,7 +19,7 @@ export function handOver (session: EntityManager, entities: readonly AnyEntity[]
   const known = session.getUnitOfWork(false).getIdentityMap()
   for (const entity of entities) {
     const own: AnyEntity | undefined = known.getByEntity(entity)
-    if (own !== undefined && written.has(entity) && !isEntityDirty(session, own)) refresh(session, entity, helper(entity).__originalEntityData)
+    if (own !== undefined && written.has(entity) && !isEntityDirty(session, own)) refresh(session, entity, { ...helper(entity).__originalEntityData, ...madeByDatabase(entity) })
   }
   for (const entity of entities) {
     if (known.getByEntity(entity) !== undefined) continue
@@ -27,6 +27,12 @@ export function handOver (session: EntityManager, entities: readonly AnyEntity[]
     known.store(entity)
     helper(entity).__em = session
   }
+}
+
+/** What MikroORM does not compare, and so does not remember. */
+function madeByDatabase (entity: AnyEntity): Record<string, unknown> {
+  const made = helper(entity).__meta.props.filter(({ version, generated }) => version === true || generated !== undefined)
+  return Object.fromEntries(made.map(({ name }) => [name, entity[name]]))
 }
 
 /** Relates an entity to what `known` has, where it was related to another instance of that. The other side is told of it only if it was written. */

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { TransactionContext, type AnyEntity, type ChangeSet, type EntityManager, type Transaction } from '@mikro-orm/core'
+import type { AnyEntity, ChangeSet, EntityManager, Transaction } from '@mikro-orm/core'
 import { transactionIsOver } from '../errors/errors.ts'
 import { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
@@ -52,6 +52,8 @@ export interface Nesting {
   readonly written: Set<AnyEntity>
   /** What the first flush that has failed in it has thrown. */
   failure: Error | undefined
+  /** Ends what its fork and the session have in common. */
+  unshare: (() => void) | undefined
   /** Lets flushes of the session begin again, once it is rolled back. */
   releaseFlushes: (() => void) | undefined
 }
@@ -81,10 +83,14 @@ export function assertNotOver (nesting: Nesting | undefined): void {
   if (nesting?.isOver === true) throw transactionIsOver()
 }
 
-/** The innermost one that this belongs to and that has a fork of its own. It may be over: work can outlive it. */
+/**
+ * The innermost one that this belongs to and that has a fork of its own.
+ * @throws ScopeClosedError when it is over: work can outlive it
+ */
 export function currentNesting (binding: Binding): Nesting | undefined {
   let nesting = nestings.getStore()
   while (nesting !== undefined && (nesting.binding !== binding || nesting.em === undefined)) nesting = nesting.outer
+  assertNotOver(nesting)
   return nesting
 }
 
@@ -95,18 +101,12 @@ export function inNesting (nesting: Nesting | undefined, fn: () => void): void {
 
 /** What waits for the end of the transaction that a session is in now: an `em.transactional()`, or else the scope. */
 export function waitingFor (binding: Binding): OutcomeCallbacks {
-  const nesting = currentNesting(binding)
-  assertNotOver(nesting)
-  return nesting?.callbacks ?? binding.owner.openCallbacks()
+  return currentNesting(binding)?.callbacks ?? binding.owner.openCallbacks()
 }
 
 /** Whether no transaction of MikroORM's own has been begun. */
 export function isOwn (binding: Binding | undefined, context: Transaction | undefined): binding is Binding {
   return binding !== undefined && context !== undefined && context === binding.transactions.context
-}
-
-export function isAutocommit (binding: Binding | undefined, context: Transaction | undefined): boolean {
-  return isOwn(binding, context) && !binding.transactions.isAutomatic
 }
 
 /** Runs what is committed by itself, in a transaction of its own or without one: what waits for its end waits for no other. */
@@ -129,18 +129,20 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 
 async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
   const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
-  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, releaseFlushes: undefined }
+  const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: nestings.getStore(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, unshare: undefined, releaseFlushes: undefined }
   const open = openOn(em)
   open.add(nesting)
   try {
     const result = await nestings.run(nesting, forking, binding, nesting, () => run(nesting))
     nesting.isOver = open.delete(nesting)
+    nesting.unshare?.()
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
     nesting.isOver = open.delete(nesting)
     nesting.before?.restore()
+    nesting.unshare?.()
     nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
@@ -218,11 +220,3 @@ export function isInSavepointOf (session: EntityManager): boolean {
 function bindingOf (session: EntityManager): Binding {
   return (session as BoundEntityManager)[BINDING] as Binding
 }
-
-/** Runs `fn` unseen by every `em.transactional()` that encloses it: what a scope does is a unit of work of its own. */
-export function outsideTransactions<T> (fn: () => T): T {
-  return TransactionContext.currentTransactionContext() === undefined ? fn() : TransactionContext.create(NOBODY, fn)
-}
-
-/** Its name is no ORM's context name, so that MikroORM does not find it for any of them. */
-const NOBODY = { _id: 0, name: Symbol('nobody') } as unknown as EntityManager

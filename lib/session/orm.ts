@@ -5,11 +5,14 @@ import { pathToFileURL } from 'node:url'
 import { ConfigFileError, InvalidOptionError, OrmNotFoundError } from '../errors/errors.ts'
 import { ORM_TAKES, type ScopedDbOptions } from '../options/options.ts'
 import { isPlainObject, show } from '../options/validate.ts'
-import { prepareConnection } from '../transaction/sql-connection.ts'
+import { prepareConnections } from './connections.ts'
 import { isDatabaseError } from './database-error.ts'
+import { foreignness } from './foreign-orm.ts'
 
 export interface OpenOrm {
   readonly orm: MikroORM
+  /** Whether a hook of its pool that throws costs a place there: it was too late to do something about that. */
+  readonly hasEarlyHooks: boolean
   /** An instance is its owner's to close: nothing happens to it. */
   close (): Promise<void>
 }
@@ -21,9 +24,11 @@ export interface OpenOrm {
 export async function openOrm (given: ScopedDbOptions['orm']): Promise<OpenOrm> {
   if (given === undefined) return await prepared(await MikroORM.init(await loadConfigFile()), true)
   const isOpen = isOrm(given)
+  const foreign = isOpen ? undefined : foreignness(given)
+  if (foreign !== undefined) throw new InvalidOptionError('the option "orm"', ORM_TAKES, foreign)
   if (!isOpen && !isPlainObject(given)) throw new InvalidOptionError('the option "orm"', ORM_TAKES, show(given))
   try {
-    return await prepared(isOpen ? given : await MikroORM.init(given), !isOpen)
+    return await prepared(isOpen ? given : await MikroORM.init(given as Options), !isOpen)
   } catch (cause) {
     if (isDatabaseError(cause)) throw cause
     throw unusable(cause)
@@ -40,8 +45,8 @@ function isOrm (given: object): given is MikroORM {
 }
 
 async function prepared (orm: MikroORM, isOurs: boolean): Promise<OpenOrm> {
-  await prepareConnection(orm.driver.getConnection('write'))
-  return { orm, close: async () => { if (isOurs) await orm.close() } }
+  const { hasEarlyHooks } = await prepareConnections(orm)
+  return { orm, hasEarlyHooks, close: async () => { if (isOurs) await orm.close() } }
 }
 
 /** MikroORM says what is wrong with its options, or a TypeError does, but neither says where they were given. */

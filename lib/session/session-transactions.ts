@@ -3,7 +3,7 @@ import type { PreparedCommit } from '../transaction/contracts.ts'
 
 /** What a session's statements run in. */
 export interface SessionTransactions {
-  /** What the session holds as its transaction context when MikroORM has begun none of its own. */
+  /** What the session holds as its transaction context when MikroORM has begun none of its own, if the scope commits. */
   readonly context: Transaction | undefined
   /** Whether the scope commits. Otherwise the session is plain MikroORM, whose `flush()` does. */
   readonly isAutomatic: boolean

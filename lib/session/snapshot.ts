@@ -15,8 +15,9 @@ export class SessionSnapshot {
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
   /** What was inserted meanwhile, with the names of what the database has given it. */
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
-  /** What the database had of what was read and changed meanwhile. */
-  readonly #updated = new Map<AnyEntity, EntityData<AnyEntity>>()
+  /** What the database had of what was read meanwhile, and then changed or deleted. */
+  readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
+  #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
   readonly #outside = new Set<() => void>()
 
@@ -34,25 +35,27 @@ export class SessionSnapshot {
 
   /** These are about to be written in the transaction. */
   writing (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
-    for (const { entity, type, originalEntity } of changeSets) {
+    this.#hasWritten = true
+    for (const { entity, type } of changeSets) {
       if (type === 'create') this.#noteInserted(entity, givenByDatabase(entity))
-      else if (originalEntity !== undefined) this.#noteUpdated(entity, originalEntity)
+      else this.#noteChanged(entity, { ...helper(entity).__originalEntityData })
     }
   }
 
   /** A transaction inside this one was released. */
   absorb (released: SessionSnapshot): void {
+    this.#hasWritten ||= released.#hasWritten
     for (const [entity, names] of released.#inserted) this.#noteInserted(entity, names)
-    for (const [entity, original] of released.#updated) this.#noteUpdated(entity, original)
+    for (const [entity, original] of released.#changed) this.#noteChanged(entity, original)
   }
 
   #noteInserted (entity: AnyEntity, names: readonly string[]): void {
     if (!this.#states.has(entity)) this.#inserted.set(entity, names)
   }
 
-  #noteUpdated (entity: AnyEntity, original: EntityData<AnyEntity>): void {
-    const isKnown = this.#states.get(entity)?.isReference === false || this.#inserted.has(entity) || this.#updated.has(entity)
-    if (!isKnown) this.#updated.set(entity, original)
+  #noteChanged (entity: AnyEntity, original: EntityData<AnyEntity>): void {
+    const isKnown = this.#states.get(entity)?.isReference === false || this.#inserted.has(entity) || this.#changed.has(entity)
+    if (!isKnown) this.#changed.set(entity, original)
   }
 
   /** The session itself flushes what the transaction rolls back with the rest: it is to be flushed again. */
@@ -82,22 +85,36 @@ export class SessionSnapshot {
     restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
     for (const [stack, entities] of this.#stacks) for (const entity of entities) if (this.#states.has(entity)) stack.add(entity)
-    for (const [entity, data] of loaded) refresh(this.#em, entity, data)
+    for (const [entity, data] of loaded) this.#refresh(entity, data)
     for (const ask of this.#outside) ask()
   }
 
-  /** What was read meanwhile stays, as the database had it. With other instances it is no business of the transaction what they were. */
+  /**
+   * What was read meanwhile stays, as the database had it. With other instances it is no business of the transaction what they were.
+   * @returns what the database had of what the transaction may have changed
+   */
   #takeLoaded (): Map<AnyEntity, EntityData<AnyEntity>> {
-    const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
     const loaded = new Map<AnyEntity, EntityData<AnyEntity>>()
-    for (const [entity, { isReference }] of this.#states) {
+    const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
+    for (const entity of [...identityMap.values(), ...this.#changed.keys()]) {
       const { __initialized: isInitialized, __originalEntityData: data } = helper(entity)
-      if (!isReference || !isInitialized || data === undefined) continue
+      const isNew = this.#states.get(entity)?.isReference !== false
+      const original = this.#changed.get(entity) ?? data
+      if (!isNew || !isInitialized || original === undefined) continue
       this.#states.delete(entity)
-      if (!this.#isSeparate) loaded.set(entity, data)
+      if (!this.#isSeparate) loaded.set(entity, original)
     }
-    for (const [entity, data] of this.#updated) if (!this.#states.has(entity) && identityMap.getByEntity(entity) !== undefined) loaded.set(entity, data)
     return loaded
+  }
+
+  /** Nobody knows what the database had of collections, once something was written. */
+  #refresh (entity: AnyEntity, data: EntityData<AnyEntity>): void {
+    // It may have been deleted.
+    Object.assign(helper(entity), { __em: this.#em, __managed: true })
+    this.#em.getUnitOfWork(false).getIdentityMap().store(entity)
+    refresh(this.#em, entity, data)
+    const changed = collectionsOf(entity).filter(collection => collection.isInitialized() && (this.#hasWritten || collection.isDirty()))
+    restoreCollections(changed.map(collection => ({ collection, items: [], snapshot: undefined, isDirty: false, isInitialized: false })))
   }
 }
 
@@ -118,9 +135,12 @@ function forget (entity: AnyEntity, names: readonly string[]): void {
 
 /** The database has nothing of what its collections hold. */
 function unsaved (entity: AnyEntity): CollectionState[] {
+  return collectionsOf(entity).map(collection => {
+    const items = collection.getItems(false)
+    return { collection, items, snapshot: [], isDirty: items.length > 0, isInitialized: collection.isInitialized() }
+  })
+}
+
+function collectionsOf (entity: AnyEntity): Collection<object>[] {
   return helper(entity).__meta.relations.map(({ name }) => entity[name] as unknown).filter(value => value instanceof Collection)
-    .map((collection: Collection<object>) => {
-      const items = collection.getItems(false)
-      return { collection, items, snapshot: [], isDirty: items.length > 0, isInitialized: collection.isInitialized() }
-    })
 }

@@ -4,11 +4,19 @@ import { scopeIs } from '../errors/errors.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
-import { guard, type BesideOptions } from './guarded-connection.ts'
+import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
 import type { PreparedCommit, TransactionSettings } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
+
+/** A connection as the session sees it. */
+interface ConnectionView {
+  readonly connection: Connection
+  readonly guarded: Connection
+  /** Where what is sent to a replica goes, which takes part in no transaction. */
+  readonly replica: LazyTransaction | undefined
+}
 
 /** One transaction for the whole session, and those that MikroORM begins beside it (`REQUIRES_NEW`, or all of them in manual mode). */
 export class SqlTransactions implements SessionTransactions {
@@ -19,6 +27,8 @@ export class SqlTransactions implements SessionTransactions {
   readonly #report: (error: unknown) => void
   readonly #main: LazyTransaction
   #beside: readonly LazyTransaction[] = []
+  /** The connections that were asked for. */
+  #views: readonly ConnectionView[] = []
   #ended: WeakSet<Transaction> | undefined
   #state = 'open'
 
@@ -35,8 +45,8 @@ export class SqlTransactions implements SessionTransactions {
       placement: placementFor(settings),
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
-    // What is sent past it cannot be refused, either.
-    this.context = this.isAutomatic || settings.readOnly === true || !needsItsOwnRouting(session) ? this.#main.context : undefined
+    this.context = this.isAutomatic ? this.#main.context : undefined
+    if (!this.isAutomatic) guardDriver(session, connection => this.guard(connection))
   }
 
   get isBusy (): boolean {
@@ -44,11 +54,11 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get isAtRest (): boolean {
-    return this.#beside.length === 0 && this.#main.isAtRest
+    return this.#beside.length === 0 && this.#main.isAtRest && this.#views.every(({ replica }) => replica?.isAtRest !== false)
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.writes > 0
+    return this.#main.statements.writes > 0 || this.#views.some(({ replica }) => (replica?.statements.writes ?? 0) > 0)
   }
 
   assertOpen (): void {
@@ -94,19 +104,30 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   guard (connection: Connection): Connection {
-    const { context } = this
-    if (connection !== this.#connection && context === undefined) return connection
-    return guard(connection as SqlConnection, {
-      context,
-      autocommit: this.isAutomatic ? undefined : context,
-      begin: options => this.#beginBeside(options)
-    })
+    const view = this.#views.find(view => view.connection === connection || view.guarded === connection) ?? this.#view(connection as SqlConnection)
+    return view.guarded
   }
 
-  async #beginBeside ({ isolationLevel, readOnly = this.#settings.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+  /** With a transaction everything goes to the primary, whichever connection was asked for. */
+  #view (asked: SqlConnection): ConnectionView {
+    const connection = this.isAutomatic ? this.#connection : asked
+    const replica = connection === this.#connection ? undefined : this.#replica(connection)
+    const { context } = replica ?? this.#main
+    const guarded = guard(asked, { context, begin: options => this.#beginBeside(connection, options) })
+    const view = { connection: asked, guarded, replica }
+    this.#views = [...this.#views, view]
+    return view
+  }
+
+  #replica (connection: SqlConnection): LazyTransaction {
+    const settings = this.#settings
+    return new LazyTransaction({ ...settings, connection, report: this.#report, isAutomatic: false, placement: placementFor(settings) })
+  }
+
+  async #beginBeside (connection: SqlConnection, { isolationLevel, readOnly = this.#settings.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
     if (this.#state !== 'open') throw scopeIs(this.#state)
     const transaction = new LazyTransaction({
-      connection: this.#connection,
+      connection,
       report: this.#report,
       isAutomatic: true,
       pool: this.#settings.pool,
@@ -126,7 +147,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   #onEach (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
-    return this.#beside.length === 0 ? work(this.#main) : this.#onAll(work)
+    return this.#beside.length === 0 && this.#views.length === 0 ? work(this.#main) : this.#onAll(work)
   }
 
   async #onAll (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
@@ -134,20 +155,20 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   #all (): LazyTransaction[] {
-    return [this.#main, ...this.#beside]
+    return [this.#main, ...this.#beside, ...this.#replicas]
+  }
+
+  get #replicas (): LazyTransaction[] {
+    return this.#views.map(({ replica }) => replica).filter(replica => replica !== undefined)
   }
 }
 
-function placementFor ({ mode, begin, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'readOnly'>): PlacementRule {
-  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : fromTheFirstStatement
+function placementFor ({ mode, begin, awaitsBody, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'awaitsBody' | 'readOnly'>): PlacementRule {
+  const begun: PlacementRule = (statement, hasBegun) => (awaitsBody?.() === true ? fromTheFirstWrite : fromTheFirstStatement)(statement, hasBegun)
+  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : begun
   return isReadOnly === true ? readOnly(rule) : rule
 }
 
 function announce (session: EntityManager, event: TransactionEvent, trx?: Transaction): Promise<void> | undefined {
   return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event as TransactionEventType, trx) : undefined
-}
-
-/** Reads from replicas go to another connection, which only MikroORM can choose while it sees no transaction. */
-function needsItsOwnRouting (session: EntityManager): boolean {
-  return (session.config.get('replicas')?.length ?? 0) > 0
 }

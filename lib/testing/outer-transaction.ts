@@ -1,6 +1,7 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
 import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
-import { ConnectionPool, type PooledConnection } from '../transaction/connection-pool.ts'
+import { ConnectionPool } from '../transaction/connection-pool.ts'
+import type { PooledConnection } from '../transaction/pooled-connection.ts'
 import { withTimeout } from '../timeout.ts'
 import { ConnectionLock } from './connection-lock.ts'
 
@@ -32,16 +33,12 @@ export class OuterTransaction {
    * @throws AcquireTimeoutError, and what the database says
    */
   static async begin (client: Kysely<unknown>, acquireTimeout: number): Promise<OuterTransaction> {
-    const pooled = await new ConnectionPool(acquireTimeout).acquire({ client })
-    try {
+    return await new ConnectionPool(acquireTimeout).acquire({ client }, async pooled => {
       const kysely = await pooled.kysely.startTransaction().execute()
       await kysely.savepoint(BASE).execute()
       const connection = await kysely.getExecutor().provideConnection(async connection => connection)
       return new OuterTransaction(pooled, kysely, connection, acquireTimeout)
-    } catch (error) {
-      await pooled.destroy()
-      throw error
-    }
+    })
   }
 
   /** Asks the server to stop the statement that runs, where the driver can. */

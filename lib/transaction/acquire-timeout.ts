@@ -3,8 +3,12 @@ import { Bag, type BagMember } from '../bag.ts'
 import { AcquireTimeoutError } from '../errors/errors.ts'
 
 /** As they are from the start: a timer that a user's test has faked would serve nobody after that test. */
-const { setTimeout } = globalThis
+const { setTimeout, clearTimeout } = globalThis
 const now = performance.now.bind(performance)
+
+/** What part of it a connection may take to say anything at all, and what part when one has said nothing already: then others will lead nowhere, too. */
+const PART = 8
+const SMALLER_PART = 32
 
 /** Somebody who waits for a pooled connection. */
 interface Wait extends BagMember {
@@ -17,7 +21,7 @@ interface Wait extends BagMember {
 
 /**
  * How long the pool of one database may keep somebody waiting. One timer serves all who wait: most get a connection at once, and a timer
- * for each would cost more than that.
+ * for each would cost more than that. All times are on the clock of `performance.now()`.
  */
 export class AcquireTimeout {
   readonly milliseconds: number
@@ -25,17 +29,32 @@ export class AcquireTimeout {
   /** The timer belongs to nobody's scope. */
   readonly #outside = AsyncLocalStorage.snapshot()
   #timer: NodeJS.Timeout | undefined
+  /** When the timer fires. */
+  #firesAt = Infinity
 
   constructor (milliseconds: number) {
     this.milliseconds = milliseconds
   }
 
+  /** When somebody who begins to wait now has waited long enough. */
+  deadline (): number {
+    return now() + this.milliseconds
+  }
+
+  /**
+   * Until when a connection that is asked now may be silent.
+   * @param silent how many have been before it
+   */
+  patience (silent = 0): number {
+    return now() + this.milliseconds / (silent === 0 ? PART : SMALLER_PART)
+  }
+
   /** @param refuse is called with an AcquireTimeoutError when it lasts too long */
-  start (refuse: (error: Error) => void): Wait {
-    const wait = { deadline: now() + this.milliseconds, refuse, index: -1 }
+  start (refuse: (error: Error) => void, deadline = this.deadline()): Wait {
+    const wait = { deadline, refuse, index: -1 }
     this.#waiting.add(wait)
-    if (this.#timer === undefined) this.#arm(this.milliseconds)
-    else if (this.#waiting.size === 1) this.#timer.ref()
+    if (deadline < this.#firesAt) this.#arm(deadline)
+    else if (this.#waiting.size === 1) this.#timer?.ref()
     return wait
   }
 
@@ -52,12 +71,25 @@ export class AcquireTimeout {
     if (wait.error !== undefined) throw wait.error
   }
 
-  #arm (delay: number): void {
-    this.#timer = this.#outside(setTimeout, () => this.#refuseLate(), Math.ceil(delay))
+  /**
+   * Waits for `work`, but no longer than to the deadline. What fails later is nobody's business any more.
+   * @throws AcquireTimeoutError when it lasts too long
+   */
+  limit<T> (deadline: number, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const wait = this.start(reject, deadline)
+      work.then(resolve, reject).finally(() => this.clear(wait))
+    })
+  }
+
+  #arm (time: number): void {
+    clearTimeout(this.#timer)
+    this.#firesAt = time
+    this.#timer = this.#outside(setTimeout, () => this.#refuseLate(), Math.max(1, Math.ceil(time - now())))
   }
 
   #refuseLate (): void {
-    this.#timer = undefined
+    this.#firesAt = Infinity
     const time = now()
     const late: Wait[] = []
     let next = Infinity
@@ -65,7 +97,7 @@ export class AcquireTimeout {
       if (wait.deadline <= time) late.push(wait)
       else next = Math.min(next, wait.deadline)
     }
-    if (next < Infinity) this.#arm(next - time)
+    if (next < Infinity) this.#arm(next)
     for (const wait of late) {
       this.#waiting.delete(wait)
       wait.error = new AcquireTimeoutError(this.milliseconds)

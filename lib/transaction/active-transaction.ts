@@ -6,7 +6,8 @@ import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
 import { commitError, isAborted } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
-import type { ConnectionOwner, ConnectionPool, PooledConnection } from './connection-pool.ts'
+import type { ConnectionPool } from './connection-pool.ts'
+import type { ConnectionInUse, ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
@@ -38,23 +39,24 @@ export class ActiveTransaction {
     this.#connection = connection
   }
 
-  /** Takes a connection and sends BEGIN. When that fails the connection is destroyed, since nobody knows what is open on it. */
+  /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
     const { connection, pool, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
     await announce?.('beforeTransactionStart')
-    const pooled = await pool.acquire(owner)
-    try {
+    const active = await pool.acquire(owner, async pooled => {
       let builder = pooled.kysely.startTransaction()
       if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
       if (readOnly === true) builder = builder.setAccessMode('read only')
       debug('BEGIN')
-      const active = new ActiveTransaction(await builder.execute(), settings, pooled)
+      return new ActiveTransaction(await builder.execute(), settings, pooled)
+    })
+    try {
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
       await active.#tell('afterTransactionStart')
       return active
     } catch (error) {
-      await pooled.destroy()
+      await active.destroy()
       throw error
     }
   }
@@ -90,7 +92,7 @@ export class ActiveTransaction {
       else await this.rollback().catch(() => undefined)
       throw reason
     }
-    await this.#connection.release()
+    await this.#giveBack()
   }
 
   /** Sets a mark that the database keeps for as long as it is in this transaction: a savepoint. */
@@ -109,9 +111,19 @@ export class ActiveTransaction {
     return await goesThrough(this.mark(name)) && await this.isMarked(name)
   }
 
-  /** Nobody knows any more what is on its connection: it is destroyed after the rollback. */
+  /** Nobody knows any more what is on its connection, or where it leads: it is destroyed in the end. */
   taint (): void {
     this.#isTainted = true
+  }
+
+  /** Whether it is this connection that it has. */
+  has (connection: ConnectionInUse): boolean {
+    return this.#connection === connection
+  }
+
+  /** Ends it by force, and what waits for an answer of its connection. */
+  async destroy (): Promise<void> {
+    await this.#connection.destroy()
   }
 
   /**
@@ -128,6 +140,10 @@ export class ActiveTransaction {
       await this.#connection.destroy()
       throw error
     }
+    await this.#giveBack()
+  }
+
+  async #giveBack (): Promise<void> {
     if (this.#isTainted) await this.#connection.destroy()
     else await this.#connection.release()
   }

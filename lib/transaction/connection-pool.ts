@@ -1,26 +1,30 @@
-import type { ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
-import { Bag, type BagMember } from '../bag.ts'
+import type { DatabaseConnection, QueryExecutor } from 'kysely'
+import { Bag } from '../bag.ts'
+import { isAboutConnection, NEVER_SENT } from '../errors/driver-codes.ts'
 import { driverError } from '../errors/driver-error.ts'
-import { scopeIs } from '../errors/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
-import { interruptible, type Interrupt } from './interruptible.ts'
+import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
+import { untilOneWorks } from './until-one-works.ts'
 
-/** Somebody who takes connections from a pool. */
-export interface ConnectionOwner {
-  /** The Kysely whose pool has those that are free. */
-  readonly client: Kysely<unknown>
+/** How a statement that has no transaction is run. */
+export interface StatementUse {
+  /** Whether it does no harm when it is run again after a connection was lost. */
+  readonly isRepeatable: boolean
+  /** Whether its connection goes back to the pool; asked when it has run. */
+  isKept (): boolean
+  /** Is called when the first connection has come; what it throws is thrown instead of running the statement. */
+  admit (): void
 }
 
 /**
- * The connections of one database. Those that are free are Kysely's to keep; who has which of the others, and for how long somebody may
- * wait for one, is known here.
+ * The connections of one database. Those that are free are Kysely's to keep; who has which of the others, for how long somebody may
+ * wait for one, and what becomes of one that leads nowhere, is known here.
  */
-export class ConnectionPool {
-  /** The connections that somebody has now. */
+export class ConnectionPool implements PoolInUse {
   readonly inUse = new Bag<ConnectionInUse>()
   readonly #timeout: AcquireTimeout
 
-  /** @param acquireTimeout how long to wait for a connection, in milliseconds */
+  /** @param acquireTimeout how long to wait for a connection that works, in milliseconds */
   constructor (acquireTimeout: number) {
     this.#timeout = new AcquireTimeout(acquireTimeout)
   }
@@ -30,13 +34,85 @@ export class ConnectionPool {
   }
 
   /**
-   * Takes a connection, to be kept until it is released.
-   * @throws AcquireTimeoutError when none became free in time; one that comes later goes back to the pool
+   * Takes a connection on which `prove` goes through. One that leads nowhere is destroyed, and another taken, until the timeout.
+   * @param prove begins what the connection is taken for; a server that can be reached answers it at once
+   * @returns what `prove` gives
+   * @throws AcquireTimeoutError when none became free, or none has answered, in time; one that comes later goes back to the pool
+   * @throws what `prove` throws, or what the database says when no connection can be made
    */
-  acquire (owner: ConnectionOwner): Promise<PooledConnection> {
+  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection) => Promise<T>): Promise<T> {
+    return untilOneWorks(this.#timeout, async attempt => {
+      const connection = await this.#take(owner, attempt.deadline)
+      try {
+        return await this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.patience, prove(connection))
+      } catch (error) {
+        await connection.destroy()
+        throw driverError(error)
+      }
+    })
+  }
+
+  /**
+   * Runs one statement, which takes a connection for as long as that runs, and a second one where Kysely has to stop it from there. It is
+   * run again on another connection, until the timeout, as long as it cannot have been carried out, or does no harm when it is.
+   * @throws AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool
+   * @throws what `run` throws
+   */
+  run<T> (owner: ConnectionOwner, { isRepeatable, isKept, admit }: StatementUse, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    let isSent = false
+    return untilOneWorks(this.#timeout, ({ deadline }) => {
+      isSent = false
+      return run(this.#executor(owner, deadline, isKept, () => {
+        admit()
+        isSent = true
+      }))
+    }, error => isRepeatable || !isSent || NEVER_SENT.has(error.message))
+  }
+
+  /** Whether one owner has a connection. */
+  has (owner: ConnectionOwner): boolean {
+    return this.inUse.some(connection => connection.owner === owner)
+  }
+
+  /** Asks the server to stop the statements that run now on what one owner has. */
+  async cancel (owner: ConnectionOwner): Promise<void> {
+    await Promise.allSettled(this.#of(owner).map(connection => connection.cancel()))
+  }
+
+  /** Destroys all connections that somebody has. */
+  async destroy (): Promise<void> {
+    await Promise.allSettled([...this.inUse].map(connection => connection.destroy()))
+  }
+
+  /**
+   * Destroys, in a while, what one owner has: nobody has any use for it, and the server may never answer.
+   * @param isMeant which of them
+   * @returns a function that calls it off
+   */
+  destroyLater (owner: ConnectionOwner, isMeant: (connection: ConnectionInUse) => boolean = () => true): () => void {
+    const wait = this.#timeout.start(() => {
+      for (const connection of this.#of(owner).filter(isMeant)) void connection.destroy()
+    }, this.#timeout.patience())
+    return () => { this.#timeout.clear(wait) }
+  }
+
+  control<T> (owner: ConnectionOwner, consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const executor = owner.client.getExecutor()
+    return this.#inTime(this.#timeout.deadline(), arrived => executor.provideConnection(async connection => {
+      arrived()
+      return await consumer(connection)
+    }))
+  }
+
+  #of (owner: ConnectionOwner): ConnectionInUse[] {
+    return [...this.inUse].filter(connection => connection.owner === owner)
+  }
+
+  /** Takes a connection, to be kept until it is released. */
+  #take (owner: ConnectionOwner, deadline: number): Promise<PooledConnection> {
     return new Promise((resolve, reject) => {
       const { client } = owner
-      const returned = this.#inTime(arrived => client.connection().execute(async kysely => {
+      const returned = this.#inTime(deadline, arrived => client.connection().execute(async kysely => {
         arrived()
         const connection = await kysely.getExecutor().provideConnection(async connection => connection)
         const released = Promise.withResolvers<void>()
@@ -50,146 +126,41 @@ export class ConnectionPool {
     })
   }
 
-  /**
-   * An executor for one statement, which takes a connection for as long as that runs, and a second one where Kysely has to stop it
-   * from there. It fails with an AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool.
-   * @param admit is called when the first connection has come; what it throws is thrown instead of running the statement
-   */
-  executor (owner: ConnectionOwner, admit: () => void): QueryExecutor {
+  #executor (owner: ConnectionOwner, deadline: number, isKept: () => boolean, admit: () => void): QueryExecutor {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
-      provideConnection: consumer => this.#inTime(arrived => executor.provideConnection(async connection => {
+      provideConnection: consumer => this.#inTime(deadline, arrived => executor.provideConnection(async connection => {
         arrived()
         if (!isAdmitted) admit()
         isAdmitted = true
         const inUse = new ConnectionInUse(this, owner, connection)
+        let isUsable = true
         try {
           return await consumer(connection)
+        } catch (error) {
+          isUsable = !isAboutConnection(error)
+          throw error
         } finally {
+          if (!isUsable || !isKept()) await inUse.destroy()
           inUse.forget()
         }
       }))
     })
   }
 
-  /** Asks the server to stop the statements that run now on what one owner has. */
-  async cancel (owner: ConnectionOwner): Promise<void> {
-    await Promise.allSettled([...this.inUse].filter(connection => connection.owner === owner).map(connection => connection.cancel()))
-  }
-
-  /** Destroys all connections that somebody has. */
-  async destroy (): Promise<void> {
-    await Promise.allSettled([...this.inUse].map(connection => connection.destroy()))
-  }
-
-  /** Gives a driver a connection on which it asks the server to stop what runs on another one. */
-  control<T> (owner: ConnectionOwner, consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    const executor = owner.client.getExecutor()
-    return this.#inTime(arrived => executor.provideConnection(async connection => {
-      arrived()
-      return await consumer(connection)
-    }))
-  }
-
   /**
-   * Waits for a connection no longer than the timeout. Kysely could stop waiting by itself, but prints to the console when what
+   * Waits for a connection until the deadline, and no longer. Kysely could stop waiting by itself, but prints to the console when what
    * comes too late is an error. What its pool says instead of giving one is remembered as the database's error.
    * @param acquire is to call `arrived` first when it has a connection, which throws when it comes too late
    */
-  #inTime<T> (acquire: (arrived: () => void) => Promise<T>): Promise<T> {
+  #inTime<T> (deadline: number, acquire: (arrived: () => void) => Promise<T>): Promise<T> {
     const timeout = this.#timeout
     return new Promise((resolve, reject) => {
-      const wait = timeout.start(reject)
+      const wait = timeout.start(reject, deadline)
       acquire(() => timeout.clearInTime(wait)).then(resolve, (error: Error) => {
         reject(timeout.clear(wait) ? driverError(error) : error)
       })
     })
-  }
-}
-
-/** A connection that somebody has for as long as something runs. */
-class ConnectionInUse implements BagMember {
-  index = -1
-  readonly owner: ConnectionOwner
-  readonly #pool: ConnectionPool
-  readonly #connection: DatabaseConnection
-  readonly #interrupt: Interrupt
-
-  constructor (pool: ConnectionPool, owner: ConnectionOwner, connection: DatabaseConnection) {
-    this.owner = owner
-    this.#pool = pool
-    this.#connection = connection
-    this.#interrupt = interruptible(connection)
-    pool.inUse.add(this)
-  }
-
-  /** Asks the server to stop the statement that runs on it now, where the driver can. */
-  async cancel (): Promise<void> {
-    await this.#connection.collectSessionInfo?.()
-    await this.#connection.cancelQuery?.(this.#control)
-  }
-
-  /**
-   * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
-   * on the server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only while a
-   * statement runs. Never waits for the server.
-   */
-  async destroy (): Promise<void> {
-    if (!this.#pool.inUse.has(this)) return
-    this.#interrupt(scopeIs('closed'))
-    killSession(this.#connection, this.#control)
-  }
-
-  /** Nobody has it any more. */
-  forget (): void {
-    this.#pool.inUse.delete(this)
-  }
-
-  get #control (): ControlConnectionProvider {
-    return consumer => this.#pool.control(this.owner, consumer)
-  }
-}
-
-/** One that somebody has until it is released. */
-export class PooledConnection extends ConnectionInUse {
-  /** Kysely on this one connection. */
-  readonly kysely: Kysely<unknown>
-  readonly #giveBack: () => Promise<void>
-
-  /** @param giveBack frees its place in the pool */
-  constructor (pool: ConnectionPool, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, giveBack: () => Promise<void>) {
-    super(pool, owner, connection)
-    this.kysely = kysely
-    this.#giveBack = giveBack
-  }
-
-  /** Gives it back to the pool; resolves when it is there. */
-  release (): Promise<void> {
-    this.forget()
-    return this.#giveBack()
-  }
-
-  /** Closes it as far as its driver can, and gives it back. */
-  override async destroy (): Promise<void> {
-    await super.destroy()
-    await this.release()
-  }
-}
-
-/**
- * Closes a connection, as far as its driver can. mysql2 does its own part at once; then drivers may ask the server, on
- * another connection, to end the statement that runs, for which nobody waits: it may never answer.
- */
-function killSession (connection: DatabaseConnection, control: ControlConnectionProvider): void {
-  void ignoringErrors(() => connection.collectSessionInfo?.())
-  void ignoringErrors(() => connection.killSession?.(control))
-}
-
-async function ignoringErrors (work: () => Promise<unknown> | undefined): Promise<void> {
-  try {
-    await work()
-  } catch {
-    // The connection may be beyond all that.
   }
 }

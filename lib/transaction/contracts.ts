@@ -18,6 +18,8 @@ export interface TransactionSettings extends BeginOptions {
   readonly usage?: StatementUsage | undefined
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
+  /** Whether it begins with the first write for now, whatever `begin` says: a connection is not to be held for as long as an upload takes. */
+  readonly awaitsBody?: (() => boolean) | undefined
 }
 
 /** What a COMMIT waits for. Asked only if there is something to commit. */

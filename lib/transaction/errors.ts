@@ -1,30 +1,8 @@
 import { causesOf } from '../errors/causes.ts'
-import { errorKindOfCode, NEVER_SENT, type ErrorKind } from '../errors/driver-codes.ts'
+import { errorKindOfCode, isRefusal, NEVER_SENT, type DriverCodes, type ErrorKind } from '../errors/driver-codes.ts'
 import { driverError, isDriverError } from '../errors/driver-error.ts'
 import { CommitUnknownError, RollbackOnlyError } from '../errors/errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
-
-/**
- * SQLSTATEs that say nothing of the COMMIT: of a lost connection (class 08), a server that shuts down (57P0x), a statement
- * that was interrupted or whose connection was killed (class 70: MariaDB may say so after the commit), and
- * "statement completion unknown" itself.
- */
-const NO_ANSWER = /^(?:08|57P0|70|40003)/
-
-/** MySQL's ER_CLIENT_INTERACTION_TIMEOUT: sent to an idle connection before it is closed, with the SQLSTATE of any error. */
-const IDLE_TOO_LONG = 4031
-
-/** What drivers put into the errors that they make of a server's error packet. */
-interface ServerError {
-  readonly message?: unknown
-  readonly code?: unknown
-  readonly errno?: unknown
-  /** mysql2: empty or absent if there was no packet. */
-  readonly sqlState?: unknown
-  /** pg: only a packet has it; the SQLSTATE is then the `code`. */
-  readonly severity?: unknown
-  readonly fatal?: unknown
-}
 
 /**
  * What to throw when COMMIT has failed with `error`: that error, if it is certain that nothing was committed; when in
@@ -32,17 +10,9 @@ interface ServerError {
  * @param isEmbedded whether the database is in this process: it always knows
  */
 export function commitError (error: unknown, isEmbedded: boolean): unknown {
-  const failure = Object(error) as ServerError
-  if (isEmbedded || NEVER_SENT.has(String(failure.message)) || hasAnswered(failure)) return driverError(error)
+  const failure: DriverCodes = error instanceof Error ? error : new Error()
+  if (isEmbedded || NEVER_SENT.has(failure.message) || isRefusal(failure)) return driverError(error)
   return Object.assign(new CommitUnknownError(), { cause: error })
-}
-
-/** Whether the server has answered, and about the COMMIT: it has then rolled back. */
-function hasAnswered ({ code, errno, sqlState, severity, fatal }: ServerError): boolean {
-  const state = typeof severity === 'string' ? code : sqlState
-  if (typeof state !== 'string' || !/^[0-9A-Z]{5}$/.test(state)) return false
-  const isAboutConnection = fatal === true || severity === 'FATAL' || severity === 'PANIC' || errno === IDLE_TOO_LONG
-  return !isAboutConnection && !NO_ANSWER.test(state)
 }
 
 /**
@@ -64,7 +34,8 @@ interface AskedTransaction {
   isOpen (): Promise<boolean>
 }
 
-const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization'])
+/** With a lost connection, too; and one whose query has timed out would answer nothing before that. */
+const ROLLED_BACK = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection'])
 
 /** What a database takes for the failure of one statement. */
 const OF_THE_STATEMENT = new Set<ErrorKind | undefined>(['unique', 'foreign key', 'check', 'not null', 'privilege'])

@@ -7,6 +7,11 @@ export type Interrupt = (error: Error) => void
 
 const INTERRUPTIBLE = new WeakMap<DatabaseConnection, Interrupt>()
 
+/** Whether it was made so before. */
+export function isInterruptible (connection: DatabaseConnection): boolean {
+  return INTERRUPTIBLE.has(connection)
+}
+
 /**
  * Makes a connection interruptible. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
  * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What its

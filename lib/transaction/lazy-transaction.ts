@@ -1,5 +1,6 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
+import { isAboutConnection } from '../errors/driver-codes.ts'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
@@ -101,6 +102,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async failed (error: unknown): Promise<unknown> {
+    if (isAboutConnection(error)) this.#taint()
     if (this.#active instanceof ActiveTransaction && await hasRolledBack(this.#settings.connection, error, this.#active)) this.doom(error)
     return error
   }
@@ -108,7 +110,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** Only a rollback is left, and the connection is not to be used again: tables may be locked on it, or its autocommit be another. */
   endedBehindBack (error: Error): void {
     this.doom(error)
-    if (this.#active instanceof ActiveTransaction) this.#active.taint()
+    this.#taint()
   }
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
@@ -178,13 +180,21 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
    */
   end (outcome: string): Promise<void> | undefined {
     this.statements.placement = afterOutcome(outcome)
-    return this.isAtRest ? undefined : this.#rollbackOnce()
+    if (this.isAtRest) return undefined
+    const callOff = this.#settings.pool.destroyLater(this, connection => this.#active instanceof ActiveTransaction && this.#active.has(connection))
+    return this.#rollbackOnce().finally(callOff)
   }
 
-  /** Refuses every further statement, closes every stream, and rolls back as `end` does. Idempotent. At rest there is nothing to wait for. */
+  /**
+   * Refuses every further statement, closes every stream, and rolls back as `end` does. What the server has not answered a while later is
+   * given up, with its connection. Idempotent. At rest there is nothing to wait for.
+   */
   close (): Promise<void> | undefined {
+    const { pool } = this.#settings
     this.statements.placement = closed
-    return this.isAtRest ? undefined : this.#rollbackOnce(this.statements.streams.close())
+    const callOff = pool.has(this) ? pool.destroyLater(this) : undefined
+    if (this.isAtRest) return undefined
+    return this.#rollbackOnce(this.statements.streams.close()).finally(() => { if (!pool.has(this)) callOff?.() })
   }
 
   /** Asks the server to stop the statements that run now. */
@@ -197,6 +207,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     await closing
     if (this.#lastRollback === undefined) await (this.#lastRollback = this.rollback())
     else await Promise.allSettled([this.#lastRollback])
+  }
+
+  #taint (): void {
+    if (this.#active instanceof ActiveTransaction) this.#active.taint()
   }
 
   async #commit (): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Connection, Platform } from '@mikro-orm/core'
+import type { Connection, Platform, Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import type { BeginOptions } from './contracts.ts'
 
@@ -6,6 +6,7 @@ import type { BeginOptions } from './contracts.ts'
 export interface SqlConnection extends Connection {
   getClient (): Kysely<unknown>
   initClient (): Promise<void>
+  stream (query: string, params?: unknown[], ctx?: Transaction, ...rest: unknown[]): AsyncIterableIterator<unknown>
   getPlatform (): SqlPlatform
 }
 
@@ -18,9 +19,4 @@ interface SqlPlatform extends Platform {
 /** Whether a connection speaks SQL through Kysely, so that a transaction can be begun lazily on it. */
 export function isSqlConnection (connection: Connection): connection is SqlConnection {
   return 'getClient' in connection && 'initClient' in connection
-}
-
-/** Makes `getClient()` work before the first statement. Opens no connection. */
-export async function prepareConnection (connection: Connection): Promise<void> {
-  if (isSqlConnection(connection)) await connection.initClient()
 }

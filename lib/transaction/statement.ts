@@ -50,7 +50,7 @@ const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`[^\`]*\`|${COMMENT}`, 'g')
 const UNCLEAR = /--|#|\/\*|\$\w*\$/
 
 /** Each statement of a text, its literals left out. In doubt there are several. */
-function statementsIn (sql: string): string[] {
+export function statementsIn (sql: string): string[] {
   if (!sql.includes(';')) return [sql]
   const bare = sql.replace(/\\[\s\S]/g, '').replace(QUOTED, ' ')
   return (UNCLEAR.test(bare) ? sql : bare).split(';').filter(part => part.trim() !== '')

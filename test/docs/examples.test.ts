@@ -154,6 +154,10 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },
+  async 'check-connection' (t, { app, orm }) {
+    t.equal(app.db.settings.checkConnection, true)
+    t.equal(await orm.isConnected(), true)
+  },
   async 'config-db' (t, { app, orm }) {
     app.get('/session', { config: { db: false } }, async request => request.db.id)
     t.equal((await post(app, '/plain')).statusCode, 500)

@@ -71,6 +71,7 @@ export const ROUTE: Oracles = { ...SCOPE, use: ofDefault(SCOPE), retry }
 /** Without `orm`. Options that are named Timeout are found by themselves. */
 export const PLUGIN: Oracles = {
   ...SCOPE,
+  checkConnection: flag,
   name: { right: fc.string({ minLength: 1 }), isRight: value => typeof value === 'string' && value.length > 0 },
   ...Object.fromEntries(optionsOf('ScopedDbOptions').filter(option => option.endsWith('Timeout')).map(option => [option, milliseconds]))
 }

@@ -1,3 +1,4 @@
+import type { Options } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
@@ -12,15 +13,16 @@ export interface Proxied {
   readonly proxy: Proxy
 }
 
-export async function proxied (t: Test, database: TestDatabase, options: Omit<ScopedDbOptions, 'orm'> = {}): Promise<Proxied> {
+export async function proxied (t: Test, database: TestDatabase, options: Omit<ScopedDbOptions, 'orm'> = {}, ormOptions: Partial<Options> = {}): Promise<Proxied> {
   const proxy = await startProxy(String(mysqlUrl()))
-  const orm = await database.connect({ clientUrl: proxy.url })
+  const orm = await database.connect({ clientUrl: proxy.url, ...ormOptions })
   const app = Fastify()
   await app.register(scopedDb, { orm, name: 'proxied', ...options })
   t.teardown(async () => {
     await app.close()
-    await orm.close()
+    // First: what leads nowhere cannot be closed in good order.
     await proxy.stop()
+    await orm.close()
   })
   return { app, orm, proxy }
 }

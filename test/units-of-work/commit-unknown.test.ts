@@ -57,7 +57,7 @@ onEachDatabase('the default error handler tells of an unknown commit', { kinds: 
     statusCode: 500,
     code: UNKNOWN,
     error: 'Internal Server Error',
-    message: 'fastify-scoped-db: the connection was lost after COMMIT was sent, so it is not known whether the transaction is in the database'
+    message: 'fastify-scoped-db: COMMIT was sent, and the connection was lost or the answer was not clear, so it is not known whether the transaction is in the database'
   })
 })
 
@@ -76,19 +76,42 @@ onEachDatabase('a connection that was lost before COMMIT: it is rolled back', { 
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a COMMIT that the server refuses, and a savepoint that is lost', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app, orm, labels, database }) => {
-  app.post('/refused', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+/** What the server says to COMMIT, and whether it means that it has refused it. */
+const ANSWERS: [errno: number, message: string, isRefusal: boolean][] = [
+  [1213, 'Deadlock found when trying to get lock', true],
+  [1205, 'Lock wait timeout exceeded', true],
+  [1180, "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", true],
+  [1290, 'The MariaDB server is running with the --read-only option so it cannot execute this statement', true],
+  [1836, 'Running in read-only mode', true],
+  [1180, "Got error 6 'No such device or address: Not connected to Primary Component' during COMMIT", false],
+  [1290, 'The MariaDB server is running with the --secure-file-priv option so it cannot execute this statement', false],
+  [1105, 'target: main.0.primary: vttablet: rpc error', false],
+  [1317, 'Query execution was interrupted', false],
+  [1969, 'Query execution was interrupted (max_statement_time exceeded)', false]
+]
+
+onEachDatabase('what the server answers to COMMIT: a refusal that is known, or nobody knows', { kinds: ['mysql'], plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
   await app.ready()
   await db.run(async session => await session.count(Item))
   const pool = await orm.driver.getConnection().getNativeClient() as Pool
-  pool.once('acquire', connection => {
-    const { query } = connection
-    connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
-      if (args[0] === 'commit') args[0] = 'commit nonsense'
-      return query.apply(this, args)
-    } as typeof query
+  let answer = ''
+  pool.on('acquire', connection => {
+    const query = connection.query as (...args: unknown[]) => unknown
+    connection.query = function (...args: unknown[]) {
+      return query.apply(connection, args[0] === 'commit' ? args.with(0, answer) : args)
+    } as typeof connection.query
   })
-  t.match((await app.inject({ method: 'POST', url: '/refused' })).json(), { statusCode: 500, code: 'ER_PARSE_ERROR', message: 'A database error occurred' })
+  for (const [errno, message, isRefusal] of ANSWERS) {
+    answer = `signal sqlstate 'HY000' set mysql_errno = ${errno}, message_text = ${JSON.stringify(message)}`
+    const response = await app.inject({ method: 'POST', url: '/' })
+    t.equal(response.statusCode, 500, message)
+    t.equal(response.json<{ code?: string }>().code === UNKNOWN, !isRefusal, message)
+  }
+  t.same(await labels(), [])
+})
+
+onEachDatabase('a savepoint that is lost', { kinds: ['mysql'] }, async (t, { labels, database }) => {
   const to = await proxied(t, database, { commitOnTeardown: true })
   to.app.post('/savepoint', async request => await request.db.transactional(async em => { await em.insert(Item, { label: 'a', amount: 0 }) }))
   to.proxy.react = sql => sql.startsWith('release savepoint') ? 'cut after' : undefined
@@ -103,15 +126,23 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
   const failure = (details: object, message = '') => Object.assign(new Error(message), details)
   for (const known of [
     { errno: 1213, code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
-    { errno: 1180, code: 'ER_ERROR_DURING_COMMIT', sqlState: 'HY000' },
+    { errno: 3101, code: 'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', sqlState: '40000' },
+    { errno: 1062, code: 'ER_DUP_ENTRY', sqlState: '23000' },
+    { sqlState: '40000' },
     { severity: 'ERROR', code: '23505' },
     { severity: 'ERROR', code: '40001' },
     { severity: 'ERROR', code: '22008' },
     { severity: 'ERROR', code: '22P02' },
+    { severity: 'ERROR', code: 'P0001' },
+    { severity: 'ERROR', code: '25006' },
     { errno: 1205, sqlState: 'HY000', fatal: false }
   ]) t.notOk(isUnknown(failure(known)), JSON.stringify(known))
   for (const message of [CLOSED, 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']) t.notOk(isUnknown(failure({ fatal: true }, message)), message)
   for (const unknown of [
+    { errno: 1180, code: 'ER_ERROR_DURING_COMMIT', sqlState: 'HY000' },
+    { errno: 1105, code: 'ER_UNKNOWN_ERROR', sqlState: 'HY000' },
+    { errno: 1064, code: 'ER_PARSE_ERROR', sqlState: '42000' },
+    { errno: 1213, code: 'ER_LOCK_DEADLOCK', sqlState: '40001', fatal: true },
     { errno: 1053, code: 'ER_SERVER_SHUTDOWN', sqlState: '08S01' },
     { errno: 1927, code: 'ER_CONNECTION_KILLED', sqlState: '70100' },
     { errno: 1317, code: 'ER_QUERY_INTERRUPTED', sqlState: '70100' },
@@ -128,6 +159,9 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
     { severity: 'ERROR', code: '57P01' },
     { severity: 'ERROR', code: '08007' },
     { severity: 'ERROR', code: '40003' },
+    { severity: 'ERROR', code: '57014' },
+    { severity: 'FATAL', code: '40001' },
+    { severity: 'ERROR', code: 'XX000' },
     { severity: 'FATAL', code: '53300' },
     { severity: 'PANIC', code: 'XX000' }
   ]) t.ok(isUnknown(failure(unknown)), JSON.stringify(unknown))

@@ -1,5 +1,8 @@
 /** Statements that end the transaction behind the back of its scope, and reads that write. */
+import fc from 'fast-check'
 import { sql, type Kysely } from 'kysely'
+import type { Pool } from 'mysql2'
+import { mayEndTransaction, statementKind } from '../../lib/transaction/statement.ts'
 import type { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -246,4 +249,30 @@ onEachDatabase('what is sent on a connection that Kysely gives away is looked at
   t.equal(await post('/fails'), 200)
   t.equal(await post('/manual'), 200)
   t.same(await labels(), ['after', 'before', 'by hand', 'kept'])
+})
+
+/** What databases quote, comment and separate with, and what ends a transaction. */
+const FRAGMENTS = [
+  'select 1', "insert into item (label) values ('", "')", 'commit', ' commit ', 'rollback', 'begin', "'", '"', '`', '\\', ';', '--', '-- ', '#', '/*', '*/', '/*!', '/*M!', '\n', ' ', "''",
+  '$$', "select '", "' ", 'select "', 'select `', '" ', '/* x */', '(', ')', "\\'"
+]
+
+onEachDatabase('whatever text ends the transaction is watched, and refused where readOnly', { ...automatic, orm: { multipleStatements: true }, kinds: ['mysql'] }, async (t, { orm }) => {
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  const connection = await pool.promise().getConnection()
+  /** Whether the server has left the transaction in which it was given a text. */
+  const ends = async (text: string) => {
+    await connection.query('begin')
+    await connection.query('savepoint mine')
+    await connection.query(text).catch(() => {})
+    const hasEnded = await connection.query('release savepoint mine').then(() => false, () => true)
+    await connection.query('rollback')
+    return hasEnded
+  }
+  await fc.assert(fc.asyncProperty(fc.array(fc.constantFrom(...FRAGMENTS), { minLength: 1, maxLength: 9 }), async fragments => {
+    const text = fragments.join('')
+    return !await ends(text) || (mayEndTransaction(text) && statementKind(text) === 'write')
+  }), { numRuns: 5_000, examples: [[['select 1', ';', 'commit']], [["select '", "\\'", "' ", ';', 'commit']], [['/*!', 'commit', '*/']]] })
+  connection.release()
+  t.pass('in every one of them')
 })

@@ -148,3 +148,26 @@ onEachDatabase('a BEGIN that fails gives its connection back', { ...automatic, o
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200, 'the place in the pool is free')
   t.same(await labels(), ['a'])
 })
+
+onEachDatabase('a query that has timed out is not waited for by the question whether it has rolled back', { ...automatic, kinds: ['mysql'] }, async (t, { app, database, labels, orm }) => {
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'before', amount: 0 })
+    await t.rejects(request.db.execute('do sleep(100) -- times out'), { code: 'PROTOCOL_SEQUENCE_TIMEOUT' })
+    const [{ id }] = await database.witness.em.fork().execute<[{ id: number }]>("select id from information_schema.processlist where info like '%-- times out'")
+    await t.rejects(request.db.insert(Item, { label: 'after', amount: 0 }), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    await database.witness.em.fork().execute(`kill query ${id}`)
+    return 'ok'
+  })
+  await app.ready()
+  await app.db.run(async session => await session.count(Item))
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  const connection = await new Promise<PoolConnection>((resolve, reject) => { pool.getConnection((error, connection) => { if (error) reject(error); else resolve(connection) }) })
+  const { query } = connection
+  connection.query = function (this: typeof connection, ...[sql, ...rest]: Parameters<typeof query>) {
+    const hasTimeout = String(sql).endsWith('-- times out')
+    return query.apply(this, [hasTimeout ? { sql, timeout: 100 } as never : sql, ...rest])
+  } as typeof query
+  connection.release()
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), [])
+})

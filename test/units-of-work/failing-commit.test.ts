@@ -112,3 +112,28 @@ onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, 
   await scope.commit()
   t.same(await labels(), ['anew', 'opened', 'there'])
 })
+
+onEachDatabase('a db.commit() that nobody waits for', automatic, async (t, { app, database, labels }) => {
+  await database.witness.em.fork().insert(Item, { label: 'there', amount: 0 })
+  let failures = 0
+  app.post('/:label', async request => {
+    request.db.create(Item, request.params as { label: string })
+    void db.commit().catch(() => { failures++ })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/new' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/there' })).statusCode, 500, 'that it fails is noticed all the same')
+  t.equal(failures, 1)
+  t.same(await labels(), ['new', 'there'])
+})
+
+onEachDatabase('a db.rollback() that nobody waits for', automatic, async (t, { app, labels }) => {
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'lost' })
+    await request.db.flush()
+    void db.rollback()
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), [])
+})

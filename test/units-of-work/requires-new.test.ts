@@ -3,6 +3,7 @@ import { TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { createShop, CustomerSchema, describe, shopEntities, shopRows } from '../support/shop-entities.ts'
 
 // SQLite has one connection.
 const automatic = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const] }
@@ -174,4 +175,26 @@ onEachDatabase('a transaction of its own that finds what the session has removed
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 404)
   t.match(await witness.em.fork().find(Item, {}, { populate: ['parts'] }), [{ amount: 0, parts: [{ name: 'kept' }] }])
+})
+
+onEachDatabase('the session goes on with the version that a transaction of its own has written', { ...automatic, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+  await createShop(orm)
+  const em = orm.em.fork()
+  em.create(CustomerSchema, { name: 'Ada', data: { tags: ['old'] }, address: { street: 'Old Street' }, bought: new Date(0) })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const customer = await session.findOneOrFail(CustomerSchema, 1)
+    await db.commit()
+    await session.transactional(async em => {
+      const other = await em.findOneOrFail(CustomerSchema, 1)
+      other.name = 'Eve'
+      other.data?.tags.push('new')
+    }, ALONE)
+    customer.email = 'ada@example.com'
+    await session.flush()
+    return { shown: describe(customer), bought: customer.bought }
+  })
+  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}']
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
+  t.same(await shopRows(orm), rows)
 })

@@ -1,3 +1,4 @@
+import { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
@@ -186,15 +187,22 @@ onEachDatabase('outside any scope', {}, async (t, { app }) => {
     t.throws(use, { code: 'FST_SCOPED_DB_NO_SCOPE', message: /db\.run\(fn\)/ })
   }
   for (const use of [() => db.commit(), () => db.rollback(), () => db.remove()]) await t.rejects(use(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
-  for (const { session } of [db, app.db, db.use('default')]) {
-    // Called first, and caught later: as in a timer.
-    const started: Promise<unknown>[] = [session.find(Item, {}), session.insert(Item, { label: 'a', amount: 0 }), session.flush(), session.transactional(async () => {}), session.execute('select 1'), session.stream(Item, {}).next()]
-    for (const promise of started) await t.rejects(async () => await promise, { code: 'FST_SCOPED_DB_NO_SCOPE' })
-    t.throws(() => session.create(Item, { label: 'a' }), { code: 'FST_SCOPED_DB_NO_SCOPE' })
-    t.match(inspect({ session }), /\[\w*EntityManager: .*FST_SCOPED_DB_NO_SCOPE/)
-    t.same([String(session), JSON.stringify({ session }), await Promise.resolve(session) === session], ['[object Object]', '{"session":{}}', true])
-    t.match(session.constructor.name, 'EntityManager')
+  for (const session of [db.session, app.db.session]) {
+    const sql = session
+    for (const use of [() => sql.count(Item), () => sql.flush(), () => sql.execute('select 1'), () => sql.transactional(async () => {}), () => sql.stream(Item, {}).next()] as (() => Promise<unknown>)[]) {
+      await t.rejects(use(), { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    }
+    for (const use of [() => sql.create(Item, { label: 'a' }), () => sql.getKysely(), () => sql.createQueryBuilder(Item), () => { Reflect.set(sql, 'name', 'other') }]) t.throws(use, { code: 'FST_SCOPED_DB_NO_SCOPE' })
+    t.match(inspect({ session }), /session: \[\w+EntityManager: .*FST_SCOPED_DB_NO_SCOPE/)
+    t.equal(String(session), '[object Object]')
+    t.equal(JSON.stringify({ session }), '{"session":{}}')
+    t.equal('flush' in session, true)
+    t.equal('nothing' in session, false)
+    t.equal(await Promise.resolve(session), session)
+    t.ok(session instanceof SqlEntityManager)
   }
+  await app.db.run(session => t.equal(inspect(db.session), inspect(session)))
+  for (const printed of [inspect(db), String(db)]) t.type(printed, 'string')
   t.equal(db.name, 'default')
   t.equal(app.db.orm.em.isInTransaction(), false, 'orm.em behaves as MikroORM\'s own does')
   await t.rejects(app.db.orm.em.flush(), /global EntityManager/)

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { createShop, CustomerSchema, OrderSchema, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
 
 onEachDatabase('what a savepoint removes while a flush of the session writes it is gone', { plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
   const [open, writing, removed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -162,4 +163,58 @@ onEachDatabase('what the session has read of a savepoint that fails it shows as 
   const reply = await app.inject({ method: 'POST', url: '/' })
   t.equal(reply.statusCode, 200, reply.body)
   t.match(await witness.em.fork().find(Item, {}), labels.map(() => ({ amount: 2 })))
+})
+
+for (const ends of [true, false]) {
+  onEachDatabase(`what the session and a savepoint that ${ends ? 'succeeds' : 'fails'} both read is one entity`, { plugin: { commitOnTeardown: true }, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+    await createShop(orm)
+    const em = orm.em.fork()
+    const customer = em.create(CustomerSchema, { name: 'Ada', data: { tags: ['old'] }, address: { street: 'Old Street' } })
+    em.create(OrderSchema, { title: 'first', customer })
+    await em.flush()
+    app.post('/', async ({ db: session }) => {
+      const open = Promise.withResolvers<void>()
+      const read = async (em: EntityManager) => await em.findOneOrFail(CustomerSchema, { name: 'Ada' }, { populate: ['orders'] })
+      const [inside, beside] = await Promise.all([
+        (async () => {
+          let inside: Customer | undefined
+          await session.transactional(async em => {
+            open.resolve()
+            inside = await read(em)
+            inside.name = 'Eve'
+            inside.data?.tags.push('new')
+            inside.orders.removeAll()
+            await em.flush()
+            if (!ends) throw new Error('declined')
+          }).catch(() => {})
+          return inside
+        })(),
+        open.promise.then(async () => await read(session))
+      ])
+      t.equal(inside, beside)
+      t.match(beside, ends ? { name: 'Eve', data: { tags: ['old', 'new'] }, version: 2 } : { name: 'Ada', data: { tags: ['old'] }, version: 1 })
+      beside.email = 'ada@example.com'
+      await beside.orders.init()
+      return { orders: beside.orders.length }
+    })
+    t.same((await app.inject({ method: 'POST', url: '/' })).json(), { orders: ends ? 0 : 1 })
+    t.same(await shopRows(orm), [ends ? 'Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}' : 'Ada ADA ada@example.com v2 ["old"] Old Street [first] {}'])
+  })
+}
+
+onEachDatabase('what a savepoint that fails has read and removed is there again', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  await witness.em.fork().insert(Item, { label: 'kept', amount: 0 })
+  app.post('/', async ({ db: session }) => {
+    const found: Row[] = []
+    await session.transactional(async em => {
+      found.push(...await em.find(Item, {}))
+      em.remove(found)
+      await em.flush()
+      throw new Error('declined')
+    }).catch(() => {})
+    for (const item of found) item.amount = 1
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.match(await witness.em.fork().find(Item, {}), [{ label: 'kept', amount: 1 }])
 })

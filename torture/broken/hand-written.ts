@@ -65,7 +65,7 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
 
     fastify.decorateRequest('db', { getter () { return sessionOf(units.get(this)) as never } })
     fastify.decorate('db', {
-      session: localProxy(EntityManager.prototype, () => sessionOf(current.getStore())),
+      session: localProxy(() => EntityManager.prototype, () => sessionOf(current.getStore())),
       get openScopes () { return open.size },
       async commit () {
         const { em } = current.getStore() as Unit

@@ -15,7 +15,7 @@ import { Gate } from '../../support/signals.ts'
 
 type Kind = ReturnType<typeof errorKind>
 
-const TRANSIENT: Kind[] = ['deadlock', 'lock timeout', 'serialization', 'connection']
+const TRANSIENT: Kind[] = ['deadlock', 'lock timeout', 'serialization', 'connection', 'read only']
 
 const shaped = (message: string, more: object) => Object.assign(new Error(message), more)
 const mysql = (errno: number, sqlState = 'HY000', message = 'secret') => shaped(message, { code: 'ER_OF_SOME_KIND', errno, sqlState, sqlMessage: message })
@@ -29,19 +29,21 @@ const CASES: [kind: Kind, errors: Error[]][] = [
   ['foreign key', [mysql(1216), mysql(1217), mysql(1451), mysql(1452, '23000'), mysql(1701), pg('23503'), pg('23001'), sqlite('SQLITE_CONSTRAINT_FOREIGNKEY')]],
   ['check', [mysql(3819), mysql(4025, '23000'), pg('23514'), sqlite('SQLITE_CONSTRAINT_CHECK')]],
   ['not null', [mysql(1048, '23000'), mysql(1263), mysql(1364), pg('23502'), sqlite('SQLITE_CONSTRAINT_NOTNULL')]],
-  ['deadlock', [mysql(1213, '40001'), mysql(1180, 'HY000', "Got error 149 'Lock deadlock; Retry transaction' during COMMIT"), pg('40P01')]],
+  ['deadlock', [mysql(1213, '40001'), mysql(1206), mysql(1180, 'HY000', "Got error 149 'Lock deadlock; Retry transaction' during COMMIT"), pg('40P01')]],
   ['lock timeout', [mysql(1205), mysql(3572), pg('55P03'), ...['BUSY', 'BUSY_RECOVERY', 'BUSY_TIMEOUT', 'LOCKED', 'LOCKED_SHAREDCACHE', 'LOCKED_VTAB'].map(code => sqlite(`SQLITE_${code}`))]],
-  ['serialization', [mysql(1020), mysql(9999, '40001'), pg('40001'), sqlite('SQLITE_BUSY_SNAPSHOT')]],
+  ['serialization', [mysql(1020), mysql(3101, '40000'), mysql(9999, '40001'), pg('40001'), sqlite('SQLITE_BUSY_SNAPSHOT')]],
+  ['interrupted', [mysql(1317, '70100'), mysql(1969, '70100'), mysql(3024), pg('57014')]],
+  ['read only', [mysql(1290, 'HY000', 'The MySQL server is running with the --super-read-only option so it cannot execute this statement'), mysql(1836), pg('25006')]],
   ['connection', [
     ...[1040, 1203, 1053, 1047, 1927, 4031, 2002, 2003, 2005, 2006, 2013].map(errno => mysql(errno)), mysql(1159, '08S01'), mysql(1927, '70100'),
-    ...['53300', '57P01', '57P02', '57P03', '57P05', '25P03', '08000', '08003', '08006', '08P01'].map(code => pg(code, 'FATAL')),
+    ...['53300', '57P01', '57P02', '57P03', '57P05', '25P03', '25P04', '08000', '08003', '08006', '08P01'].map(code => pg(code, 'FATAL')),
     ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ESOCKET', 'PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'].map(code => lost(code)),
     ...["Can't add new command when connection is in closed state", "Can't write in closed state", 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable', 'Connection terminated', 'Connection terminated unexpectedly', 'Connection terminated due to connection timeout', 'timeout exceeded when trying to connect'].map(message => lost(undefined, message))
   ]],
   ['access', [mysql(1044), mysql(1045, '28000'), mysql(1049), mysql(1698), pg('28000', 'FATAL'), pg('28P01', 'FATAL'), pg('3D000', 'FATAL'), sqlite('SQLITE_CANTOPEN')]],
   ['privilege', [mysql(1095), mysql(1142), mysql(1143), mysql(1227), mysql(1370), pg('42501')]],
   [undefined, [
-    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1317, '70100'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
+    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1290, 'HY000', 'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
     mysql(9999, '08S010'), mysql(9999, '108S01'),
     sqlite('SQLITE_ERROR'), sqlite('SQLITE_CONSTRAINT_TRIGGER', 'database is locked'), lost(undefined, 'Pool is closed.')
   ]]

@@ -10,7 +10,7 @@ import { childEnvironment } from '../../support/child-environment.ts'
 import { availableKinds } from '../../support/databases.ts'
 import { ROOT } from '../../support/fences.ts'
 import { findDaemon } from '../../support/mariadb.ts'
-import { quickFiles } from '../../support/quick-files.ts'
+import { quickFiles } from '../../support/quick/files.ts'
 
 const skip = findDaemon() === undefined && 'no server to start'
 

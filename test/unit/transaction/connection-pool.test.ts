@@ -1,6 +1,10 @@
 import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import t from 'tap'
-import { ConnectionPool, type ConnectionOwner } from '../../../lib/transaction/connection-pool.ts'
+import { ConnectionPool } from '../../../lib/transaction/connection-pool.ts'
+import type { ConnectionOwner, PooledConnection } from '../../../lib/transaction/pooled-connection.ts'
+
+/** Takes a connection for what needs no answer. */
+const itself = async (connection: PooledConnection) => connection
 
 const CLOSED = { code: 'FST_SCOPED_DB_SCOPE_CLOSED' }
 
@@ -34,7 +38,7 @@ void t.test('a cancel is about what one owner has, a destroy about everything', 
     cancelQuery: async () => { done.push(`cancel ${n}`) },
     killSession: async () => { done.push(`destroy ${n}`) }
   }))
-  for (const { owner } of owners) await pool.acquire(owner)
+  for (const { owner } of owners) await pool.acquire(owner, itself)
   await pool.cancel(owners[1]?.owner as ConnectionOwner)
   t.same(done, ['cancel 1'])
   await pool.destroy()
@@ -49,7 +53,7 @@ void t.test('a driver that cancels through the pool is given a connection for it
     cancelQuery: async (control: ControlConnectionProvider) => { await control(async other => { calls.push(other === connection ? 'cancelled' : '?') }) }
   }
   const { pool, owner } = poolOf(connection)
-  const pooled = await pool.acquire(owner)
+  const pooled = await pool.acquire(owner, itself)
   await pool.cancel(owner)
   t.same(calls, ['cancelled'])
   await pooled.destroy()
@@ -60,10 +64,11 @@ void t.test('a driver that cancels through the pool is given a connection for it
 void t.test('a statement is admitted once, and whoever stops it gets a connection without that', async t => {
   const { pool, owner, count } = poolOf({})
   let admitted = 0
-  const executor = pool.executor(owner, () => { admitted++ })
-  await executor.provideConnection(async () => {
-    await executor.provideConnection(async () => { t.equal(pool.inUse.size, 2) })
-    t.equal(pool.inUse.size, 1)
+  await pool.run(owner, { isRepeatable: false, isKept: () => true, admit: () => { admitted++ } }, async executor => {
+    await executor.provideConnection(async () => {
+      await executor.provideConnection(async () => { t.equal(pool.inUse.size, 2) })
+      t.equal(pool.inUse.size, 1)
+    })
   })
   t.equal(admitted, 1)
   t.equal(pool.inUse.size, 0)
@@ -72,8 +77,10 @@ void t.test('a statement is admitted once, and whoever stops it gets a connectio
 
 void t.test('a statement that is not admitted gives its connection back', async t => {
   const { pool, owner, count } = poolOf({})
-  const executor = pool.executor(owner, () => { throw new Error('too late') })
-  await t.rejects(executor.provideConnection(async () => { t.fail('it has a connection') }), { message: 'too late' })
+  const admit = () => { throw new Error('too late') }
+  await t.rejects(pool.run(owner, { isRepeatable: true, isKept: () => true, admit }, async executor => {
+    await executor.provideConnection(async () => { t.fail('it has a connection') })
+  }), { message: 'too late' })
   t.equal(pool.inUse.size, 0)
   t.equal(count.back, 1)
 })
@@ -91,7 +98,7 @@ for (const [how, killSession] of Object.entries({
       async * streamQuery () { yield await never },
       collectSessionInfo: async () => await never
     })
-    const pooled = await pool.acquire(owner)
+    const pooled = await pool.acquire(owner, itself)
     t.same([...pool.inUse], [pooled])
     await pooled.kysely.getExecutor().provideConnection(async connection => {
       const statement = t.rejects(connection.executeQuery({} as CompiledQuery), CLOSED, 'nobody waits for what it ran')

@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
 
 /** All that a file imports, and what that imports, by path or by name. */
@@ -18,4 +19,12 @@ const isSlow = (imported: Set<string>) => imported.has('node:child_process') || 
 /** The test files that start neither a process nor a compiler: those from which no import leads to either. */
 export function quickFiles (): string[] {
   return globSync('test/**/*.test.ts').filter(file => !isSlow(imports(file))).sort()
+}
+
+/**
+ * Runs every second of them in this process: to start one for each takes longer than most of them.
+ * @param first 0 or 1
+ */
+export async function runEverySecond (first: 0 | 1): Promise<void> {
+  for (const [index, file] of quickFiles().entries()) if (index % 2 === first) await import(pathToFileURL(resolve(file)).href)
 }

@@ -1,0 +1,32 @@
+import type { MikroORM } from '@mikro-orm/core'
+import { causesOf } from '../errors/causes.ts'
+import { CannotConnectError } from '../errors/errors.ts'
+import { withTimeout } from '../timeout.ts'
+import { connectionsOf } from './connections.ts'
+import { errorKind } from './error-kind.ts'
+
+/**
+ * Connects to a database and its replicas, as their first statement would.
+ * @throws CannotConnectError when one cannot be reached, or lets nobody in, or does not answer in time
+ */
+export async function checkConnections (orm: MikroORM, name: string, milliseconds: number): Promise<void> {
+  for (const connection of connectionsOf(orm)) {
+    const checked = (async () => {
+      await connection.ensureConnection()
+      const check = await connection.checkConnection()
+      if (!check.ok) throw check.error ?? new Error(check.reason)
+    })()
+    let isInTime: boolean
+    try {
+      isInTime = await withTimeout(milliseconds, checked)
+    } catch (cause) {
+      throw Object.assign(new CannotConnectError(name, `${errorKind(cause) === 'access' ? 'lets nobody in' : 'cannot be reached'}${codeOf(cause)}`), { cause })
+    }
+    if (!isInTime) throw new CannotConnectError(name, `has not answered within ${milliseconds} ms`)
+  }
+}
+
+function codeOf (error: unknown): string {
+  const code = [...causesOf(error)].map(cause => (cause as { code?: unknown }).code).find(code => typeof code === 'string')
+  return code === undefined ? '' : ` (${code})`
+}

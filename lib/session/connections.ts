@@ -1,0 +1,92 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Connection, MikroORM } from '@mikro-orm/core'
+import type { ControlConnectionProvider, DatabaseConnection } from 'kysely'
+import { isSqlConnection } from '../transaction/sql-connection.ts'
+
+/** That to the primary, and those to its replicas. */
+export function connectionsOf ({ driver }: MikroORM): Connection[] {
+  const { replicas } = driver as unknown as { replicas: Connection[] }
+  return [driver.getConnection('write'), ...replicas]
+}
+
+/**
+ * Makes the connections of an ORM ready for a transaction as their first statement. Opens none.
+ * @returns whether hooks of its pools are known to have been too early to be changed
+ */
+export async function prepareConnections (orm: MikroORM): Promise<{ hasEarlyHooks: boolean }> {
+  const connections = connectionsOf(orm).filter(isSqlConnection)
+  const hasEarlyHooks = !freePlacesOfFailedHooks(orm, connections)
+  for (const connection of connections) {
+    connectOnce(connection)
+    // `getClient()` works from here on.
+    await connection.initClient()
+  }
+  return { hasEarlyHooks }
+}
+
+const prepared = new WeakSet<Connection>()
+
+/** Has those who come while the first one connects wait for it: it may be making the database. MikroORM takes it for connected as soon as it begins. */
+function connectOnce (connection: Connection): void {
+  if (prepared.has(connection)) return
+  prepared.add(connection)
+  const { ensureConnection } = connection
+  const connecting = new AsyncLocalStorage<boolean>()
+  let first: Promise<void> | undefined
+  connection.ensureConnection = async () => {
+    if (first !== undefined && connecting.getStore() !== true) await first.catch(() => undefined)
+    if (connection['connected']) return
+    first = connecting.run(true, () => ensureConnection.call(connection)).finally(() => { first = undefined })
+    await first
+  }
+}
+
+type PoolHook = (connection: unknown, options?: unknown) => Promise<void>
+
+const HOOKS = ['onCreateConnection', 'onReserveConnection'] as const
+
+const freeing = new WeakSet<PoolHook>()
+
+/**
+ * Kysely gives no place back to the pool when a hook of the pool throws: the connection is closed then, as far as its driver can.
+ * @returns whether that was done in time, before the pools were made
+ */
+function freePlacesOfFailedHooks (orm: MikroORM, connections: Connection[]): boolean {
+  const settings: { get (name: string): unknown, set (name: string, hook: PoolHook): void }[] = [
+    { get: name => orm.config.get(name as 'onCreateConnection'), set: (name, hook) => { orm.config.set(name as 'onCreateConnection', hook) } },
+    ...connections.map(connection => {
+      const options = connection['options'] as unknown as Record<string, unknown>
+      return { get: (name: string) => options[name], set: (name: string, hook: PoolHook) => { options[name] = hook } }
+    })
+  ]
+  const early = connections.some(connection => connection['connected'])
+  let isInTime = true
+  for (const { get, set } of settings) {
+    for (const name of HOOKS) {
+      const hook = get(name) as PoolHook | undefined
+      if (hook === undefined || freeing.has(hook)) continue
+      if (early) isInTime = false
+      else set(name, freed(hook))
+    }
+  }
+  return isInTime
+}
+
+function freed (hook: PoolHook): PoolHook {
+  const freed: PoolHook = async (connection, options) => {
+    try {
+      await hook(connection, options)
+    } catch (error) {
+      await closeQuietly(connection as DatabaseConnection)
+      throw error
+    }
+  }
+  freeing.add(freed)
+  return freed
+}
+
+/** Nothing runs on it, so that nothing has to be asked of the server. */
+async function closeQuietly (connection: DatabaseConnection): Promise<void> {
+  const control: ControlConnectionProvider = async () => { throw new Error('there is nothing to stop') }
+  await connection.killSession?.(control).catch(() => undefined)
+}

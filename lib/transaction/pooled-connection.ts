@@ -1,0 +1,107 @@
+import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
+import type { Bag, BagMember } from '../bag.ts'
+import { scopeIs } from '../errors/errors.ts'
+import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
+
+/** Somebody who takes connections from a pool. */
+export interface ConnectionOwner {
+  /** The Kysely whose pool has those that are free. */
+  readonly client: Kysely<unknown>
+}
+
+/** What a connection needs of the pool that it is from. */
+export interface PoolInUse {
+  /** The connections that somebody has now. */
+  readonly inUse: Bag<ConnectionInUse>
+  /** Gives a driver a connection on which it asks the server to stop what runs on another one. */
+  control<T> (owner: ConnectionOwner, consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T>
+}
+
+/** A connection that somebody has for as long as something runs. */
+export class ConnectionInUse implements BagMember {
+  index = -1
+  readonly owner: ConnectionOwner
+  /** Whether nobody has used it before: it has just been made. */
+  readonly isFresh: boolean
+  readonly #pool: PoolInUse
+  readonly #connection: DatabaseConnection
+  readonly #interrupt: Interrupt
+
+  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection) {
+    this.owner = owner
+    this.isFresh = !isInterruptible(connection)
+    this.#pool = pool
+    this.#connection = connection
+    this.#interrupt = interruptible(connection)
+    pool.inUse.add(this)
+  }
+
+  /** Asks the server to stop the statement that runs on it now, where the driver can. */
+  async cancel (): Promise<void> {
+    await this.#connection.collectSessionInfo?.()
+    await this.#connection.cancelQuery?.(this.#control)
+  }
+
+  /**
+   * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
+   * on the server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only while a
+   * statement runs. Never waits for the server.
+   */
+  async destroy (): Promise<void> {
+    if (!this.#pool.inUse.has(this)) return
+    this.#interrupt(scopeIs('closed'))
+    killSession(this.#connection, this.#control)
+  }
+
+  /** Nobody has it any more. */
+  forget (): void {
+    this.#pool.inUse.delete(this)
+  }
+
+  get #control (): ControlConnectionProvider {
+    return consumer => this.#pool.control(this.owner, consumer)
+  }
+}
+
+/** One that somebody has until it is released. */
+export class PooledConnection extends ConnectionInUse {
+  /** Kysely on this one connection. */
+  readonly kysely: Kysely<unknown>
+  readonly #giveBack: () => Promise<void>
+
+  /** @param giveBack frees its place in the pool */
+  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, giveBack: () => Promise<void>) {
+    super(pool, owner, connection)
+    this.kysely = kysely
+    this.#giveBack = giveBack
+  }
+
+  /** Gives it back to the pool; resolves when it is there. */
+  release (): Promise<void> {
+    this.forget()
+    return this.#giveBack()
+  }
+
+  /** Closes it as far as its driver can, and gives it back. */
+  override async destroy (): Promise<void> {
+    await super.destroy()
+    await this.release()
+  }
+}
+
+/**
+ * Closes a connection, as far as its driver can. mysql2 does its own part at once; then drivers may ask the server, on
+ * another connection, to end the statement that runs, for which nobody waits: it may never answer.
+ */
+function killSession (connection: DatabaseConnection, control: ControlConnectionProvider): void {
+  void ignoringErrors(() => connection.collectSessionInfo?.())
+  void ignoringErrors(() => connection.killSession?.(control))
+}
+
+async function ignoringErrors (work: () => Promise<unknown> | undefined): Promise<void> {
+  try {
+    await work()
+  } catch {
+    // The connection may be beyond all that.
+  }
+}

@@ -1,0 +1,3 @@
+import { runEverySecond } from './files.ts'
+
+await runEverySecond(1)

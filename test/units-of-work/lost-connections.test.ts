@@ -1,0 +1,122 @@
+/** Pooled connections that lead nowhere, or that are refused, and what becomes of those who are given one. */
+import type { Test } from 'tap'
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { proxied, type Proxied } from '../support/proxied.ts'
+
+const automatic = { commitOnTeardown: true, acquireTimeout: 4_000 }
+const insert = async (label: string) => await db.session.insert(Item, { label, amount: 0 })
+const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id
+
+/** The one connection in the pool is lost. */
+async function lose ({ orm, proxy }: Proxied): Promise<void> {
+  proxy.react = () => 'cut before'
+  await orm.driver.getConnection().execute('select 1').catch(() => undefined)
+  proxy.react = () => undefined
+}
+
+/** Nothing is left, and every place in the pool can be taken. */
+async function assertWhole (t: Test, { database }: Stage, { orm, proxy }: Proxied): Promise<void> {
+  proxy.react = () => undefined
+  await Promise.all(Array.from({ length: 5 }, async () => await orm.driver.getConnection().execute('select sleep(0.01)')))
+  t.same(await database.leftovers(orm), [])
+}
+
+onEachDatabase('BEGIN proves that a connection leads to the server: others are taken until one does', { kinds: ['mysql'] }, async (t, stage) => {
+  const to = await proxied(t, stage.database, automatic, { pool: { max: 3 } })
+  const { app, proxy } = to
+  app.post<{ Params: { label: string } }>('/:label', async request => { await insert(request.params.label) })
+  app.post('/serializable', { config: { db: { isolationLevel: 'serializable' } } }, async () => { await insert('serializable') })
+  const post = async (label: string) => (await app.inject({ method: 'POST', url: `/${label}` })).statusCode
+  await Promise.all(['a', 'b', 'c'].map(post))
+  proxy.strand()
+  t.equal(await post('one after the other'), 200)
+  await Promise.all(['d', 'e', 'f'].map(post))
+  proxy.strand()
+  t.same(await Promise.all(['g', 'h', 'serializable'].map(post)), [200, 200, 200])
+  t.same(await stage.labels(), ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'one after the other', 'serializable'])
+  await assertWhole(t, stage, to)
+})
+
+onEachDatabase('a server that has no place is asked again, until acquireTimeout', { kinds: ['mysql'] }, async (t, stage) => {
+  const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 800, mapErrors: true }, { ensureDatabase: false, pool: { max: 1 } })
+  const { app, proxy } = to
+  app.post('/', async () => { await insert('a') })
+  app.get('/', async () => await db.session.count(Item))
+  app.get('/stream', async () => {
+    let count = 0
+    for await (const item of db.session.stream(Item, {})) count += item.id > 0 ? 1 : 0
+    return count
+  })
+  for (const [method, url] of [['POST', '/'], ['GET', '/'], ['GET', '/stream']] as const) {
+    let refused = 0
+    proxy.refuses = () => ++refused <= 2
+    t.equal((await app.inject({ method, url })).statusCode, 200, `${method} ${url}`)
+    t.equal(refused, 3)
+    proxy.refuses = () => true
+    await lose(to)
+    const response = await app.inject({ method, url })
+    t.match(response.json(), { statusCode: 503, code: 'FST_SCOPED_DB_UNAVAILABLE' })
+  }
+  proxy.refuses = () => false
+  t.same(await stage.labels(), ['a'])
+  await assertWhole(t, stage, to)
+})
+
+onEachDatabase('a statement that is not answered any more ends with its request, and its connection does not go back', { kinds: ['mysql'] }, async (t, stage) => {
+  const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
+  const { app, proxy } = to
+  const manual = { commitOnTeardown: false }
+  app.post('/inside', { handlerTimeout: 200 }, async () => { await insert('a'); await db.session.execute('update item set amount = 7') })
+  app.get('/outside', { handlerTimeout: 200 }, async () => { await db.session.execute('select 777') })
+  app.post('/by-hand', { handlerTimeout: 200, config: { db: manual } }, async () => { await db.session.execute('update item set amount = 7') })
+  app.get('/streamed', { handlerTimeout: 200 }, async () => { for await (const item of db.session.stream(Item, { where: { amount: 7 } })) t.fail(item.label) })
+  app.post<{ Params: { label: string } }>('/next/:label', async request => { await insert(request.params.label) })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  for (const [method, url] of [['POST', '/inside'], ['GET', '/outside'], ['POST', '/by-hand'], ['GET', '/streamed']] as const) {
+    proxy.react = sql => /777|= 7/.test(sql) ? 'strand' : undefined
+    t.equal((await fetch(new URL(url, app.listeningOrigin), { method })).status, 503, url)
+    proxy.react = () => undefined
+    t.equal((await fetch(new URL(`/next${url}`, app.listeningOrigin), { method: 'POST' })).status, 200, `after ${url}`)
+  }
+  t.equal(app.db.openScopes, 0)
+  t.same(await stage.labels(), ['by-hand', 'inside', 'outside', 'streamed'])
+  await assertWhole(t, stage, to)
+})
+
+onEachDatabase('a plain read is sent again when its connection was lost, and nothing else is', { kinds: ['mysql'] }, async (t, stage) => {
+  const to = await proxied(t, stage.database, automatic)
+  const { app, proxy } = to
+  const manual = { config: { db: { commitOnTeardown: false } } }
+  app.get('/read', async () => await db.session.execute('select 777'))
+  app.post('/write', manual, async () => await db.session.execute("insert into item (label, amount) values ('777', 7)"))
+  for (const reaction of ['cut before', 'cut after'] as const) {
+    let cut = 0
+    proxy.react = sql => sql.includes('777') && ++cut <= 2 ? reaction : undefined
+    t.equal((await app.inject('/read')).statusCode, 200)
+    t.equal(cut, 3)
+    cut = 0
+    t.equal((await app.inject({ method: 'POST', url: '/write' })).statusCode, 500)
+    t.equal(cut, 1)
+  }
+  t.same(await stage.labels(), ['777'])
+  await assertWhole(t, stage, to)
+})
+
+onEachDatabase('a connection to a server that has become read-only does not go back', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app }) => {
+  const message = 'The MariaDB server is running with the --read-only option so it cannot execute this statement'
+  const ids = new Set<unknown>()
+  const write = async () => {
+    ids.add(await connectionId())
+    await db.session.execute(`signal sqlstate 'HY000' set mysql_errno = 1290, message_text = '${message}'`)
+  }
+  app.post('/', write)
+  app.post('/swallowed', async () => { await write().catch(() => undefined) })
+  app.post('/by-hand', { config: { db: { commitOnTeardown: false } } }, write)
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.equal((await app.inject({ method: 'POST', url: '/swallowed' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/by-hand' })).statusCode, 500)
+  await app.db.run(async () => { ids.add(await connectionId()) })
+  t.equal(ids.size, 4)
+})

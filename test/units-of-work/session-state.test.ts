@@ -1,0 +1,49 @@
+/** What a statement changes about its connection, and who is next on it. */
+import { db } from '../../plugin.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+
+const STATEMENTS = [
+  "set session sql_mode = 'ANSI_QUOTES'", "set sql_mode = 'ANSI_QUOTES'", 'set session transaction read only', 'set names latin1', "select get_lock('a lock', 0)", "do get_lock('a lock', 0)",
+  'create temporary table part (id int)', 'use mysql', 'set session autocommit = 0', 'lock tables item write', 'set role none'
+]
+
+const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id
+
+for (const commitOnTeardown of [true, false]) {
+  onEachDatabase(`a connection that a statement has changed does not go back to the pool (commitOnTeardown: ${commitOnTeardown})`, {
+    kinds: ['mysql'], plugin: { commitOnTeardown, begin: 'statement' }, orm: { pool: { max: 1 } }
+  }, async (t, { app, labels }) => {
+    let statement = ''
+    app.post('/', async () => {
+      await db.session.execute(statement)
+      return await connectionId()
+    })
+    app.post('/fails', async () => {
+      await db.session.execute(statement)
+      throw new Error('so it rolls back')
+    })
+    app.post('/next', async request => {
+      await request.db.insert(Item, { label: statement.slice(0, 40), amount: 0 })
+      const [state] = await request.db.execute("select @@sql_mode like '%ANSI_QUOTES%' or @@tx_read_only or @@character_set_client = 'latin1' or is_used_lock('a lock') or database() = 'mysql' or not @@autocommit as changed, connection_id() as id")
+      return state
+    })
+    const ids = new Set()
+    for (const url of ['/', '/fails']) {
+      for (statement of STATEMENTS) {
+        await app.inject({ method: 'POST', url })
+        await app.db.run(async session => await session.nativeDelete(Item, {}))
+        const response = await app.inject({ method: 'POST', url: '/next' })
+        t.equal(response.statusCode, 200, statement)
+        t.equal(response.json<{ changed: number | null }>().changed ?? 0, 0, statement)
+        ids.add(response.json<{ id: number }>().id)
+      }
+    }
+    t.equal(ids.size, 2 * STATEMENTS.length)
+    statement = 'set @a = 1'
+    const response = await app.inject({ method: 'POST', url: '/' })
+    t.equal(response.statusCode, 200)
+    t.equal((await app.inject({ method: 'POST', url: '/next' })).json<{ id: number }>().id, response.json(), 'a variable is harmless')
+    t.equal((await labels()).length, 2)
+  })
+}
