@@ -1,7 +1,8 @@
-import { errorCodes, type FastifyInstance, type FastifyReply, type FastifyRequest, type HookHandlerDoneFunction, type RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import type { Application } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
+import { sendWhenEnded, type SendDone } from './last-on-send.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
 import { watchReplies } from './reply-methods.ts'
 import type { ReplyOutcome } from './reply-outcome.ts'
@@ -29,7 +30,6 @@ interface ScopedRoute {
 
 type Done = HookHandlerDoneFunction
 type Handler = RouteOptions['handler']
-type SendDone = (error?: Error | null, payload?: unknown) => void
 
 /**
  * Adds Fastify's hooks, in the order in which a request meets them. Each enters the scope first, since Fastify calls some
@@ -135,25 +135,7 @@ function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: u
 function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): void {
   const ended = outcomeOf(request)?.end(payload) ?? 'send'
   if (ended === 'send') done()
-  else if (ended !== 'drop') sendLater(done, ended)
-}
-
-function sendLater (done: SendDone, ended: Promise<() => unknown>): void {
-  ended.then(send => { sendWith(done, send) }, (error: unknown) => { done(errorOf(error)) })
-}
-
-/** What is thrown may be nothing at all, which Fastify would take for success. */
-function errorOf (thrown: unknown): Error {
-  return (thrown ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()) as Error
-}
-
-/** What Fastify throws, it wants to hear of as an error of the hook. */
-function sendWith (done: SendDone, send: () => unknown): void {
-  try {
-    done(null, send())
-  } catch (error) {
-    done(error as Error)
-  }
+  else if (ended !== 'drop') sendWhenEnded(ended, done)
 }
 
 function endScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): void {

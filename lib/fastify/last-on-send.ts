@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
+import { errorCodes, type FastifyReply } from 'fastify'
 import type { Scope } from '../scope/scope.ts'
 import type { Decision } from '../types.ts'
 import { mapError } from './http-errors.ts'
@@ -45,8 +45,18 @@ export class LastOnSend {
     this.#interrupt?.(error)
   }
 
-  /** @throws what stops the commit, or would keep the reply from being sent */
-  end (scope: Scope, payload: unknown): Sending {
+  /**
+   * @param scope none where nobody has used it
+   * @throws what stops the commit, or would keep the reply from being sent
+   */
+  end (scope: Scope | undefined, payload: unknown): Sending {
+    const sending = scope === undefined ? 'send' : this.#end(scope, payload)
+    if (sending === 'drop') discard(payload)
+    else if (sending === 'send') this.#passes(payload)
+    return sending
+  }
+
+  #end (scope: Scope, payload: unknown): Sending {
     switch (this.#precedence(scope)) {
       case 'superseded': return 'drop'
       case 'untrue': return this.#breakOff()
@@ -56,7 +66,7 @@ export class LastOnSend {
   }
 
   /** The reply goes out as it is now. */
-  passes (payload: unknown): void {
+  #passes (payload: unknown): void {
     if (isStreamed(payload)) breakOffUnless(() => this.#isWhole(), this.#reply)
     this.#answer.passed()
   }
@@ -126,7 +136,7 @@ export class LastOnSend {
     return () => {
       release()
       settle()
-      this.passes(body)
+      this.#passes(body)
       return body
     }
   }
@@ -143,4 +153,21 @@ export class LastOnSend {
     if (hasLost) this.#reply.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
     return !hasLost
   }
+}
+
+export type SendDone = (error?: Error | null, payload?: unknown) => void
+
+/** Sends a reply when its outcome is carried out, or gives Fastify what stops it. */
+export function sendWhenEnded (ended: Promise<() => unknown>, done: SendDone): void {
+  ended.then(send => {
+    try {
+      done(null, send())
+    } catch (error) {
+      // What Fastify throws, it wants to hear of as an error of the hook.
+      done(error as Error)
+    }
+  }, (error: unknown) => {
+    // What is thrown may be nothing at all, which Fastify would take for success.
+    done((error ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()) as Error)
+  })
 }

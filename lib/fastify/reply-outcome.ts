@@ -10,7 +10,6 @@ import { decide } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
-import { discard } from './payload.ts'
 import { failuresBefore, isStreamed, sendKnowing } from './reply.ts'
 import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
@@ -59,11 +58,6 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   /** Whether errors of the database are answered with what they mean. */
   mapsErrors (): boolean {
     return this.#scope.settingsOfAll().some(({ mapErrors }) => mapErrors)
-  }
-
-  /** The scope has something to clean up from now on. */
-  watch (): void {
-    this.unattended.watch()
   }
 
   /** A commit that waits for the reply's first byte waits no longer. */
@@ -137,15 +131,9 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   end (payload: unknown): Sending {
     const { made } = this.#scope
     if (made === undefined) this.#endUnmade()
-    if (made === undefined && !isStreamed(payload)) {
-      this.passed()
-      return 'send'
-    }
-    this.#lastOnSend ??= new LastOnSend(this, this.#reply)
-    const sending = made === undefined ? 'send' : this.#lastOnSend.end(made, payload)
-    if (sending === 'drop') discard(payload)
-    else if (sending === 'send') this.#lastOnSend.passes(payload)
-    return sending
+    if (made !== undefined || isStreamed(payload)) return this.#sending.end(made, payload)
+    this.passed()
+    return 'send'
   }
 
   passed (): void {
@@ -196,6 +184,11 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     } catch (err) {
       log.error({ err }, 'the commit of a request failed after its reply had begun')
     }
+  }
+
+  get #sending (): LastOnSend {
+    this.#lastOnSend ??= new LastOnSend(this, this.#reply)
+    return this.#lastOnSend
   }
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */

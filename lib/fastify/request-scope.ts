@@ -126,7 +126,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   }
 
   opened (): void {
-    this.outcome.watch()
+    this.outcome.unattended.watch()
   }
 
   destroyed (error: Error): void {

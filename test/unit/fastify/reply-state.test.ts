@@ -52,7 +52,7 @@ class Subject {
     }
     Object.defineProperty(scope, 'state', { get: () => this.#state })
     this.outcome = new ReplyOutcome(scope as unknown as ReplyScope, reply as unknown as FastifyReply)
-    this.outcome.watch()
+    this.outcome.unattended.watch()
   }
 }
 
