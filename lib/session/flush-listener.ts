@@ -8,7 +8,7 @@ import { afterFlush, onFlush } from './open-nestings.ts'
 export const flushListener: EventSubscriber = {
   async onFlush ({ em, uow }) {
     const changeSets = uow.getChangeSets()
-    onFlush(em, changeSets)
+    if (changeSets.length + uow.getCollectionUpdates().length > 0) onFlush(em, changeSets)
     if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
   },
 

@@ -19,7 +19,7 @@ export function onClear (em: EntityManager): void {
 export function onFlush (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) {
-    if (isAlone) before?.flushingBeside(changeSets)
+    if (isAlone) before?.flushingBeside()
     else before?.flushingInside(changeSets)
   }
 }
