@@ -26,6 +26,10 @@ void t.test('every npm script that is named is there', async t => {
   for (const page of PAGES) t.same(unique(read(page), /\bnpm run ([\w:]+)/g).filter(name => !(name in scripts)), [], page)
 })
 
+void t.test('every file of the sources that is named is there', async t => {
+  for (const page of PAGES) t.same(unique(read(page), /`(lib\/[\w./-]+\.ts)`/g).filter(file => !existsSync(join(ROOT, file))), [], page)
+})
+
 void t.test('the README quotes the promise', async t => {
   t.match(readme, '> Answered 2xx or 3xx: it is in the database. Answered 4xx or 5xx: it is not. Nothing is left behind either way.')
 })
