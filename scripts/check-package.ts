@@ -1,6 +1,6 @@
 /**
  * `npm run check:package`: packs the package as it would be published and looks at it as a user gets it, installed
- * beside nothing but what it declares as its dependencies.
+ * beside nothing but what it declares as its dependencies. Then does what the README says, which downloads that as a user does.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -87,6 +87,9 @@ try {
     refuse('reports and plots', file => /^bench\b|\.svg$/.test(file))
     check('import', 'node', '--input-type=module', '--eval', `import plugin, { db } from '${name}'; import { isolate } from '${name}/testing'; if (typeof plugin !== 'function' || typeof db !== 'object' || typeof isolate !== 'function') process.exit(1)`)
     check('types for a user', 'tsc', '-p', folder)
+    const quickStart = join(import.meta.dirname, 'quick-start.ts')
+    check('quick start, on the oldest Node', 'node', quickStart, tarball, dirname(tool('node')))
+    check('quick start, on this Node', 'node', quickStart, tarball, dirname(process.execPath))
   }
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -8,7 +8,7 @@ import { run, typeErrors, type Example } from '../support/doc-modules.ts'
 import { fencesOf, PAGES } from '../support/fences.ts'
 
 const fences = PAGES.flatMap(fencesOf)
-/** Those for test runners are in docs-runners.test.ts. */
+/** Those for test runners are in example-runners.test.ts, and what is pasted into a shell is in quick-start.test.ts. */
 const examples = fences.filter(({ language, info }) => language === 'ts' && !info.includes('runner='))
 const ada = { name: 'Ada', email: 'ada@example.com' }
 
@@ -25,15 +25,6 @@ const addAda = async ({ app }: Example) => await app.db.run(session => { session
 
 /** What the documentation says of each example, by its name. */
 const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
-  async 'quick-start' (t, { app, orm }) {
-    const created = await post(app, '/users', { name: 'Bob', email: 'bob@example.com' })
-    t.equal(created.statusCode, 201)
-    t.same(created.json(), { id: 2, name: 'Bob', email: 'bob@example.com' }, 'the generated id is in the reply')
-    t.same((await app.inject('/users/1')).json(), { id: 1, ...ada }, 'db.run() has committed')
-    t.equal((await post(app, '/users', ada)).statusCode, 500, 'not twice')
-    t.same(await emails(orm), ['ada@example.com', 'bob@example.com'])
-    t.match(app.addresses(), { length: 1 }, 'it listens')
-  },
   async 'late-hook' (t, { app, orm }) {
     t.equal((await post(app, '/late', {}, { 'x-maintenance': 'yes' })).statusCode, 503)
     t.same(await emails(orm), [])

@@ -17,6 +17,7 @@ void t.test('the README has the lines to paste, each alone in its fence', async 
   const pasted = fencesOf('README.md').filter(({ language }) => language === 'sh').map(({ code }) => code)
   t.same(pasted.slice(0, 2), ['npm ci && npm run demo\n', 'npm ci && npm test\n'])
   t.ok(readme.split('\n').indexOf('npm ci && npm test') < 25, 'on the first screen')
+  t.ok(readme.split('\n').length <= 150, 'it is short')
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   t.match(scripts, { demo: /./, test: /./ })
 })
@@ -28,6 +29,16 @@ void t.test('every npm script that is named is there', async t => {
 
 void t.test('every file of the sources that is named is there', async t => {
   for (const page of PAGES) t.same(unique(read(page), /`(lib\/[\w./-]+\.ts)`/g).filter(file => !existsSync(join(ROOT, file))), [], page)
+})
+
+void t.test('what is installed fits together: MikroORM in one version, which is tested here', async t => {
+  const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: Record<string, string> }
+  const installed = PAGES.flatMap(page => unique(read(page), /^(npm install .*fastify-scoped-db.*)$/gm))
+  t.not(installed.length, 0)
+  for (const line of installed) {
+    const packages = [...line.matchAll(/(@mikro-orm\/\w+)(\S*)/g)].map(([, name = '', version]) => ({ name, version }))
+    t.same(packages, packages.map(({ name }) => ({ name, version: `@${devDependencies[name]}` })), line)
+  }
 })
 
 void t.test('the README quotes the promise', async t => {

@@ -5,13 +5,16 @@ import { join, relative } from 'node:path'
 import ts from 'typescript'
 import { ROOT, type Fence } from './fences.ts'
 
-/** What each example finds in place, unless it has `setup=none`: that of the quick start in the README. */
-const QUICK_START = `
+/** What each example finds in place, unless it has `setup=none`: that of the quick start in the README, as far as they need it. */
+export const QUICK_START = `
 import { defineEntity, MikroORM, p } from '@mikro-orm/sqlite'
 import Fastify from 'fastify'
 import scopedDb, { db } from 'fastify-scoped-db'
 
-const User = defineEntity({ name: 'User', properties: { id: p.integer().primary(), name: p.string(), email: p.string().unique() } })
+const User = defineEntity({
+  name: 'User',
+  properties: { id: p.integer().primary(), name: p.string(), email: p.string().unique() }
+})
 const orm = await MikroORM.init({ dbName: ':memory:', entities: [User] })
 await orm.schema.create()
 const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { logs.push(line) } } } })

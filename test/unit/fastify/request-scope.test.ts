@@ -9,8 +9,8 @@ import { tableUnder } from '../../support/fences.ts'
 
 /** What can be asked of a scope that is not made. */
 const EVENTS: Record<string, (scope: RequestScope) => unknown> = {
-  'end(commit)': scope => scope.end('commit'),
-  'end(rollback)': scope => scope.end('rollback'),
+  'end(commit)': scope => scope.endUnmade('commit'),
+  'end(rollback)': scope => scope.endUnmade('rollback'),
   'close()': scope => scope.close(),
   'reopen()': scope => scope.reopen()
 }
@@ -18,8 +18,8 @@ const EVENTS: Record<string, (scope: RequestScope) => unknown> = {
 /** How it gets into each state. */
 const WAYS: Record<string, (scope: RequestScope) => unknown> = {
   open: () => {},
-  committed: scope => scope.end('commit'),
-  'rolled back': scope => scope.end('rollback'),
+  committed: scope => scope.endUnmade('commit'),
+  'rolled back': scope => scope.endUnmade('rollback'),
   closed: scope => scope.close()
 }
 
