@@ -27,6 +27,10 @@ void t.test('every npm script that is named is there', async t => {
   for (const page of PAGES) t.same(unique(read(page), /\bnpm run ([\w:]+)/g).filter(name => !(name in scripts)), [], page)
 })
 
+void t.test('every file of the sources that is named is there', async t => {
+  for (const page of PAGES) t.same(unique(read(page), /`(lib\/[\w./-]+\.ts)`/g).filter(file => !existsSync(join(ROOT, file))), [], page)
+})
+
 void t.test('what is installed fits together: MikroORM in one version, which is tested here', async t => {
   const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: Record<string, string> }
   const installed = PAGES.flatMap(page => unique(read(page), /^(npm install .*fastify-scoped-db.*)$/gm))

@@ -84,3 +84,13 @@ onEachDatabase('without commitOnTeardown the next commit by hand counts', manual
   t.equal(await post(stage), 200)
   t.same(await works.taken(), ['never committed rolled back'])
 })
+
+onEachDatabase('a db.commit() without a session does what has waited for it', { plugin: { commitOnTeardown: true } }, async (t, { app }) => {
+  const done = Promise.withResolvers<string>()
+  app.post('/', async () => {
+    db.afterCommit(() => { done.resolve('committed') })
+    await db.commit()
+    return await done.promise
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).body, 'committed')
+})

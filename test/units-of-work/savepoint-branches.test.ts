@@ -263,3 +263,25 @@ onEachDatabase('a savepoint that fails leaves to others what refers to them', { 
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { old: ['old', 'new'], other: 0 })
   t.match(await witness.em.fork().find(Part, {}, { populate: ['item'], orderBy: { id: 'asc' } }), [{ name: 'old', item: { label: 'old' } }, { name: 'new', item: { label: 'old' } }])
 })
+
+onEachDatabase('what the session has flushed beside a savepoint that fails is undone: what it has made or removed is flushed again', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  for (const label of ['changed', 'removed']) em.create(Item, { label, amount: 0 })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const [changed, removed] = await session.find(Item, {}, { orderBy: { id: 'asc' } }) as [Row, Row]
+    await besideSavepoint(session, async () => {}, async () => {
+      changed.amount = 1
+      session.remove(removed)
+      session.create(Item, { label: 'made', amount: 0 })
+      await session.flush()
+    })
+    t.equal(changed.amount, 0)
+    t.equal(await session.count(Item, { label: 'made' }), 1, 'it is flushed again before a query')
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.match(await witness.em.fork().find(Item, {}, { orderBy: { label: 'asc' } }), [{ label: 'changed', amount: 0 }, { label: 'made' }])
+  t.equal(await witness.em.fork().count(Item), 2)
+})
