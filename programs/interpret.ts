@@ -196,8 +196,10 @@ export class Interpreter {
     await this.#load(name, em, transaction)
     const entity = transaction.unit.find(name)
     if (entity === undefined) return
-    if (isItem(entity)) this.#touch(transaction, ...entity.parts)
-    else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
+    if (isItem(entity)) {
+      for (const part of entity.parts) this.#adopt(part, transaction)
+      this.#touch(transaction, ...entity.parts)
+    } else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
     detach(entity)
     em.remove(entity)
     this.#set(transaction, name, 'removed')

@@ -62,7 +62,7 @@ export class Application implements ScopeHost, DatabaseHost {
   }
 
   get openScopes (): number {
-    return this.#inFlight.openScopes
+    return this.#inFlight.countScopes()
   }
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */

@@ -17,14 +17,14 @@ export class InFlight {
   #idle: PromiseWithResolvers<void> | undefined
 
   /** How much there is of each kind. */
-  get counts (): Record<InFlightWork['kind'], number> {
-    const counts = { request: 0, 'db.run': 0, 'db.open': 0, afterWork: 0 }
+  count (): Record<InFlightWork['kind'], number> {
+    const counts = { request: 0, 'db.run': 0, 'db.open': 0, callback: 0 }
     for (const { kind } of this.#all) counts[kind]++
     return counts
   }
 
-  get openScopes (): number {
-    return this.#all.size - this.counts.afterWork
+  countScopes (): number {
+    return this.#all.size - this.count().callback
   }
 
   add (work: InFlightWork): void {
@@ -53,7 +53,7 @@ export class InFlight {
     for (const work of works) {
       const done = later(work, since).catch((err: unknown) => log.error({ err }, 'work after the outcome of a database scope failed'))
       // It is the application's own, and nothing can end it.
-      void this.#until(done, 'afterWork', async () => {})
+      void this.#until(done, 'callback', async () => {})
     }
   }
 
@@ -115,8 +115,8 @@ export class Shutdown {
     const isIdle = await withTimeout(closeTimeout, this.#serverClosed.promise.then(() => inFlight.idle()))
     this.#isOver = true
     if (isIdle) return
-    const { afterWork: afterWorks, request: requests, ...others } = inFlight.counts
-    if (inFlight.openScopes > 0) log.error({ closeTimeout, openScopes: { requests, ...others } }, 'database scopes were still open when closeTimeout was over, and are rolled back')
+    const { callback: afterWorks, request: requests, ...others } = inFlight.count()
+    if (inFlight.countScopes() > 0) log.error({ closeTimeout, openScopes: { requests, ...others } }, 'database scopes were still open when closeTimeout was over, and are rolled back')
     if (afterWorks > 0) log.error({ closeTimeout, afterWorks }, 'work after the outcome of database scopes was still under way when closeTimeout was over')
     if (!await withTimeout(ROLLBACK_GRACE, inFlight.destroy())) await destroyConnections()
   }

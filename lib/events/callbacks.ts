@@ -53,7 +53,7 @@ export class OutcomeCallbacks {
     const { callbacks, changes } = this.#takeOut(isMeant)
     const works = callbacks.filter(one => one.outcome === outcome).map(({ work }) => work)
     const told = [...changes].flatMap(([{ name, listeners }, changed]) =>
-      listeners.telling(SIGNALS[outcome], () => ({ database: name, ...info, changes: changed.entities })))
+      listeners.telling(SIGNALS[outcome], () => ({ database: name, ...info, changes: changed.byOperation() })))
     return [...works, ...told]
   }
 

@@ -32,7 +32,8 @@ export class Changes {
     for (const [entity, operation] of later.#operations) this.#add(entity, operation)
   }
 
-  get entities (): ChangedEntities {
+  /** All of them, by what was done to them. */
+  byOperation (): ChangedEntities {
     const entities: ChangedEntities = { insert: [], update: [], delete: [] }
     for (const [entity, operation] of this.#operations) entities[operation].push(entity)
     return entities

@@ -5,7 +5,7 @@ import { InvalidOptionError } from '../errors/errors.ts'
 import type { ScopeInfo } from '../types.ts'
 
 /** What every signal says. */
-export interface ScopeSignal extends ScopeInfo {
+interface ScopeSignal extends ScopeInfo {
   /** The name of the database. */
   readonly database: string
 }

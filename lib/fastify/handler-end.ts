@@ -9,8 +9,14 @@ export const UNSEEN_LIMIT = 2_000
 /** What a handler came to. */
 export type HandlerResult = { readonly value: unknown } | { readonly error: unknown }
 
-/** Who is told of the end of a handler. */
+/** What is known of a handler that runs or has run, and who is told of its end. */
 export interface HandlerOwner {
+  /** What it returned, until the reply is sent: a request that is garbage but old would keep what it has loaded from being collected with the young. */
+  readonly returned: unknown
+  /** Whether a reply was begun since it was called. */
+  readonly hasSent: boolean
+  /** Whether its reply is sent by other code, so that its own end says nothing. */
+  readonly isAwaited: boolean
   /** Whether a statement runs. */
   readonly isBusy: boolean
   /** Fastify has had its chance to send what it came to. */
@@ -26,12 +32,6 @@ export interface HandlerOwner {
 export class HandlerEnd {
   readonly #owner: HandlerOwner
   readonly #reply: FastifyReply
-  /** What it returned, until the reply is sent: a request that is garbage but old would keep what it has loaded from being collected with the young. */
-  #returned: unknown
-  /** Whether a reply was begun since it was called. */
-  #hasSent = false
-  /** Whether its reply is sent by other code, so that its own end says nothing. */
-  #isAwaited = false
   /** Whether its end is told of, whatever it is. */
   #isWatched = false
   /** The promise of it that is waited for, and what came of it, until that is told. */
@@ -47,47 +47,12 @@ export class HandlerEnd {
 
   /** Whether its end is going to be told of. */
   get isPending (): boolean {
-    return this.#isWatched && this.isPromised && !this.#isAwaited && !this.#isTold
+    return this.#isWatched && this.#isSeen && !this.#isTold
   }
 
-  /** Whether there is a promise of it. */
-  get isPromised (): boolean {
-    return this.#returned instanceof Promise
-  }
-
-  /** Whether it can have ended without a reply. */
-  get mayBeSilent (): boolean {
-    return !this.#hasSent && !this.#isAwaited
-  }
-
-  begun (): void {
-    this.#hasSent = this.#isAwaited = false
-  }
-
-  /**
-   * @param returned what it gives Fastify. A thenable is asked once only: some start anew each time.
-   * @returns what to give Fastify in its place
-   */
-  returned (returned: unknown): unknown {
-    const result = isForeign(returned, this.#reply) ? Promise.resolve(returned) : returned
-    // A wrapper of a handler may return nothing, and have called it.
-    if (result instanceof Promise || !this.isPromised) this.#returned = result
-    if (this.#isWatched || (!this.isPromised && this.#isByHand)) this.watch()
-    return result
-  }
-
-  sends (): void {
-    this.#hasSent = true
-  }
-
-  isAwaited (): void {
-    this.#isAwaited = true
-    if (this.#isWatched || this.#isByHand) this.watch()
-  }
-
-  /** It works on something that ends with it where it writes the reply by hand. */
+  /** The handler works on something that ends with it where it writes the reply by hand. */
   follow (): void {
-    const returned = this.#returned
+    const { returned } = this.#owner
     if (!(returned instanceof Promise) || returned === this.#followed) return
     this.#followed = returned
     this.#isTold = false
@@ -99,12 +64,17 @@ export class HandlerEnd {
     returned.then(value => { settled({ value }) }, (error: unknown) => { settled({ error }) })
   }
 
+  /** The handler has returned, or waits for its reply: watches it from now on, if it writes the reply by hand, or goes on watching. */
+  changed (): void {
+    if (this.#isWatched || (!this.#isSeen && this.#isByHand)) this.watch()
+  }
+
   /** From now on its end is told of. */
   watch (): void {
     this.#isWatched = true
     this.follow()
     // Fastify stops its own timer when the client leaves.
-    this.limit(this.isPending ? this.#reply.request.routeOptions.handlerTimeout ?? 0 : UNSEEN_LIMIT)
+    this.limit(this.isPending ? Number(this.#reply.request.routeOptions.handlerTimeout) : UNSEEN_LIMIT)
     if (this.#followed !== undefined && this.#result !== undefined) this.#tell(this.#followed, this.#result)
   }
 
@@ -117,18 +87,22 @@ export class HandlerEnd {
   /** It is over, whatever it still does. */
   close (): void {
     this.#isWatched = false
-    this.#returned = this.#followed = this.#result = undefined
+    this.#followed = this.#result = undefined
     clearTimeout(this.#timer)
+  }
+
+  get #isSeen (): boolean {
+    return this.#owner.returned instanceof Promise && !this.#owner.isAwaited
   }
 
   /** Whether it has begun to write the reply by itself. */
   get #isByHand (): boolean {
-    return this.#reply.raw.headersSent && !this.#hasSent
+    return this.#reply.raw.headersSent && !this.#owner.hasSent
   }
 
   /** Fastify's own reaction comes first. */
   #tell (handler: Promise<unknown>, result: HandlerResult): void {
-    if (this.#isTold || this.#isAwaited) return
+    if (this.#isTold || this.#owner.isAwaited) return
     setImmediate(() => {
       if (this.#followed !== handler) return
       this.#isTold = true
@@ -141,6 +115,11 @@ export class HandlerEnd {
     if (!this.isPending && this.#owner.isBusy) this.limit()
     else this.#owner.handlerLost()
   }
+}
+
+/** What to give Fastify of what a handler has returned. A thenable is asked once only: some start anew each time. */
+export function promised (returned: unknown, reply: FastifyReply): unknown {
+  return isForeign(returned, reply) ? Promise.resolve(returned) : returned
 }
 
 /** Whether it is a thenable that is neither a promise nor the reply, which Fastify knows. */

@@ -135,7 +135,11 @@ function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: u
 function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): void {
   const ended = outcomeOf(request)?.end(payload) ?? 'send'
   if (ended === 'send') done()
-  else if (ended !== 'drop') ended.then(send => { sendWith(done, send) }, (error: unknown) => { done(errorOf(error)) })
+  else if (ended !== 'drop') sendLater(done, ended)
+}
+
+function sendLater (done: SendDone, ended: Promise<() => unknown>): void {
+  ended.then(send => { sendWith(done, send) }, (error: unknown) => { done(errorOf(error)) })
 }
 
 /** What is thrown may be nothing at all, which Fastify would take for success. */
@@ -179,18 +183,22 @@ function closeScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, 
 function watched (handler: Handler, retry: Retry | undefined): Handler {
   const { [handler.name]: watching } = {
     [handler.name]: function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
-      const handle = () => handler.call(this, request, reply)
       const outcome = outcomeOf(request)
-      if (outcome === undefined) return handleSocket(reply as unknown as FastifyRequest, handle)
-      return retry === undefined ? outcome.handle(handle) : outcome.handleAgain(retry, handle)
+      if (outcome === undefined || retry !== undefined) return handleOtherwise(outcome, retry, reply, handler.bind(this, request, reply))
+      outcome.unattended.begins()
+      return outcome.unattended.returns(handler.call(this, request, reply))
     }
   }
   return watching as Handler
 }
 
+function handleOtherwise (outcome: ReplyOutcome | undefined, retry: Retry | undefined, reply: unknown, handle: () => unknown): unknown {
+  return outcome === undefined || retry === undefined ? handleSocket(reply as FastifyRequest, handle) : outcome.handleAgain(retry, handle)
+}
+
 /** A handler of WebSockets has the request in the second place, if at all. Its end is that of the unit of work, whatever it is. */
 function handleSocket (request: FastifyRequest | undefined, handle: () => unknown): unknown {
-  const outcome = request === undefined ? undefined : outcomeOf(request)
+  const outcome = outcomeOf(request)
   if (outcome === undefined) return handle()
   try {
     const result = handle()
@@ -208,7 +216,7 @@ function enter (request: FastifyRequest, next: () => void): void {
   else scope.enter(next)
 }
 
-function outcomeOf (request: FastifyRequest): ReplyOutcome | undefined {
+function outcomeOf (request: FastifyRequest | undefined): ReplyOutcome | undefined {
   return requestScopeOf(request)?.outcome
 }
 

@@ -20,37 +20,41 @@ type Settle = (value?: unknown) => void
  * @param listenerOf undefined for requests that are none of ours
  */
 export function watchReplies (fastify: FastifyInstance, listenerOf: (request: FastifyRequest) => ReplyListener | undefined): void {
-  extend(fastify, 'send', original => function (payload) {
-    if (!this.sent) listenerOf(this.request)?.replyBegun()
-    return original.call(this, payload)
-  })
-  extend(fastify, 'hijack', original => function () {
-    const reply = original.call(this)
-    listenerOf(this.request)?.replyTakenOver()
-    return reply
-  })
-  // Fastify's own settles as soon as the socket closes. What waits for the reply would go on before the reply was decided on: behind a hook
-  // that has answered 401, with the handler.
-  extend(fastify, 'then', original => function (fulfilled, rejected) {
-    const listener = this.sent ? undefined : listenerOf(this.request)
-    if (listener === undefined) return original.call(this, fulfilled, rejected)
-    listener.replyAwaited()
-    const after = (settle: unknown) => settle === undefined ? undefined : (value: unknown) => { listener.afterReply(() => { (settle as Settle)(value) }) }
-    return original.call(this, after(fulfilled), after(rejected))
-  })
+  const original = { send: inherited('send'), hijack: inherited('hijack'), then: inherited('then') }
+  const watching = {
+    send (this: FastifyReply, payload: unknown) {
+      if (!this.sent) listenerOf(this.request)?.replyBegun()
+      return original.send(this, watching.send).call(this, payload)
+    },
+    hijack (this: FastifyReply) {
+      const reply = original.hijack(this, watching.hijack).call(this)
+      listenerOf(this.request)?.replyTakenOver()
+      return reply
+    },
+    // Fastify's own settles as soon as the socket closes. What waits for the reply would go on before the reply was decided on: behind a hook
+    // that has answered 401, with the handler.
+    then (this: FastifyReply, fulfilled: unknown, rejected: unknown) {
+      const wait = original.then(this, watching.then)
+      const listener = this.sent ? undefined : listenerOf(this.request)
+      if (listener === undefined) return wait.call(this, fulfilled, rejected)
+      listener.replyAwaited()
+      const after = (settle: unknown) => settle === undefined ? undefined : (value: unknown) => { listener.afterReply(() => { (settle as Settle)(value) }) }
+      return wait.call(this, after(fulfilled), after(rejected))
+    }
+  }
+  for (const [name, method] of Object.entries(watching)) fastify.decorateReply(name, method)
 }
 
-function extend (fastify: FastifyInstance, name: 'send' | 'hijack' | 'then', extended: (original: Method) => Method): void {
-  let original: Method | undefined
-  const method = extended(function (...args) {
-    original ??= inherited(this, name, method)
-    return original.apply(this, args)
-  })
-  fastify.decorateReply(name as string, method)
+/** Finds what a method is in the place of, once. */
+function inherited (name: string): (reply: FastifyReply, own: Method) => Method {
+  let method: Method | undefined
+  return (reply, own) => {
+    method ??= find(reply, name, own)
+    return method
+  }
 }
 
-/** What `own` is in the place of. */
-function inherited (reply: FastifyReply, name: string, own: Method): Method {
+function find (reply: FastifyReply, name: string, own: Method): Method {
   let prototype: object = reply
   while (Object.getOwnPropertyDescriptor(prototype, name)?.value !== own) prototype = Object.getPrototypeOf(prototype) as object
   return Reflect.get(Object.getPrototypeOf(prototype) as object, name) as Method

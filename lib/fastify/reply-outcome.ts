@@ -11,7 +11,7 @@ import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
 import { discard } from './payload.ts'
-import { failuresBefore, sendKnowing } from './reply.ts'
+import { failuresBefore, isStreamed, sendKnowing } from './reply.ts'
 import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
 import { Unattended, type UnattendedReply } from './unattended.ts'
@@ -22,17 +22,17 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   readonly unattended: Unattended
   readonly #scope: ReplyScope
   readonly #reply: FastifyReply
-  readonly #lastOnSend: LastOnSend
   #state: ReplyState = 'awaited'
   /** The first thing that was thrown or sent as an error. */
   #error: Error | undefined
   #failures = 0
   #handlerRetry: HandlerRetry | undefined
+  /** None where no session is used and nothing streamed. */
+  #lastOnSend: LastOnSend | undefined
 
   constructor (scope: ReplyScope, reply: FastifyReply) {
     this.#scope = scope
     this.#reply = reply
-    this.#lastOnSend = new LastOnSend(this, reply)
     this.unattended = new Unattended(this, scope, reply)
   }
 
@@ -68,7 +68,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
 
   /** A commit that waits for the reply's first byte waits no longer. */
   interrupt (error: Error): void {
-    this.#lastOnSend.interrupt(error)
+    this.#lastOnSend?.interrupt(error)
   }
 
   /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
@@ -136,7 +136,13 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
    */
   end (payload: unknown): Sending {
     const { made } = this.#scope
-    const sending = made === undefined ? this.#endUnmade() : this.#lastOnSend.end(made, payload)
+    if (made === undefined) this.#endUnmade()
+    if (made === undefined && !isStreamed(payload)) {
+      this.passed()
+      return 'send'
+    }
+    this.#lastOnSend ??= new LastOnSend(this, this.#reply)
+    const sending = made === undefined ? 'send' : this.#lastOnSend.end(made, payload)
     if (sending === 'drop') discard(payload)
     else if (sending === 'send') this.#lastOnSend.passes(payload)
     return sending
@@ -157,9 +163,8 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   responded (): void {
     if (!this.#reply.raw.writableEnded || this.#state === 'sent') return
     this.#enter('sent')
-    const { handler } = this.unattended
-    if (handler.isPending) return
-    handler.close()
+    if (this.unattended.isPending) return
+    this.unattended.forgetHandler()
     if (this.#scope.made === undefined) this.#endUnmade()
     else void this.endQuietly()
   }
@@ -194,9 +199,8 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */
-  #endUnmade (): 'send' {
-    void this.#scope.end(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
-    return 'send'
+  #endUnmade (): void {
+    this.#scope.endUnmade(this.#error === undefined && this.#reply.statusCode < 400 ? 'commit' : 'rollback')
   }
 
   /** The one way into `flushing`, which is left whatever is thrown. */

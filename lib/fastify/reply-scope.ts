@@ -3,7 +3,6 @@ import type { ScopeSettings } from '../options/options.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { Scope } from '../scope/scope.ts'
 import type { ScopeState } from '../scope/state.ts'
-import type { Ready } from '../transaction/contracts.ts'
 import type { Outcome } from '../types.ts'
 
 /** What a reply asks of the scope of its request, which may never be made. */
@@ -16,7 +15,8 @@ export interface ReplyScope {
   settingsOfAll (): ScopeSettings[]
   openScope (): Scope
   enter (next: () => void): void
-  end (outcome: Outcome, ready?: Ready): Promise<void> | undefined
+  /** The end of a scope that was not made. */
+  endUnmade (outcome: Outcome): void
   close (): Promise<void> | undefined
   /** Takes back the end of a scope that was not made. */
   reopen (): void

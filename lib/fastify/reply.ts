@@ -31,7 +31,7 @@ export function breakOffUnless (isWhole: () => boolean, reply: FastifyReply): vo
 
 /** The status to answer with when `error` stops a commit. */
 export function errorStatus (error: unknown): number {
-  const { statusCode } = error as { statusCode?: unknown }
+  const { statusCode } = Object(error) as { statusCode?: unknown }
   return typeof statusCode === 'number' && statusCode >= 400 ? statusCode : 500
 }
 

@@ -10,7 +10,6 @@ import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
 import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
-import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome } from '../types.ts'
 import { ReplyOutcome } from './reply-outcome.ts'
 import type { ReplyScope } from './reply-scope.ts'
@@ -109,10 +108,8 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     else inScope(this, next)
   }
 
-  end (outcome: Outcome, ready?: Ready): Promise<void> | undefined {
-    if (this.#made !== undefined) return this.#made.end(outcome, ready)
+  endUnmade (outcome: Outcome): void {
     if (this.#unmade === 'open') this.#unmade = ENDED[outcome]
-    return undefined
   }
 
   close (): Promise<void> | undefined {

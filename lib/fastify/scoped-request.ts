@@ -12,9 +12,9 @@ export function decorateRequests (fastify: FastifyInstance): void {
   fastify.decorateRequest(SCOPE as unknown as string, null)
 }
 
-/** The request's scope; null before `onRequest` and on a route with `db: false`. */
-export function requestScopeOf (request: FastifyRequest): RequestScope | null {
-  return (request as ScopedRequest)[SCOPE]
+/** The request's scope; null before `onRequest`, on a route with `db: false`, and for what is no request at all. */
+export function requestScopeOf (request: FastifyRequest | undefined): RequestScope | null {
+  return (request as ScopedRequest | undefined)?.[SCOPE] ?? null
 }
 
 export function keep (request: FastifyRequest, scope: RequestScope): void {

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import type { Outcome } from '../types.ts'
 import { ClientConnection, isClosed, type Answering } from './client-connection.ts'
-import { HandlerEnd, UNSEEN_LIMIT, type HandlerOwner, type HandlerResult } from './handler-end.ts'
+import { HandlerEnd, promised, UNSEEN_LIMIT, type HandlerOwner, type HandlerResult } from './handler-end.ts'
 import type { ReplyListener } from './reply-methods.ts'
 import type { ReplyScope } from './reply-scope.ts'
 import type { ReplyState } from './reply-state.ts'
@@ -22,7 +22,11 @@ export interface UnattendedReply {
  * still works on the session.
  */
 export class Unattended implements Answering, HandlerOwner, ReplyListener {
-  readonly handler: HandlerEnd
+  returned: unknown
+  hasSent = false
+  isAwaited = false
+  /** None where no session is used, no client leaves and no reply is taken over: that costs nothing. */
+  #end: HandlerEnd | undefined
   readonly #answer: UnattendedReply
   readonly #scope: ReplyScope
   readonly #reply: FastifyReply
@@ -40,7 +44,6 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     this.#answer = answer
     this.#scope = scope
     this.#reply = reply
-    this.handler = new HandlerEnd(this, reply)
   }
 
   get state (): ReplyState {
@@ -51,31 +54,50 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     return this.#scope.made?.isBusy === true
   }
 
+  /** Whether the handler's end is going to be told of. */
+  get isPending (): boolean {
+    return this.#end?.isPending === true
+  }
+
   /** From now on it counts what becomes of the handler and of the connection. Called again, with what has taken the place of the reply's listeners. */
   watch (isAnew = false): void {
     if (this.#client !== undefined && !isAnew) return
-    this.handler.follow()
+    this.#handlerEnd.follow()
     this.#client ??= new ClientConnection(this.#reply, this)
     this.#client.watch()
   }
 
+  /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
   handle (handler: () => unknown): unknown {
-    this.handler.begun()
-    const result = this.handler.returned(handler())
-    if (this.#client !== undefined) this.handler.follow()
+    this.begins()
+    return this.returns(handler())
+  }
+
+  /** The same in two halves. */
+  begins (): void {
+    this.hasSent = this.isAwaited = false
+  }
+
+  returns (returned: unknown): unknown {
+    const result = promised(returned, this.#reply)
+    // A wrapper of a handler may return nothing, and have called it.
+    if (result instanceof Promise || !(this.returned instanceof Promise)) this.returned = result
+    if (this.#client !== undefined) this.#handlerEnd.follow()
+    this.#end?.changed()
     return result
   }
 
   replyBegun (): void {
-    this.handler.sends()
+    this.hasSent = true
   }
 
   replyAwaited (): void {
-    this.handler.isAwaited()
+    this.isAwaited = true
+    this.#end?.changed()
   }
 
   replyTakenOver (): void {
-    if (this.state !== 'sent' && !this.#isDecided) this.handler.watch()
+    if (this.state !== 'sent' && !this.#isDecided) this.#handlerEnd.watch()
   }
 
   afterReply (next: () => void): void {
@@ -97,20 +119,20 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
       this.#over()
     } else if (this.#isDecided) {
       if (made?.state !== 'ending') this.passed()
-    } else if (this.#reply.sent && !this.handler.isPromised) {
+    } else if (this.#reply.sent && !(this.returned instanceof Promise)) {
       void this.#endAndClose('rollback')
     } else {
-      this.handler.watch()
+      this.#handlerEnd.watch()
     }
   }
 
   handlerEnded (result: HandlerResult): void {
     const { sent } = this.#reply
     if ('error' in result && sent) this.#answer.fail(result.error as Error)
-    const isSilent = 'value' in result && result.value === undefined && this.handler.mayBeSilent
+    const isSilent = 'value' in result && result.value === undefined && !this.hasSent && !this.isAwaited
     // Otherwise a reply is on its way.
     if (sent || isSilent) void this.#endAndClose()
-    else this.handler.limit()
+    else this.#handlerEnd.limit()
   }
 
   handlerLost (): void {
@@ -142,11 +164,22 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   /** Every `onResponse` hook has run. */
   answered (): Promise<void> | undefined {
     this.#isAnswered = true
-    return this.handler.isPending ? undefined : this.#scope.close()
+    return this.isPending ? undefined : this.#scope.close()
+  }
+
+  /** It is over, whatever it still does. */
+  forgetHandler (): void {
+    this.returned = undefined
+    this.#end?.close()
+  }
+
+  get #handlerEnd (): HandlerEnd {
+    this.#end ??= new HandlerEnd(this, this.#reply)
+    return this.#end
   }
 
   #endOfHooks (): void {
-    if (this.#responding > 0 || this.handler.isPending) this.connectionEnded()
+    if (this.#responding > 0 || this.isPending) this.connectionEnded()
     else void this.#scope.close()
   }
 
@@ -157,7 +190,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   /** What waits for the reply of a client that has left waits no longer, once Fastify has had its chance to end it. */
   #over (): void {
-    this.handler.close()
+    this.forgetHandler()
     this.#isOver = true
     const waiting = this.#waiting
     this.#waiting = undefined
@@ -165,7 +198,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   }
 
   async #endAndClose (outcome?: Outcome): Promise<void> {
-    this.handler.close()
+    this.forgetHandler()
     await this.#answer.endQuietly(outcome)
     // Otherwise the application's onResponse hooks follow.
     if (this.state === 'gone' || this.#isAnswered || !this.#reply.raw.writableEnded) await this.#scope.close()

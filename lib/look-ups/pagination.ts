@@ -38,7 +38,7 @@ export interface IterPagesOptions {
 }
 
 /** What a {@link Pagination} is in JSON, with the items as they serialize themselves. Its members are those of the same name. */
-export interface PaginationData<Item, Total extends number | null = number | null> {
+interface PaginationData<Item, Total extends number | null = number | null> {
   items: Item[]
   total: Total
   page: number

@@ -4,10 +4,11 @@ import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import type { Log, ScopeKind } from '../types.ts'
+import type { ScopeState } from './state.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
 export interface InFlightWork {
-  readonly kind: ScopeKind | 'afterWork'
+  readonly kind: ScopeKind | 'callback'
   /** Ends it by force, where that can be done. */
   destroy (): Promise<void>
 }
@@ -41,4 +42,30 @@ export interface ScopeOwner {
   opened? (): void
   /** The scope is destroyed, because of `error`. */
   destroyed? (error: Error): void
+}
+
+/** What can be asked of a scope. */
+export interface ScopeStatus {
+  readonly kind: ScopeKind
+  readonly state: ScopeState
+  /** The scope that this one was opened in, until this one is closed: nothing is kept of a chain of closed ones. */
+  readonly parent: ScopeStatus | undefined
+  /** Whether it is closed, or about to be. */
+  readonly isClosed: boolean
+  /** Whether it was doomed: it can only roll back. */
+  readonly isRollbackOnly: boolean
+  /** Whether it has had a session, of whichever database. */
+  readonly isUsed: boolean
+  /** Whether something of it is in a database already, or may be: by a commit by hand, a transaction of its own, or a session that the scope does not commit. */
+  readonly hasCommitted: boolean
+  /** Whether there is a session that the scope commits, rather than plain MikroORM. */
+  readonly isAutomatic: boolean
+  /** Whether anything but plain reads has gone through the scope's transactions. */
+  readonly hasWritten: boolean
+  /** Whether a statement runs, or waits to be run. */
+  readonly isBusy: boolean
+  /** Whether a commit would change anything: in a database, or by what waits for it. */
+  readonly hasWork: boolean
+  /** Whether something was changed after its commit. */
+  readonly hasLost: boolean
 }

@@ -2,17 +2,18 @@ import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
+import { Notifications } from './notifications.ts'
 import { ENDED } from './state.ts'
-import { commitTogether, reportOf } from './two-phase-commit.ts'
+import { commitTogether } from './two-phase-commit.ts'
 
 /** Those who take part in one scope, at most one for each database. They share one outcome. */
 export class Participants {
-  readonly #info: ScopeInfo
-  readonly #log: () => Log
+  readonly #notifications: Notifications
   /** Those that the scope commits. */
   #automatic: readonly Participant[] = []
   /** Plain MikroORM, whose `flush()` commits. */
   #manual: readonly Participant[] = []
+  #isUsed = false
   #rolledBack: Promise<unknown> | undefined
   /** The commits and rollbacks by hand that are under way, each until it is over. */
   readonly #byHand = new Set<Promise<unknown>>()
@@ -22,8 +23,7 @@ export class Participants {
    * @param log where to report what nobody waits for
    */
   constructor (info: ScopeInfo, log: () => Log) {
-    this.#info = info
-    this.#log = log
+    this.#notifications = new Notifications(info, log)
   }
 
   /** The one of a database, if it takes part. */
@@ -35,7 +35,13 @@ export class Participants {
   add (participant: Participant): void {
     if (participant.isAutomatic) this.#automatic = [...this.#automatic, participant]
     else this.#manual = [...this.#manual, participant]
-    this.#tell('opened', participant)
+    this.#isUsed = true
+    this.#notifications.tell('opened', participant)
+  }
+
+  /** Whether there has ever been one. */
+  get isUsed (): boolean {
+    return this.#isUsed
   }
 
   /** Whether there is one that the scope commits. */
@@ -49,7 +55,7 @@ export class Participants {
   }
 
   /** Whether those that the scope commits have written, or are to write, anything. */
-  get hasChanges (): boolean {
+  hasChanges (): boolean {
     return this.hasWritten || this.#automatic.some(participant => participant.isDirty())
   }
 
@@ -64,7 +70,7 @@ export class Participants {
   }
 
   /** Whether there is anything to commit: written, or to be written. In doubt there is. */
-  get hasWork (): boolean {
+  hasWork (): boolean {
     return !this.#canRest('commit')
   }
 
@@ -114,7 +120,7 @@ export class Participants {
    * be committed any more. Never throws.
    */
   async endWithRollback (): Promise<void> {
-    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#reported(transactions.end(ENDED.rollback)) }))
+    const rollbacks = this.#all.map(({ transactions }) => ({ isBusy: transactions.isBusy, done: this.#notifications.reported(transactions.end(ENDED.rollback)) }))
     this.#rolledBack = Promise.all(rollbacks.map(({ done }) => done))
     await Promise.all(rollbacks.filter(({ isBusy }) => !isBusy).map(({ done }) => done))
   }
@@ -125,10 +131,10 @@ export class Participants {
   }
 
   /** Whether something was changed that will not be written any more, in those that the scope has committed. */
-  get hasLost (): boolean {
+  hasLost (): boolean {
     return this.#automatic.some(participant => {
       try {
-        return hasAny(participant.countUnflushed())
+        return Object.keys(participant.countUnflushed()).length > 0
       } catch {
         return true
       }
@@ -137,7 +143,7 @@ export class Participants {
 
   /** Asks the servers to stop what runs now. Never throws. */
   async cancel (): Promise<void> {
-    await Promise.all(this.#all.map(({ transactions }) => this.#reported(transactions.cancel())))
+    await Promise.all(this.#all.map(({ transactions }) => this.#notifications.reported(transactions.cancel())))
   }
 
   /** Closes the one of a database, rolling back what is open. */
@@ -147,7 +153,7 @@ export class Participants {
     this.#automatic = this.#automatic.filter(other => other !== removed)
     this.#manual = this.#manual.filter(other => other !== removed)
     await removed.transactions.close()
-    this.#tell('closed', removed)
+    this.#notifications.tell('closed', removed)
   }
 
   /**
@@ -156,13 +162,13 @@ export class Participants {
    */
   close (wasCommitted: boolean): Promise<void> | undefined {
     const all = this.#all
-    for (const participant of this.#manual) this.#tellOfUnflushed(participant, 'warn', 'unflushed changes were dropped at the end of their scope')
-    if (wasCommitted) for (const participant of this.#automatic) this.#tellOfUnflushed(participant, 'error', 'changes that came after the commit of their scope were lost')
+    for (const participant of this.#manual) this.#notifications.dropped(participant)
+    if (wasCommitted) for (const participant of this.#automatic) this.#notifications.lost(participant)
     const closing = all.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#automatic = this.#manual = []
     if (closing.length > 0) return this.#closed(all, closing)
-    for (const participant of all) this.#tell('closed', participant)
+    for (const participant of all) this.#notifications.tell('closed', participant)
     return undefined
   }
 
@@ -180,8 +186,8 @@ export class Participants {
   }
 
   async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
-    await Promise.all(closing.map(work => this.#reported(work)))
-    for (const participant of participants) this.#tell('closed', participant)
+    await Promise.all(closing.map(work => this.#notifications.reported(work)))
+    for (const participant of participants) this.#notifications.tell('closed', participant)
   }
 
   async #rollback (): Promise<void> {
@@ -203,45 +209,11 @@ export class Participants {
     try {
       await commitTogether(this.#automatic, manual, ready, outcome)
     } catch (error) {
-      const report = reportOf(error)
-      if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
+      this.#notifications.commitFailed(error)
       await this.#rollback()
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error
     }
   }
-
-  #tellOfUnflushed (participant: Participant, level: 'warn' | 'error', message: string): void {
-    try {
-      const unflushed = participant.countUnflushed()
-      if (hasAny(unflushed)) this.#log()[level]({ unflushed }, message)
-    } catch (err) {
-      this.#log()[level]({ err }, `${message}, and could not be counted`)
-    }
-  }
-
-  /** Listeners are told at once, but none of them is waited for, or can do any harm. */
-  #tell (signal: 'opened' | 'closed', { database: { name, listeners }, em }: Participant): void {
-    for (const tell of listeners.telling(signal, () => ({ database: name, ...this.#info, session: em }))) {
-      void this.#reported((async () => { await tell() })(), LISTENER_FAILED)
-    }
-  }
-
-  /** At teardown there is nobody to throw to. */
-  async #reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
-    try {
-      await work
-    } catch (err) {
-      this.#log().error({ err }, failure)
-    }
-  }
 }
-
-function hasAny (counts: Record<string, number>): boolean {
-  return Object.keys(counts).length > 0
-}
-
-const LISTENER_FAILED = 'a listener to the sessions of a database failed'
-
-export const TEARDOWN_FAILED = 'teardown of a database scope failed'

@@ -7,7 +7,7 @@ import type { RetryOptions } from '../options/options.ts'
 const LONGEST_WAIT = 30_000
 
 /** Who can wait. */
-export interface Pausing {
+interface Pausing {
   /** Waits for so many milliseconds, or less where the application is in a hurry to close. */
   pause (milliseconds: number): Promise<void>
 }

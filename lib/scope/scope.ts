@@ -1,16 +1,17 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { debug } from '../debug.ts'
-import { isInDoubt } from '../errors/causes.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
-import { OutcomeCallbacks, type AfterWork } from '../events/callbacks.ts'
+import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { SessionOwner } from '../session/nesting.ts'
 import { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
-import type { Decision, Outcome, ScopeInfo, ScopeKind } from '../types.ts'
-import type { ScopeHost, ScopeOwner } from './contracts.ts'
-import { Participants, TEARDOWN_FAILED } from './participants.ts'
+import type { Decision, Outcome, ScopeKind } from '../types.ts'
+import type { ScopeHost, ScopeOwner, ScopeStatus } from './contracts.ts'
+import { TEARDOWN_FAILED } from './notifications.ts'
+import { Outcomes } from './outcomes.ts'
+import { Participants } from './participants.ts'
 import { ScopeReport } from './report.ts'
 import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
 
@@ -18,19 +19,16 @@ import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
  * One unit of work: a request, or one `db.run()`. Holds at most one session for each database, made on first use, and goes once
  * through the states of state.ts. Ending and closing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
  *
- * Longer than other files: it is where the states, the sessions and the callbacks of a unit of work meet, and nothing else.
+ * Longer than other files: all that can be asked of a unit of work depends on its state, and every way from one state to another is here.
  */
-export class Scope implements SessionOwner {
+export class Scope implements SessionOwner, ScopeStatus {
   readonly host: ScopeHost
+  readonly outcomes: Outcomes
   readonly #owner: ScopeOwner
+  readonly #participants: Participants
   #parent: Scope | undefined
   #state: ScopeState = 'open'
-  /** None until the first session is made. */
-  #participants: Participants | undefined
-  /** None until something waits for the outcome. */
-  #callbacks: OutcomeCallbacks | undefined
   #isRollbackOnly = false
-  #hasCommitted = false
   /** What `end()` has given, while there was something to wait for. */
   #ending: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -42,6 +40,9 @@ export class Scope implements SessionOwner {
     this.host = host
     this.#owner = owner
     this.#parent = parent
+    const info = { kind: owner.kind, request: owner.request }
+    this.#participants = new Participants(info, () => owner.log)
+    this.outcomes = new Outcomes(host, owner, info, this.#participants)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -54,69 +55,22 @@ export class Scope implements SessionOwner {
     return this.#owner === owner
   }
 
-  /** The scope that this one was opened in, until this one is closed: nothing is kept of a chain of closed ones. */
-  get parent (): Scope | undefined {
-    return this.#parent
-  }
-
-  get kind (): ScopeKind {
-    return this.#owner.kind
-  }
-
-  get state (): ScopeState {
-    return this.#state
-  }
-
-  /** Whether it is closed, or about to be. */
-  get isClosed (): boolean {
-    return this.#closing !== undefined || this.#isOver
-  }
-
-  get #isOver (): boolean {
-    return this.#state === 'destroyed' || this.#state === 'closed'
-  }
-
-  get isRollbackOnly (): boolean {
-    return this.#isRollbackOnly
-  }
-
-  /** Whether it has had a session, of whichever database. */
-  get isUsed (): boolean {
-    return this.#participants !== undefined
-  }
-
-  /** Whether something of it is in a database already, or may be: by a commit by hand, a transaction of its own, or a session that the scope does not commit. */
-  get hasCommitted (): boolean {
-    return this.#hasCommitted || this.#participants?.hasWrittenByHand === true
-  }
-
-  /** Whether there is a session that the scope commits, rather than plain MikroORM. */
-  get isAutomatic (): boolean {
-    return this.#participants?.isAutomatic === true
-  }
-
-  /** Whether anything but plain reads has gone through the scope's transactions. */
-  get hasWritten (): boolean {
-    return this.#participants?.hasWritten === true
-  }
-
-  /** Whether a statement runs, or waits to be run. */
-  get isBusy (): boolean {
-    return this.#participants?.isBusy === true
-  }
-
-  /** Whether a commit would change anything: in a database, or by what waits for it. */
-  get hasWork (): boolean {
-    return this.#participants?.hasWork === true || this.#callbacks?.isEmpty === false
-  }
-
-  /** Whether something was changed after its commit. */
-  get hasLost (): boolean {
-    return this.#state === 'committed' && this.#participants?.hasLost === true
-  }
+  get parent (): Scope | undefined { return this.#parent }
+  get kind (): ScopeKind { return this.#owner.kind }
+  get state (): ScopeState { return this.#state }
+  get isClosed (): boolean { return this.#closing !== undefined || this.#isOver }
+  get isRollbackOnly (): boolean { return this.#isRollbackOnly }
+  get isUsed (): boolean { return this.#participants.isUsed }
+  get hasCommitted (): boolean { return this.outcomes.hasCommitted || this.#participants.hasWrittenByHand }
+  get isAutomatic (): boolean { return this.#participants.isAutomatic }
+  get hasWritten (): boolean { return this.#participants.hasWritten }
+  get isBusy (): boolean { return this.#participants.isBusy }
+  get hasWork (): boolean { return this.#participants.hasWork() || !this.outcomes.isEmpty }
+  get hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost() }
+  get #isOver (): boolean { return this.#state === 'destroyed' || this.#state === 'closed' }
 
   hasSession (database: SessionDatabase): boolean {
-    return this.#participants?.find(database) !== undefined
+    return this.#participants.find(database) !== undefined
   }
 
   /**
@@ -125,18 +79,18 @@ export class Scope implements SessionOwner {
    */
   session (database: SessionDatabase): EntityManager {
     if (this.#isOver) throw scopeIs('closed')
-    return (this.#participants?.find(database) ?? this.#join(database)).em
+    return (this.#participants.find(database) ?? this.#join(database)).em
   }
 
   /** Remembers why its outcome is going to be this one. */
   explain (decision: Decision): void {
     debug('outcome: %s, %s', decision.outcome, decision.reason)
-    this.#report?.explain(decision, () => this.#participants?.hasChanges === true)
+    this.#report?.explain(decision, () => this.#participants.hasChanges())
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
   flush (): Promise<void> | undefined {
-    return this.#participants?.flush()
+    return this.#participants.flush()
   }
 
   /**
@@ -147,10 +101,9 @@ export class Scope implements SessionOwner {
    */
   async commit (): Promise<void> {
     this.#assertOpen()
-    if (this.#participants === undefined && this.#callbacks === undefined) return
+    if (!this.isUsed && !this.outcomes.isUsed) return
     if (this.#isRollbackOnly) throw new RollbackOnlyError('db.setRollbackOnly() was called')
-    await this.#callBackAfter('commit', this.#participants?.commit())
-    this.#hasCommitted = true
+    await this.outcomes.byHand('commit', this.isUsed ? this.#participants.commit() : undefined)
   }
 
   /**
@@ -159,7 +112,7 @@ export class Scope implements SessionOwner {
    */
   async rollback (): Promise<void> {
     this.#assertOpen()
-    await this.#callBackAfter('rollback', this.#participants?.rollback())
+    await this.outcomes.byHand('rollback', this.isUsed ? this.#participants.rollback() : undefined)
   }
 
   /** Dooms it: from now on it can only roll back. */
@@ -169,8 +122,8 @@ export class Scope implements SessionOwner {
 
   /** Closes the session of one database, rolling back what is open; the next use makes a new one. */
   async remove (database: SessionDatabase): Promise<void> {
-    await this.#participants?.remove(database)
-    this.#callBack('rollback', other => other === database)
+    await this.#participants.remove(database)
+    this.outcomes.start('rollback', other => other === database)
   }
 
   /**
@@ -179,21 +132,8 @@ export class Scope implements SessionOwner {
    */
   after (outcome: Outcome, database: SessionDatabase, work: AfterWork): void {
     this.#assertOpen()
-    const callbacks = this.#participants?.find(database)?.callbacks ?? this.openCallbacks()
-    callbacks.add({ outcome, database, work })
+    this.outcomes.add(outcome, database, work)
     this.#isInUse()
-  }
-
-  /** What waits for the outcome. */
-  openCallbacks (): OutcomeCallbacks {
-    this.#callbacks ??= new OutcomeCallbacks()
-    return this.#callbacks
-  }
-
-  /** A transaction that a session has begun by itself is over, and what waited for it waits no longer. */
-  ended (database: SessionDatabase, callbacks: OutcomeCallbacks, outcome: Outcome): void {
-    if (outcome === 'commit') this.#hasCommitted = true
-    if (!callbacks.isEmpty) this.host.after(callbacks.take(outcome, this.#info, other => other === database), this.#owner.log)
   }
 
   /**
@@ -208,11 +148,10 @@ export class Scope implements SessionOwner {
       this.#enter('closed')
       if (outcome === 'commit') this.#ending = Promise.reject(scopeIs('closed'))
     } else if (this.#state === 'open') {
-      const participants = this.#participants
-      if (participants === undefined || participants.endAtRest(outcome)) {
+      if (this.#participants.endAtRest(outcome)) {
         this.#enter(ENDED[outcome])
-        this.#callBack(outcome, database => this.#commits(database))
-      } else this.#ending = this.#end(participants, outcome, ready)
+        this.outcomes.startLast(outcome)
+      } else this.#ending = this.#end(outcome, ready)
     }
     return this.#ending
   }
@@ -232,7 +171,7 @@ export class Scope implements SessionOwner {
       if (this.#state !== 'open') return
       // Plain MikroORM has nothing that it would still commit.
       this.#enter(this.isAutomatic ? 'destroyed' : 'closed')
-      await Promise.all([this.#participants?.endWithRollback(), this.#participants?.cancel()])
+      await Promise.all([this.#participants.endWithRollback(), this.#participants.cancel()])
     } finally {
       await this.close()
     }
@@ -245,14 +184,14 @@ export class Scope implements SessionOwner {
   }
 
   /** The one way into `ending`, and the ways out of it: it is left whatever is thrown. */
-  async #end (participants: Participants, outcome: Outcome, ready?: Ready): Promise<void> {
+  async #end (outcome: Outcome, ready?: Ready): Promise<void> {
     this.#enter('ending')
     let left: ScopeState = 'rolled back'
     try {
-      const work = (outcome === 'commit' ? participants.endWithCommit(ready) : participants.endWithRollback()).then(() => { left = ENDED[outcome] })
-      await this.#callBackAfter(outcome, work, database => this.#commits(database))
+      const work = outcome === 'commit' ? this.#participants.endWithCommit(ready) : this.#participants.endWithRollback()
+      await this.outcomes.last(outcome, work.then(() => { left = ENDED[outcome] }))
     } catch (error) {
-      await participants.endWithRollback()
+      await this.#participants.endWithRollback()
       throw error
     } finally {
       this.#enter(left)
@@ -272,7 +211,7 @@ export class Scope implements SessionOwner {
     if (!this.#isOver) this.#enter('closed')
     let closed: Promise<void> | undefined
     try {
-      closed = this.#participants?.close(wasCommitted)
+      closed = this.#participants.close(wasCommitted)
     } finally {
       if (closed === undefined) this.#closed()
     }
@@ -281,7 +220,7 @@ export class Scope implements SessionOwner {
 
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
   #closed (): void {
-    this.#callBack('rollback')
+    this.outcomes.start('rollback')
     this.#report?.tell(this.kind, this.hasCommitted)
     this.host.closed(this)
   }
@@ -296,7 +235,6 @@ export class Scope implements SessionOwner {
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
-    this.#participants ??= new Participants(this.#info, () => this.#owner.log)
     this.#participants.add(participant)
     debug('session made: of database %s', database.name)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
@@ -307,38 +245,6 @@ export class Scope implements SessionOwner {
   #isInUse (): void {
     this.host.opened(this)
     this.#owner.opened?.()
-  }
-
-  /** Whether the outcome of the scope is that of a database. Plain MikroORM waits for a commit by hand. */
-  #commits (database: SessionDatabase): boolean {
-    return this.#participants?.find(database)?.isAutomatic ?? this.#owner.transactionSettings(database).mode === 'automatic'
-  }
-
-  /** Waits for an outcome to be carried out, and starts what waits for it. */
-  async #callBackAfter (outcome: Outcome, work: Promise<void> | undefined, isMeant?: (database: SessionDatabase) => boolean): Promise<void> {
-    try {
-      await work
-    } catch (error) {
-      if (isInDoubt(error)) this.#dropCallbacks(error)
-      else this.#callBack('rollback')
-      throw error
-    }
-    this.#callBack(outcome, isMeant)
-  }
-
-  #callBack (outcome: Outcome, isMeant?: (database: SessionDatabase) => boolean): void {
-    if (this.#callbacks !== undefined) this.host.after(this.#callbacks.take(outcome, this.#info, isMeant), this.#owner.log, this.#participants?.rolledBack)
-  }
-
-  #dropCallbacks (err: unknown): void {
-    this.#hasCommitted = true
-    const dropped = this.#callbacks?.drop() ?? 0
-    if (dropped > 0) this.#owner.log.error({ err, dropped }, 'work after the outcome of a database scope is not done: nobody knows the outcome')
-  }
-
-  get #info (): ScopeInfo {
-    const { kind, request } = this.#owner
-    return { kind, request }
   }
 
   #assertOpen (): void {

@@ -8,7 +8,7 @@ interface Part {
 }
 
 /** What has become of a unit of work that was not committed as a whole: the names of its databases. */
-export interface CommitReport {
+interface CommitReport {
   readonly committed: string[]
   readonly notCommitted: string[]
   readonly unknown: string[]
@@ -33,11 +33,11 @@ export async function commitTogether (automatic: readonly Participant[], manual:
   for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
-  let parts = await attempt(automatic, ready, outcome)
+  let parts = await commitUnlessChanged(automatic, ready, outcome)
   for (let n = 0; parts === undefined; n++) {
-    const isLast = !await flushed(automatic)
-    if (n === MOST_ATTEMPTS) throw new EndlessFlushError(n)
-    parts = await attempt(automatic, undefined, outcome, isLast)
+    const isLast = !await flushEach(automatic)
+    if (n === MOST_ROUNDS) throw new EndlessFlushError(n)
+    parts = await commitUnlessChanged(automatic, undefined, outcome, isLast)
   }
   for (const { prepared } of parts) await prepared.announceDone()
 }
@@ -47,7 +47,7 @@ export async function commitTogether (automatic: readonly Participant[], manual:
  * @param isSure that nothing was: in doubt something was
  * @returns what was committed
  */
-async function attempt (automatic: readonly Participant[], ready: Ready | undefined, outcome: string | undefined, isSure = false): Promise<Part[] | undefined> {
+async function commitUnlessChanged (automatic: readonly Participant[], ready: Ready | undefined, outcome: string | undefined, isSure = false): Promise<Part[] | undefined> {
   const parts: Part[] = []
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
@@ -61,7 +61,7 @@ async function attempt (automatic: readonly Participant[], ready: Ready | undefi
 }
 
 /** @returns whether there was anything to flush */
-async function flushed (automatic: readonly Participant[]): Promise<boolean> {
+async function flushEach (automatic: readonly Participant[]): Promise<boolean> {
   let hadAnything = false
   for (const participant of automatic) {
     await participant.savepointsOver()
@@ -71,7 +71,7 @@ async function flushed (automatic: readonly Participant[]): Promise<boolean> {
 }
 
 /** How often something may have changed again: more than once or twice is a circle. */
-const MOST_ATTEMPTS = 100
+const MOST_ROUNDS = 100
 
 function whenReady (parts: Part[], ready: Ready | undefined): Promise<unknown> | undefined {
   if (ready === undefined) return undefined

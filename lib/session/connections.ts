@@ -1,6 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Connection, MikroORM } from '@mikro-orm/core'
 import type { ControlConnectionProvider, DatabaseConnection } from 'kysely'
+import { watchConnecting } from '../transaction/connecting.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 
 /** That to the primary, and those to its replicas. */
@@ -17,28 +17,11 @@ export async function prepareConnections (orm: MikroORM): Promise<{ hasEarlyHook
   const connections = connectionsOf(orm).filter(isSqlConnection)
   const hasEarlyHooks = !freePlacesOfFailedHooks(orm, connections)
   for (const connection of connections) {
-    connectOnce(connection)
+    watchConnecting(connection)
     // `getClient()` works from here on.
     await connection.initClient()
   }
   return { hasEarlyHooks }
-}
-
-const prepared = new WeakSet<Connection>()
-
-/** Has those who come while the first one connects wait for it: it may be making the database. MikroORM takes it for connected as soon as it begins. */
-function connectOnce (connection: Connection): void {
-  if (prepared.has(connection)) return
-  prepared.add(connection)
-  const { ensureConnection } = connection
-  const connecting = new AsyncLocalStorage<boolean>()
-  let first: Promise<void> | undefined
-  connection.ensureConnection = async () => {
-    if (first !== undefined && connecting.getStore() !== true) await first.catch(() => undefined)
-    if (connection['connected']) return
-    first = connecting.run(true, () => ensureConnection.call(connection)).finally(() => { first = undefined })
-    await first
-  }
 }
 
 type PoolHook = (connection: unknown, options?: unknown) => Promise<void>

@@ -1,34 +1,23 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
-import { complete } from './complete-transaction.ts'
-import { flushInTurn, interruptFlush, isFlushing, lateChanges } from './flush.ts'
+import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
 import { useDriver } from './guarded-connection.ts'
 import { handOver, takeEntities } from './hand-over.ts'
-import {
-  alone, assertNotOver, BINDING, cleared, currentNesting, inNesting, inSavepoint, instancesOf, isOwn, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner
-} from './nesting.ts'
+import { alone, runAndFlush } from './nested-transaction.ts'
+import { assertNotOver, BINDING, currentNesting, inNesting, instancesOf, isInMain, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner } from './nesting.ts'
+import { onClear } from './open-nestings.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
+import { inSavepoint } from './savepoints.ts'
 import { shareIdentities } from './shared-identities.ts'
 import type { Outcome } from '../types.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { subscribe } from './subscribers.ts'
-import { Mutex } from '../transaction/mutex.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
-const SAVEPOINTS = new WeakMap<EntityManager, Mutex>()
-
-/** MikroORM's own names for savepoints are the same for siblings, so these take turns; also with what none may be set during. */
-export function savepointMutex (em: EntityManager): Mutex {
-  const mutex = SAVEPOINTS.get(em) ?? new Mutex()
-  SAVEPOINTS.set(em, mutex)
-  return mutex
-}
-
 const END = Symbol('fastify-scoped-db.end')
-const SAVEPOINT = Symbol('fastify-scoped-db.savepoint')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
@@ -103,7 +92,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const run = async (nesting: Nesting) => {
         let entities: AnyEntity[] = []
         const result = await super.transactional(async fork => {
-          const result = await complete(fork, nesting, use)
+          const result = await runAndFlush(fork, nesting, use)
           if (isSeparate) entities = takeEntities(fork)
           return result
         }, { ...options, propagation, clear: isSeparate })
@@ -112,21 +101,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       }
       if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })
       if (propagation !== TransactionPropagation.NESTED) return await super.transactional(use, options)
-      const nested = this[SAVEPOINT](binding, em, { binding, em, isUndone, isSeparate, run })
-      const over = nested.catch(() => undefined).finally(() => { binding.savepoints.delete(over) })
-      binding.savepoints.add(over)
-      return await nested
-    }
-
-    async [SAVEPOINT]<T> (binding: Binding, em: this, nested: Parameters<typeof inSavepoint<T>>[0]): Promise<T> {
-      const end = await savepointMutex(em).acquire()
-      try {
-        // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
-        if (binding.transactions.isAutomatic) do await em[FLUSH](); while (isFlushing(em))
-        return await inSavepoint(nested)
-      } finally {
-        end()
-      }
+      return await inSavepoint({ binding, em, isUndone, isSeparate, run })
     }
 
     override persist<Entity extends object> (entity: Parameters<EntityManager['persist']>[0]): this {
@@ -146,7 +121,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override clear (): void {
       const em = this.getContext()
       interruptFlush(em, 'em.clear()')
-      cleared(em)
+      onClear(em)
       super.clear()
     }
 
@@ -159,7 +134,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     [ENDED] (outcome: Outcome): void {
       const binding = this[BINDING]
       if (binding === undefined || binding.transactions.isAutomatic || currentNesting(binding) !== undefined) return
-      binding.owner.ended(binding.database, binding.owner.openCallbacks(), outcome)
+      binding.owner.outcomes.ended(binding.database, binding.owner.outcomes.waiting(), outcome)
     }
 
     /** @returns whether it has written anything, or left something to the next */
@@ -173,7 +148,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       } catch (error) {
         // Part of it may be written, and MikroORM has forgotten the rest.
         const nesting = (this.getContext() as BoundEntityManager)[NESTING]
-        if (isOwn(binding, super.getTransactionContext())) binding.transactions.doom(error)
+        if (isInMain(binding, super.getTransactionContext())) binding.transactions.doom(error)
         else if (nesting !== undefined && this.isInTransaction()) nesting.failure ??= error as Error
         throw error
       }
@@ -188,7 +163,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
 
     override async begin (options: TransactionOptions = {}): Promise<void> {
       const binding = this[BINDING]
-      if (isOwn(binding, super.getTransactionContext())) await binding.transactions.begin()
+      if (isInMain(binding, super.getTransactionContext())) await binding.transactions.begin()
       else await super.begin(options)
     }
 
@@ -208,7 +183,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     async [END] (outcome: Outcome, begun: () => Promise<void>): Promise<void> {
       const binding = this[BINDING]
       const context = super.getTransactionContext()
-      if (isOwn(binding, context)) {
+      if (isInMain(binding, context)) {
         await binding.owner[outcome]()
         return
       }

@@ -15,7 +15,7 @@ export class EntityState {
 
   constructor (entity: AnyEntity) {
     const wrapped = helper(entity)
-    const properties = wrapped.__meta.props.filter(isOwn)
+    const properties = wrapped.__meta.props.filter(isNotEmbedded)
     this.#entity = entity
     this.collections = properties.filter(isToMany).map(({ name }) => entity[name]).filter(Utils.isCollection).map(stateOf)
     this.#restores = properties.map(property => restoreProperty(entity, property))
@@ -37,7 +37,7 @@ export class EntityState {
 }
 
 /** Columns of an embedded object are restored with it. */
-function isOwn ({ embedded }: EntityProperty): boolean {
+function isNotEmbedded ({ embedded }: EntityProperty): boolean {
   return embedded === undefined
 }
 
@@ -54,6 +54,7 @@ function restoreProperty (owner: AnyEntity, { name, kind, targetMeta, inversedBy
   const isThere = Object.hasOwn(data, name)
   return () => {
     const restored = restore()
+    if (hasOtherSide && data[name] !== restored) removeFrom(data[name] as object | undefined, inversedBy, owner)
     // What only has a getter stays as it is.
     if (isThere) Reflect.set(data, name, restored)
     else Reflect.deleteProperty(data, name)
@@ -61,6 +62,13 @@ function restoreProperty (owner: AnyEntity, { name, kind, targetMeta, inversedBy
 }
 
 const TO_ONE = new Set([ReferenceKind.MANY_TO_ONE, ReferenceKind.ONE_TO_ONE])
+
+/** What was not there before is restored to nothing, and goes on with what its collections hold now. */
+function removeFrom (other: object | undefined, inversedBy: string | undefined, owner: AnyEntity): void {
+  const target: unknown = other && Reference.unwrapReference(other)
+  const collection: unknown = inversedBy !== undefined && Utils.isEntity<AnyEntity>(target) ? target[inversedBy] : undefined
+  if (Utils.isCollection(collection)) collection.removeWithoutPropagation(owner)
+}
 
 /** Gives back the object that was there, unless it was changed itself. */
 function restoreValue (owner: AnyEntity, name: string, value: unknown): () => unknown {

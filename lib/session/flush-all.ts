@@ -8,7 +8,7 @@ export const FLUSH = Symbol('fastify-scoped-db.flush')
 /** As many as SQLAlchemy allows. */
 const MOST_FLUSHES = 100
 
-type ScopedSession = EntityManager & { [FLUSH] (): Promise<boolean> }
+export type FlushingSession = EntityManager & { [FLUSH] (): Promise<boolean> }
 
 /**
  * Flushes until nothing is left: what a flush meets, and what a subscriber adds, is for the next one.
@@ -17,7 +17,7 @@ type ScopedSession = EntityManager & { [FLUSH] (): Promise<boolean> }
  */
 export async function flushAll (session: EntityManager): Promise<boolean> {
   for (let n = 0; n < MOST_FLUSHES; n++) {
-    const hadAnything = await (session as ScopedSession)[FLUSH]()
+    const hadAnything = await (session as FlushingSession)[FLUSH]()
     if (!hadAnything || !hasUnflushed(session)) return hadAnything || n > 0
   }
   throw new EndlessFlushError(MOST_FLUSHES)

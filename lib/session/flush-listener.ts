@@ -1,20 +1,21 @@
 import type { EventSubscriber } from '@mikro-orm/core'
 import { lateChanges } from './flush.ts'
 import { keysKnown } from './inserted-entities.ts'
-import { BINDING, flushed, flushing, waitingFor, type BoundEntityManager } from './nesting.ts'
+import { BINDING, waitingFor, type BoundEntityManager } from './nesting.ts'
+import { afterFlush, onFlush } from './open-nestings.ts'
 
 /** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
 export const flushListener: EventSubscriber = {
   async onFlush ({ em, uow }) {
     const changeSets = uow.getChangeSets()
-    flushing(em, changeSets)
+    if (changeSets.length + uow.getCollectionUpdates().length > 0) onFlush(em, changeSets)
     if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
   },
 
   async afterFlush ({ em, uow }) {
     lateChanges(em)?.written()
     const changeSets = uow.getChangeSets()
-    flushed(em, changeSets)
+    afterFlush(em, changeSets)
     const binding = (em as BoundEntityManager)[BINDING]
     if (binding?.database.listeners.wantsChanges !== true) return
     if (changeSets.length > 0) waitingFor(binding).changesOf(binding.database).record(changeSets)

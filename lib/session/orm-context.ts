@@ -7,7 +7,7 @@ import { restoreHydrator } from './hydrator.ts'
 const resolved = new WeakSet<MikroORM>()
 
 /** Finds the session of an ORM in the scope that is current, if there is one. */
-export type CurrentSession = (orm: MikroORM) => EntityManager | undefined
+type CurrentSession = (orm: MikroORM) => EntityManager | undefined
 
 /**
  * Makes `orm.em`, and every repository made from it, resolve to the current scope's session, through MikroORM's `context`

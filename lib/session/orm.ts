@@ -9,7 +9,7 @@ import { prepareConnections } from './connections.ts'
 import { isDatabaseError } from './database-error.ts'
 import { foreignness } from './foreign-orm.ts'
 
-export interface OpenOrm {
+interface OpenOrm {
   readonly orm: MikroORM
   /** Whether a hook of its pool that throws costs a place there: it was too late to do something about that. */
   readonly hasEarlyHooks: boolean

@@ -4,17 +4,18 @@ import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
-import { callbacksOf, isInSavepointOf, savepointsOf, type SessionOwner } from './nesting.ts'
+import { callbacksOf, type SessionOwner } from './nesting.ts'
 import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
-import { bindToScope, savepointMutex } from './entity-manager.ts'
+import { bindToScope } from './entity-manager.ts'
 import { flushAll } from './flush-all.ts'
 import { flushEnded, interruptFlush, isFlushing } from './flush.ts'
 import { NoTransactions } from './no-transactions.ts'
+import { isInSavepointOf, savepointMutex, savepointsOf } from './savepoints.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 import { SqlTransactions } from './sql-transactions.ts'
 
 /** What a participant needs to be made. */
-export interface ParticipantSettings {
+interface ParticipantSettings {
   readonly forkOptions: ForkOptions
   readonly transactionSettings: TransactionSettings
   readonly owner: SessionOwner
@@ -61,7 +62,7 @@ export class Participant {
   }
 
   /** What waits for the end of the transaction that it is in now. */
-  get callbacks (): OutcomeCallbacks {
+  callbacks (): OutcomeCallbacks {
     return callbacksOf(this.em)
   }
 

@@ -1,4 +1,4 @@
-import { Collection, helper, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
+import { Collection, helper, Reference, Utils, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
 import { restoreCollections, type CollectionState } from './collection-state.ts'
 import { EntityState } from './entity-state.ts'
 import { refresh } from './refresh.ts'
@@ -30,7 +30,7 @@ export class SessionSnapshot {
     this.#stacks = [unitOfWork.getPersistStack(), unitOfWork.getRemoveStack(), unitOfWork.getOrphanRemoveStack()].map(stack => [stack, [...stack]] as const)
     for (const entity of new Set([...this.#managed, ...unitOfWork.getPersistStack()])) this.#states.set(entity, new EntityState(entity))
     // A flush that is under way has found these already.
-    if (isSeparate) this.flushingBeside(unitOfWork.getChangeSets())
+    if (isSeparate && unitOfWork.getChangeSets().length > 0) this.flushingBeside()
   }
 
   /** These are about to be written in the transaction. */
@@ -68,9 +68,9 @@ export class SessionSnapshot {
     }
   }
 
-  /** The session itself flushes what stays, whatever becomes of the transaction. */
-  flushingBeside (changeSets: readonly ChangeSet<AnyEntity>[]): void {
-    for (const { entity } of changeSets) this.#states.delete(entity)
+  /** The session itself flushes what stays, whatever becomes of the transaction: there is nothing to go back to any more. */
+  flushingBeside (): void {
+    this.#states.clear()
   }
 
   /** The transaction was rolled back. */
@@ -85,8 +85,14 @@ export class SessionSnapshot {
     restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
     for (const [stack, entities] of this.#stacks) for (const entity of entities) if (this.#states.has(entity)) stack.add(entity)
+    // All of them before one that refers to others is read again: some may have been deleted.
+    for (const entity of loaded.keys()) {
+      helper(entity).__managed = true
+      identityMap.store(entity)
+    }
     for (const [entity, data] of loaded) this.#refresh(entity, data)
     for (const ask of this.#outside) ask()
+    for (const entity of this.#em.getUnitOfWork(false).getPersistStack()) if (!this.#states.has(entity)) addToOthers(entity)
   }
 
   /**
@@ -98,6 +104,8 @@ export class SessionSnapshot {
     const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
     for (const entity of [...identityMap.values(), ...this.#changed.keys()]) {
       const { __initialized: isInitialized, __originalEntityData: data } = helper(entity)
+      // It may have that of the transaction, which is over.
+      if (!this.#isSeparate) helper(entity).__em = this.#em
       const isNew = this.#states.get(entity)?.isReference !== false
       const original = this.#changed.get(entity) ?? data
       if (!isNew || !isInitialized || original === undefined) continue
@@ -109,9 +117,6 @@ export class SessionSnapshot {
 
   /** Nobody knows what the database had of collections, once something was written. */
   #refresh (entity: AnyEntity, data: EntityData<AnyEntity>): void {
-    // It may have been deleted.
-    Object.assign(helper(entity), { __em: this.#em, __managed: true })
-    this.#em.getUnitOfWork(false).getIdentityMap().store(entity)
     refresh(this.#em, entity, data)
     const changed = collectionsOf(entity).filter(collection => collection.isInitialized() && (this.#hasWritten || collection.isDirty()))
     restoreCollections(changed.map(collection => ({ collection, items: [], snapshot: undefined, isDirty: false, isInitialized: false })))
@@ -143,4 +148,13 @@ function unsaved (entity: AnyEntity): CollectionState[] {
 
 function collectionsOf (entity: AnyEntity): Collection<object>[] {
   return helper(entity).__meta.relations.map(({ name }) => entity[name] as unknown).filter(value => value instanceof Collection)
+}
+
+/** What is new refers to others, whose collections are what they were before it came. */
+function addToOthers (entity: AnyEntity): void {
+  for (const { name, inversedBy } of helper(entity).__meta.relations) {
+    const target: unknown = Reference.unwrapReference(entity[name])
+    const collection: unknown = inversedBy !== undefined && Utils.isEntity<AnyEntity>(target) ? target[inversedBy] : undefined
+    if (Utils.isCollection(collection) && collection.isInitialized() && !collection.contains(entity, false)) collection.addWithoutPropagation(entity)
+  }
 }

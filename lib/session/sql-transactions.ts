@@ -58,7 +58,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get hasWritten (): boolean {
-    return this.#main.statements.writes > 0 || this.#views.some(({ replica }) => (replica?.statements.writes ?? 0) > 0)
+    return [this.#main, ...this.#replicas].some(({ statements }) => statements.writes > 0)
   }
 
   assertOpen (): void {

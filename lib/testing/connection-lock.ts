@@ -8,13 +8,13 @@ export interface Holder {
   readonly scope: Scope | undefined
 }
 
-/** What runs on the connection now. */
-export interface Turn {
+/** What runs on the connection now: a statement, or the end of a transaction. */
+interface Command {
   readonly holder: Holder
-  readonly released: Promise<void>
-  /** Ends it at once, where that can be done: a query stream whose reader may never come back. */
+  readonly over: Promise<void>
+  /** Breaks it off at once, where that can be done: a query stream whose reader may never come back. */
   close?: () => Promise<unknown>
-  release (): void
+  end (): void
 }
 
 /**
@@ -25,7 +25,7 @@ export class ConnectionLock {
   readonly #acquireTimeout: number
   /** Each is inside those before it. */
   readonly #holders: Holder[] = []
-  #turn: Turn | undefined
+  #command: Command | undefined
   #changed = Promise.withResolvers<void>()
   #closed: Error | undefined
 
@@ -35,8 +35,8 @@ export class ConnectionLock {
   }
 
   /** What runs now. */
-  get turn (): Turn | undefined {
-    return this.#turn
+  get command (): Command | undefined {
+    return this.#command
   }
 
   /** @throws AcquireTimeoutError when the connection does not become free in time, and what `close()` was given */
@@ -60,13 +60,13 @@ export class ConnectionLock {
    * not wait for those, and has no time limit.
    * @throws as `acquire`
    */
-  async takeTurn (holder: Holder, what: 'statement' | 'end'): Promise<Turn> {
+  async startCommand (holder: Holder, what: 'statement' | 'end'): Promise<Command> {
     const scope = currentScope()
     return await this.#waitFor(() => {
       const isFirst = what === 'end' || this.#holders.at(-1) === holder || this.#isInnermost(scope)
-      if (this.#turn !== undefined || !isFirst) return undefined
-      this.#turn = this.#turnOf(holder)
-      return this.#turn
+      if (this.#command !== undefined || !isFirst) return undefined
+      this.#command = this.#commandOf(holder)
+      return this.#command
     }, what === 'end' ? undefined : this.#acquireTimeout)
   }
 
@@ -82,16 +82,16 @@ export class ConnectionLock {
   }
 
   /**
-   * Waits until `attempt` gives something: it takes what is needed if that is free, and is asked now and after each change.
+   * Waits until `take` gives something: it takes what is needed if that is free, and is asked now and after each change.
    * @param timeout how long to wait, in milliseconds; for ever without it
    */
-  async #waitFor<T> (attempt: () => T | undefined, timeout: number | undefined): Promise<T> {
+  async #waitFor<T> (take: () => T | undefined, timeout: number | undefined): Promise<T> {
     const late = Promise.withResolvers<never>()
     const timer = timeout === undefined ? undefined : setTimeout(() => late.reject(new AcquireTimeoutError(timeout)), timeout)
     try {
       for (;;) {
         this.assertOpen()
-        const taken = attempt()
+        const taken = take()
         if (taken !== undefined) return taken
         await Promise.race([this.#changed.promise, late.promise])
       }
@@ -106,13 +106,13 @@ export class ConnectionLock {
     this.#changed = Promise.withResolvers()
   }
 
-  #turnOf (holder: Holder): Turn {
+  #commandOf (holder: Holder): Command {
     const { promise, resolve } = Promise.withResolvers<void>()
     return {
       holder,
-      released: promise,
-      release: () => {
-        this.#turn = undefined
+      over: promise,
+      end: () => {
+        this.#command = undefined
         resolve()
         this.#wake()
       }

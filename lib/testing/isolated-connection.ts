@@ -62,7 +62,7 @@ export class IsolatedConnection implements DatabaseConnection {
   }
 
   async executeQuery<R> (query: CompiledQuery): Promise<QueryResult<R>> {
-    return await this.#inTurn('statement', async () => {
+    return await this.#asCommand('statement', async () => {
       this.#assertNotLost()
       if (this.#savepoints.length > 0) return await this.#outer.connection.executeQuery<R>(query)
       return await this.#alone(() => this.#outer.connection.executeQuery<R>(query))
@@ -70,43 +70,43 @@ export class IsolatedConnection implements DatabaseConnection {
   }
 
   async * streamQuery<R> (query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
-    const turn = await this.#outer.lock.takeTurn(this.#holder, 'statement')
+    const command = await this.#outer.lock.startCommand(this.#holder, 'statement')
     try {
       this.#assertNotLost()
       const rows = this.#outer.connection.streamQuery<R>(query, chunkSize)
-      turn.close = async () => await rows.return?.()
+      command.close = async () => await rows.return?.()
       yield * rows
     } finally {
-      turn.release()
+      command.end()
     }
     // The end of the rows may be that of the isolation.
     this.#outer.lock.assertOpen()
   }
 
   async begin (): Promise<void> {
-    await this.#inTurn('statement', () => this.#set(undefined))
+    await this.#asCommand('statement', () => this.#set(undefined))
   }
 
   /** @throws RollbackOnlyError when something that encloses it was rolled back meanwhile */
   async commit (): Promise<void> {
-    await this.#inTurn('end', () => this.#release(0))
+    await this.#asCommand('end', () => this.#release(0))
   }
 
   /** What is not open any more needs no rollback. */
   async rollback (): Promise<void> {
-    if (this.#savepoints.length > 0) await this.#inTurn('end', () => this.#undo())
+    if (this.#savepoints.length > 0) await this.#asCommand('end', () => this.#undo())
   }
 
   async savepoint (name: string): Promise<void> {
-    await this.#inTurn('statement', () => this.#set(name))
+    await this.#asCommand('statement', () => this.#set(name))
   }
 
   async releaseSavepoint (name: string): Promise<void> {
-    await this.#inTurn('end', () => this.#release(this.#find(name)))
+    await this.#asCommand('end', () => this.#release(this.#find(name)))
   }
 
   async rollbackToSavepoint (name: string): Promise<void> {
-    await this.#inTurn('end', async () => {
+    await this.#asCommand('end', async () => {
       this.#assertNotLost()
       this.#savepoints.length = this.#find(name) + 1
       await this.#rollBackTo(this.#savepoints.at(-1) as NamedSavepoint)
@@ -114,15 +114,15 @@ export class IsolatedConnection implements DatabaseConnection {
   }
 
   async #cancel (): Promise<void> {
-    if (this.#outer.lock.turn?.holder === this.#holder) await this.#outer.cancel()
+    if (this.#outer.lock.command?.holder === this.#holder) await this.#outer.cancel()
   }
 
-  async #inTurn<T> (what: 'statement' | 'end', use: () => Promise<T>): Promise<T> {
-    const turn = await this.#outer.lock.takeTurn(this.#holder, what)
+  async #asCommand<T> (what: 'statement' | 'end', use: () => Promise<T>): Promise<T> {
+    const command = await this.#outer.lock.startCommand(this.#holder, what)
     try {
       return await use()
     } finally {
-      turn.release()
+      command.end()
     }
   }
 

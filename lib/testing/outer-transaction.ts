@@ -73,8 +73,8 @@ export class OuterTransaction {
   }
 
   async #rollback (): Promise<void> {
-    const { turn } = this.lock
-    await (turn?.close?.() ?? turn?.released)
+    const { command } = this.lock
+    await (command?.close?.() ?? command?.over)
     try {
       await this.#kysely.rollbackToSavepoint(BASE as never).execute()
     } catch (error) {

@@ -10,6 +10,9 @@ const now = performance.now.bind(performance)
 const PART = 8
 const SMALLER_PART = 32
 
+/** What a server that has much to do may take to say anything, in milliseconds. */
+const SHORTEST_PATIENCE = 200
+
 /** Somebody who waits for a pooled connection. */
 interface Wait extends BagMember {
   /** When it has lasted long enough, on the clock of `performance.now()`. */
@@ -46,7 +49,8 @@ export class AcquireTimeout {
    * @param silent how many have been before it
    */
   patience (silent = 0): number {
-    return now() + this.milliseconds / (silent === 0 ? PART : SMALLER_PART)
+    const part = silent === 0 ? Math.max(this.milliseconds / PART, SHORTEST_PATIENCE) : this.milliseconds / SMALLER_PART
+    return now() + Math.min(part, this.milliseconds / 2)
   }
 
   /** @param refuse is called with an AcquireTimeoutError when it lasts too long */

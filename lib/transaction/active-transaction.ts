@@ -4,6 +4,7 @@ import { debug } from '../debug.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
+import { connecting } from './connecting.ts'
 import { commitError, isAborted } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
@@ -43,6 +44,7 @@ export class ActiveTransaction {
   static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
     const { connection, pool, isolationLevel, readOnly, announce } = settings
     await connection.ensureConnection()
+    await connecting(connection)
     await announce?.('beforeTransactionStart')
     const active = await pool.acquire(owner, async pooled => {
       let builder = pooled.kysely.startTransaction()
@@ -56,7 +58,7 @@ export class ActiveTransaction {
       await active.#tell('afterTransactionStart')
       return active
     } catch (error) {
-      await active.destroy()
+      await Promise.allSettled([active.rollback()])
       throw error
     }
   }
@@ -119,11 +121,6 @@ export class ActiveTransaction {
   /** Whether it is this connection that it has. */
   has (connection: ConnectionInUse): boolean {
     return this.#connection === connection
-  }
-
-  /** Ends it by force, and what waits for an answer of its connection. */
-  async destroy (): Promise<void> {
-    await this.#connection.destroy()
   }
 
   /**

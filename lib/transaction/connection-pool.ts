@@ -1,10 +1,11 @@
 import type { DatabaseConnection, QueryExecutor } from 'kysely'
 import { Bag } from '../bag.ts'
-import { isAboutConnection, NEVER_SENT } from '../errors/driver-codes.ts'
+import { NEVER_SENT } from '../errors/driver-codes.ts'
 import { driverError } from '../errors/driver-error.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
-import { untilOneWorks } from './until-one-works.ts'
+import { ReadWatch } from './read-watch.ts'
+import { leadsNowhere, untilOneWorks } from './until-one-works.ts'
 
 /** How a statement that has no transaction is run. */
 export interface StatementUse {
@@ -59,10 +60,11 @@ export class ConnectionPool implements PoolInUse {
    * @throws what `run` throws
    */
   run<T> (owner: ConnectionOwner, { isRepeatable, isKept, admit }: StatementUse, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    const watch = isRepeatable ? new ReadWatch(owner.silence, this.#timeout) : undefined
     let isSent = false
     return untilOneWorks(this.#timeout, ({ deadline }) => {
       isSent = false
-      return run(this.#executor(owner, deadline, isKept, () => {
+      return run(this.#executor(owner, deadline, isKept, watch, () => {
         admit()
         isSent = true
       }))
@@ -126,7 +128,7 @@ export class ConnectionPool implements PoolInUse {
     })
   }
 
-  #executor (owner: ConnectionOwner, deadline: number, isKept: () => boolean, admit: () => void): QueryExecutor {
+  #executor (owner: ConnectionOwner, deadline: number, isKept: () => boolean, watch: ReadWatch | undefined, admit: () => void): QueryExecutor {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
@@ -137,9 +139,9 @@ export class ConnectionPool implements PoolInUse {
         const inUse = new ConnectionInUse(this, owner, connection)
         let isUsable = true
         try {
-          return await consumer(connection)
+          return await (watch?.over(inUse, connection, consumer) ?? consumer(connection))
         } catch (error) {
-          isUsable = !isAboutConnection(error)
+          isUsable = !leadsNowhere(error)
           throw error
         } finally {
           if (!isUsable || !isKept()) await inUse.destroy()

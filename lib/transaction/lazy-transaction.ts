@@ -4,10 +4,12 @@ import { isAboutConnection } from '../errors/driver-codes.ts'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
+import { connecting } from './connecting.ts'
 import type { PreparedCommit } from './contracts.ts'
 import { hasRolledBack, rollbackOnly } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import type { SqlConnection } from './sql-connection.ts'
+import { Silence } from './silence.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
@@ -60,6 +62,15 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
   get client (): Kysely<unknown> {
     return this.#getClient.call(this.#settings.connection)
+  }
+
+  /** Until it is connected, if that is under way. */
+  connecting (): Promise<void> | undefined {
+    return connecting(this.#settings.connection)
+  }
+
+  get silence (): Silence | undefined {
+    return Silence.of(this.#settings.connection)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */

@@ -1,12 +1,15 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import type { Bag, BagMember } from '../bag.ts'
 import { scopeIs } from '../errors/errors.ts'
+import type { Silence } from './silence.ts'
 import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
 
 /** Somebody who takes connections from a pool. */
 export interface ConnectionOwner {
   /** The Kysely whose pool has those that are free. */
   readonly client: Kysely<unknown>
+  /** Knows of silent connections of its database, where that can be found out. */
+  readonly silence?: Silence | undefined
 }
 
 /** What a connection needs of the pool that it is from. */
@@ -36,6 +39,12 @@ export class ConnectionInUse implements BagMember {
     pool.inUse.add(this)
   }
 
+  /** Has it answer, where anything can be asked of it, so that it is known to lead to a server. */
+  async proven (): Promise<this> {
+    await this.owner.silence?.identify(this.#connection)
+    return this
+  }
+
   /** Asks the server to stop the statement that runs on it now, where the driver can. */
   async cancel (): Promise<void> {
     await this.#connection.collectSessionInfo?.()
@@ -46,10 +55,11 @@ export class ConnectionInUse implements BagMember {
    * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
    * on the server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only while a
    * statement runs. Never waits for the server.
+   * @param error what is told to whoever waits for an answer
    */
-  async destroy (): Promise<void> {
+  async destroy (error = scopeIs('closed')): Promise<void> {
     if (!this.#pool.inUse.has(this)) return
-    this.#interrupt(scopeIs('closed'))
+    this.#interrupt(error)
     killSession(this.#connection, this.#control)
   }
 
@@ -83,8 +93,8 @@ export class PooledConnection extends ConnectionInUse {
   }
 
   /** Closes it as far as its driver can, and gives it back. */
-  override async destroy (): Promise<void> {
-    await super.destroy()
+  override async destroy (error?: Error): Promise<void> {
+    await super.destroy(error)
     await this.release()
   }
 }

@@ -12,6 +12,8 @@ import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, 
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
+  /** Gives nothing where there is nothing to wait for. */
+  connecting (): Promise<void> | undefined
   /** Whether it has begun, or is beginning. */
   readonly hasBegun: boolean
   /**
@@ -80,6 +82,7 @@ export class StatementRunner {
   }
 
   async #runOutside<T> (statement: Statement, isKept: () => boolean, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    await this.#transaction.connecting()
     return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
   }
 
@@ -164,7 +167,8 @@ export class StatementRunner {
   }
 
   async #enterPool (statement: Statement): Promise<Entered> {
-    const connection = await this.#pool.acquire(this.#transaction, async connection => connection)
+    await this.#transaction.connecting()
+    const connection = await this.#pool.acquire(this.#transaction, async connection => await connection.proven())
     try {
       this.#admitOutside(statement)
     } catch (error) {

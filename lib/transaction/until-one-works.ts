@@ -22,23 +22,26 @@ const { setTimeout } = globalThis
  * Tries one connection after the other: those of a pool may lead nowhere although nobody has closed them, and a server that has no place, or
  * restarts, may have one in a moment.
  * @param mayRepeat whether what has failed with an error that is about the connection may be tried again
- * @throws what `attempt` has thrown last, or what is not about the connection
+ * @throws what is not about the connection; else what the database has said last, or AcquireTimeoutError when it has said nothing
  */
 export async function untilOneWorks<T> (timeout: AcquireTimeout, attempt: (attempt: Attempt) => Promise<T>, mayRepeat: (error: Error) => boolean = () => true): Promise<T> {
   const deadline = timeout.deadline()
+  let said: Error | undefined
   for (let n = 0; ; n++) {
     try {
       return await attempt({ deadline, patience: Math.min(deadline, timeout.patience(n)) })
     } catch (error) {
       if (!leadsNowhere(error) || !mayRepeat(error)) throw error
+      if (isAboutConnection(error)) said = error
       // Full jitter: those who were refused together must not come back together.
       const wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** n)
-      if (performance.now() + wait >= deadline) throw error
+      if (performance.now() + wait >= deadline) throw said ?? error
       await new Promise<void>(resolve => { setTimeout(resolve, wait) })
     }
   }
 }
 
-function leadsNowhere (error: unknown): error is Error {
+/** Whether an error says that a connection is of no use: the database's, or that it was silent for too long. */
+export function leadsNowhere (error: unknown): error is Error {
   return error instanceof AcquireTimeoutError || isAboutConnection(error)
 }

@@ -24,6 +24,7 @@ const CHANGES: Record<string, (reply: FastifyReply) => unknown> = {
     reply.raw.write('too ')
     reply.raw.end('slow')
   },
+  'a head by hand': reply => { reply.raw.flushHeaders?.() },
   'reply.hijack()': reply => {
     reply.hijack()
     reply.raw.end('mine')
@@ -57,7 +58,9 @@ for (const [what, change] of Object.entries(CHANGES)) {
 }
 
 onEachTransport('what falls through after a reply changes nothing, or nothing is committed', automatic, async (t, { app, labels, transport, assertClean }) => {
-  for (const [n, change] of Object.values(CHANGES).entries()) {
+  // A head of 200 that is followed by nothing is no answer.
+  const { 'a head by hand': _, ...changes } = CHANGES
+  for (const [n, change] of Object.values(changes).entries()) {
     app.post(`/text/${n}`, async (_request, reply) => {
       await insert(`text ${n}`)
       reply.send('ok')
@@ -69,13 +72,48 @@ onEachTransport('what falls through after a reply changes nothing, or nothing is
       change(reply)
     })
   }
-  for (const path of Object.keys(CHANGES).flatMap((_, n) => [`text/${n}`, `json/${n}`])) {
+  for (const path of Object.keys(changes).flatMap((_, n) => [`text/${n}`, `json/${n}`])) {
     const { status = 500 } = await transport.request('POST', `/${path}`)
     // What is written by hand may go out first.
     await assertClean()
     t.equal((await labels()).includes(path.replace('/', ' ')), status < 400, `${path}: ${status}`)
   }
   await assertClean()
+})
+
+onEachTransport('what a plugin has put around the methods of the raw reply stays there', automatic, async (t, { app, labels, transport, assertClean }) => {
+  const ends: string[] = []
+  app.addHook('onRequest', async (request, { raw }) => {
+    const end = raw.end as (...args: unknown[]) => never
+    raw.end = function (...args: unknown[]) {
+      ends.push(request.url)
+      return end.apply(this, args)
+    }
+  })
+  app.post('/', async (_request, reply) => {
+    await insert('patched')
+    return await reply.code(201).send('ok')
+  })
+  t.match(await transport.request('POST', '/'), { status: 201, body: 'ok' })
+  await assertClean()
+  t.same([ends, await labels()], [['/'], ['patched']])
+})
+
+onEachTransport('a commit that fails with nothing at all is a failure', automatic, async (t, { app, orm, labels, transport, assertClean }) => {
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionCommit () {
+      const { promise, reject } = Promise.withResolvers<void>()
+      reject()
+      await promise
+    }
+  })
+  app.post('/', async () => {
+    await insert('lost')
+    return 'ok'
+  })
+  t.equal((await transport.request('POST', '/')).status, 500)
+  await assertClean()
+  t.same(await labels(), [])
 })
 
 /** As the packages of Node 0.8 had them. */

@@ -152,6 +152,33 @@ onEachDatabase('what Fastify refuses as a hook or a handler, it still refuses', 
   t.ok(orm)
 })
 
+onEachTransport('a route without a scope, with handlers and hooks of every kind', automatic, async (t, { app, transport }) => {
+  const ran: string[] = []
+  app.setErrorHandler(async (_error, _request, reply) => await reply.code(418).send('error handler'))
+  app.setNotFoundHandler({ preHandler: (_request, _reply, done) => { ran.push('preHandler'); done() } }, (_request, reply) => { reply.code(404).send('not-found handler') })
+  app.addHook('onResponse', async () => { ran.push('onResponse') })
+  const config = { db: false as const }
+  app.get('/throws', { config }, async () => { throw new Error('no') })
+  app.get('/lost', { config }, (_request, reply) => { reply.callNotFound() })
+  app.get('/waits', { config }, async (_request, reply) => {
+    setTimeout(() => { reply.send('sent') }, 5)
+    await reply
+  })
+  t.match(await transport.request('GET', '/throws'), { status: 418, body: 'error handler' })
+  t.match(await transport.request('GET', '/lost'), { status: 404, body: 'not-found handler' })
+  t.match(await transport.request('GET', '/waits'), { status: 200, body: 'sent' })
+  t.same(ran.sort(), ['onResponse', 'onResponse', 'onResponse', 'preHandler'])
+})
+
+onEachDatabase('the error handler of a route that a later plugin takes away', automatic, async (t, { app }) => {
+  app.addHook('onRoute', route => { if (route.url === '/taken') route.errorHandler = undefined as never })
+  for (const url of ['/taken', '/kept']) {
+    app.get(url, { errorHandler: (_error, _request, reply) => { reply.code(418).send('own') } }, async () => { throw new Error('no') })
+  }
+  t.equal((await app.inject('/taken')).statusCode, 500)
+  t.equal((await app.inject('/kept')).statusCode, 418)
+})
+
 onEachDatabase('a later plugin that puts its own function around a handler', automatic, async (t, { app, labels, listen, assertClean }) => {
   let runs = 0
   const arrived = new Gate()

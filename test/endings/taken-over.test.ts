@@ -154,12 +154,17 @@ onEachDatabase('the handler of a route without a scope gets its socket', automat
   app.addHook('onRoute', route => {
     const { handler } = route
     route.handler = async function (request) {
-      return await (handler as unknown as (...args: unknown[]) => unknown).call(this, 'socket', request)
+      const args = request.url === '/alone' ? ['socket'] : ['socket', request]
+      return await (handler as unknown as (...args: unknown[]) => unknown).apply(this, args)
     }
   })
-  app.get('/', { config: { db: false } }, ((...args: unknown[]) => { got = args; return 'ok' }) as never)
-  t.equal((await app.inject('/')).body, 'ok')
-  t.equal(got[0], 'socket')
+  const routes = { '/none': false, '/one': {}, '/alone': {} } as const
+  for (const [url, db] of Object.entries(routes)) app.get(url, { config: { db } }, ((...args: unknown[]) => { got = args; return 'ok' }) as never)
+  for (const url of Object.keys(routes)) {
+    t.equal((await app.inject(url)).body, 'ok')
+    t.equal(got[0], 'socket')
+    got = []
+  }
 })
 
 onEachTransport('a handler that goes on after it has ended its reply by hand', automatic, async (t, { app, labels, transport, assertClean }) => {

@@ -91,8 +91,11 @@ for (const [which, handler] of Object.entries(HANDLERS)) {
 /** What hooks do once the client has gone. */
 const HOOKS: Record<string, (reply: FastifyReply) => unknown> = {
   throws: () => { throw Object.assign(new Error('no'), { statusCode: 401 }) },
-  // eslint-disable-next-line prefer-promise-reject-errors, @typescript-eslint/prefer-promise-reject-errors -- that is what is tried
-  'rejects with nothing': async () => await Promise.reject(undefined),
+  'rejects with nothing': async () => {
+    const { promise, reject } = Promise.withResolvers<void>()
+    reject()
+    await promise
+  },
   answers: async reply => await reply.code(401).send('no'),
   'sends an error': async reply => await reply.send(new Error('no'))
 }
@@ -216,6 +219,37 @@ onEachDatabase('client gone, a handler with callbacks whose statement takes long
   await postAndLeave(port, '/', arrived.opened)
   await assertClean()
   t.same(await labels(), ['slow', 'slow too'])
+})
+
+onEachTransport('client gone, a reply that is waited for by somebody who does not mind how it fails', automatic, async (t, { app, labels, transport, assertClean }) => {
+  const arrived = new Gate()
+  const over = new Gate<string>()
+  app.post('/', (_request, reply) => {
+    void insert('then').then(() => {
+      void (reply as unknown as { then: (fulfilled: () => void) => unknown }).then(() => { over.open('over') })
+      later(reply, new Promise(resolve => { reply.raw.once('close', resolve) }), async () => await insert('and more'))
+      arrived.open()
+    })
+  })
+  await transport.leave('POST', '/', arrived.opened)
+  // A request that is injected fails when it is aborted, and Fastify has nobody to tell.
+  if (transport.name !== 'inject') t.equal(await over.opened, 'over')
+  await assertClean()
+  t.same(await labels(), ['and more', 'then'])
+})
+
+onEachTransport('client gone before there was a session, on a route with cancelOnAbort', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, labels, transport, assertClean }) => {
+  const arrived = new Gate()
+  const late = new Gate<unknown>()
+  app.post('/', async (request, reply) => {
+    setTimeout(() => arrived.open(), 10)
+    reply.raw.once('close', () => { setTimeout(() => { request.db.insert(Item, { label: 'late', amount: 0 }).then(id => late.open(id), (error: unknown) => late.open(error)) }, 20) })
+    return reply
+  })
+  await transport.leave('POST', '/', arrived.opened)
+  t.match(await late.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  await assertClean()
+  t.same(await labels(), [])
 })
 
 onEachTransport('of hundreds of clients that leave nothing is left', automatic, async (t, { app, transport, assertClean }) => {

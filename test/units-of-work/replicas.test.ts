@@ -126,6 +126,7 @@ onEachDatabase('with commitOnTeardown what is sent to a replica is in the transa
   app.post('/', async (request, reply) => {
     for (const [name, way] of Object.entries(READS)) await t.resolves(way(request.db), name)
     await (WRITES['connection of a replica'] as Way)(request.db)
+    await request.db.getConnection('read').executeDump("insert into item (label, amount) values ('dumped', 0)")
     return await reply.code(409).send()
   })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 409)

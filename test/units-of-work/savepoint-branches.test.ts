@@ -218,3 +218,48 @@ onEachDatabase('what a savepoint that fails has read and removed is there again'
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.match(await witness.em.fork().find(Item, {}), [{ label: 'kept', amount: 1 }])
 })
+
+onEachDatabase('what a savepoint that fails has read can be loaded further', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  const item = em.create(Item, { label: 'kept' })
+  for (const name of ['first', 'second']) em.create(Part, { item, name })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const found: { item: Row }[] = []
+    const fail = async (inside: (em: EntityManager) => Promise<void>) => {
+      await session.transactional(async em => {
+        await inside(em)
+        throw new Error('declined')
+      }).catch(() => {})
+    }
+    await fail(async em => { found.push(...await em.find(Part, {})) })
+    await fail(async em => {
+      em.remove(await em.find(Part, {}))
+      em.remove(await em.find(Item, {}, { populate: ['parts'] }))
+      await em.flush()
+    })
+    const [part] = found
+    await part?.item.parts.init()
+    return { label: part?.item.label, parts: part?.item.parts.length }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { label: 'kept', parts: 2 })
+  t.match(await witness.em.fork().find(Item, {}, { populate: ['parts'] }), [{ label: 'kept', parts: [{ name: 'first' }, { name: 'second' }] }])
+})
+
+onEachDatabase('a savepoint that fails leaves to others what refers to them', { plugin: { commitOnTeardown: true } }, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Part, { item: em.create(Item, { label: 'old' }), name: 'old' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const old = await session.findOneOrFail(Item, 1, { populate: ['parts'] })
+    let other: Row | undefined
+    await besideSavepoint(session, async () => {}, async () => {
+      session.create(Part, { item: old, name: 'new' })
+      other = session.create(Item, { label: 'other' })
+      for (const part of old.parts.getItems().slice(0, 1)) part.item = other
+    })
+    return { old: old.parts.getItems().map(({ name }) => name), other: other?.parts.length }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { old: ['old', 'new'], other: 0 })
+  t.match(await witness.em.fork().find(Part, {}, { populate: ['item'], orderBy: { id: 'asc' } }), [{ name: 'old', item: { label: 'old' } }, { name: 'new', item: { label: 'old' } }])
+})

@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { discard, firstByte, keepFromCrashing } from '../../../lib/fastify/payload.ts'
+import { discard, firstByte, fromOldStream, keepFromCrashing } from '../../../lib/fastify/payload.ts'
 
 const silent = () => new Readable({ read () {} })
 
@@ -58,6 +58,25 @@ void t.test('the wait ends with the first byte, the end of the stream, or that o
   const wait = firstByte(failing, reply().reply)
   failing.destroy(new Error('too late'))
   await t.rejects(wait, { message: 'too late' })
+})
+
+void t.test('old streams are let go of in the way that they know, and read no faster than they are sent', async t => {
+  for (const method of ['destroy', 'close', 'abort', 'nothing']) {
+    const released: string[] = []
+    const old = Object.assign(new EventEmitter(), { pipe () {}, [method]: () => { released.push(method) } })
+    discard(old)
+    fromOldStream(old as never).destroy()
+    await nextTurn()
+    t.same(released, method === 'nothing' ? [] : [method, method], method)
+  }
+  const calls: string[] = []
+  const old = Object.assign(new EventEmitter(), { pipe () {}, pause () { calls.push('pause') }, resume () { calls.push('resume') } })
+  const stream = fromOldStream(old as never)
+  old.emit('data', 'x'.repeat(stream.readableHighWaterMark))
+  t.same(calls, ['pause'])
+  t.equal(String(stream.read()).length, stream.readableHighWaterMark)
+  await nextTurn()
+  t.match(calls, ['pause', 'resume'])
 })
 
 void t.test('a stream that fails while nobody listens ends no process', async t => {

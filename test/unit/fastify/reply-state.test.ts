@@ -45,7 +45,7 @@ class Subject {
       openScope: () => made,
       enter: (next: () => void) => next(),
       settingsOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }],
-      end: made.end,
+      endUnmade: () => {},
       close: made.close,
       reopen: () => {},
       renew: () => {}

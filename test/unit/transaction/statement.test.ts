@@ -46,6 +46,8 @@ async function warmUp ({ app, orm }: Stage): Promise<void> {
   const em = orm.em.fork()
   em.create(Item, { label: 'warm-up' })
   await em.flush()
+  // Each connection is asked its name once.
+  await app.db.run(async session => await session.count(Item), { commitOnTeardown: false })
 }
 
 const verb = (sql: string) => sql.trim().split(/[\s(]/)[0]?.toLowerCase() ?? ''

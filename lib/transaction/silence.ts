@@ -1,0 +1,107 @@
+import type { Connection } from '@mikro-orm/core'
+import type { DatabaseConnection, Kysely } from 'kysely'
+import { driverError } from '../errors/driver-error.ts'
+
+/** By which name a server knows a connection. */
+const ID = 'select connection_id() as id'
+
+/** MikroORM's, as far as it is needed here. */
+interface SqlConnection extends Connection {
+  getClient (): Kysely<unknown>
+  initClient (): Promise<void>
+}
+
+/** What it is made of. */
+interface ConnectionParts {
+  readonly config: { get (name: string): unknown }
+  readonly options: { readonly driverOptions?: unknown }
+}
+
+type ConnectionClass = new (config: unknown, options: unknown, type: 'read') => SqlConnection
+
+/**
+ * Finds out whether a connection that is silent leads nowhere, or its server still works on a statement, which can take as long as it likes.
+ * Only the server knows: it is asked on a connection of its own, since those of the pool may all be silent.
+ */
+export class Silence {
+  readonly #connection: SqlConnection
+  readonly #ids = new WeakMap<DatabaseConnection, unknown>()
+  #isTrusted = true
+
+  private constructor (connection: SqlConnection) {
+    this.#connection = connection
+  }
+
+  /** That of a database which can be asked: MySQL and MariaDB, on connections that MikroORM makes itself. */
+  static of (connection: SqlConnection): Silence | undefined {
+    if (!known.has(connection)) known.set(connection, canBeAsked(connection) ? new Silence(connection) : undefined)
+    return known.get(connection)
+  }
+
+  /** Whether `isLost()` can be asked about a connection. */
+  knows (connection: DatabaseConnection): boolean {
+    return this.#ids.has(connection)
+  }
+
+  /** Asks a connection for its name, which proves at the same time that it leads to a server. */
+  async identify (connection: DatabaseConnection): Promise<void> {
+    this.#ids.set(connection, await idOf(connection))
+  }
+
+  /** Whether a connection that has been asked something does not work on it. In doubt it does. */
+  async isLost (connection: DatabaseConnection): Promise<boolean> {
+    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, Number(this.#ids.get(connection))))
+  }
+
+  /** What is said of connections is not true: it seems that there is something in between which has one connection stand for several. */
+  distrust (): void {
+    this.#isTrusted = false
+  }
+
+  async #isIdle (own: DatabaseConnection, suspect: number): Promise<boolean> {
+    const self = Number(await idOf(own))
+    const { rows } = await own.executeQuery<{ id: unknown, command: string }>(query(`select id as id, command as command from information_schema.processlist where id in (${self}, ${suspect})`))
+    const commandOf = (id: number) => rows.find(row => Number(row.id) === id)?.command
+    // Where it does not see itself, it sees another server.
+    return commandOf(self) === 'Query' && [undefined, 'Sleep'].includes(commandOf(suspect))
+  }
+
+  async #ask<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const { config, options } = this.#connection as unknown as ConnectionParts
+    const own = new (this.#connection.constructor as ConnectionClass)(config, options, 'read')
+    own.setPlatform(this.#connection.getPlatform())
+    await own.initClient()
+    try {
+      return await own.getClient().getExecutor().provideConnection(use)
+    } finally {
+      void own.close().catch(() => undefined)
+    }
+  }
+}
+
+const known = new WeakMap<SqlConnection, Silence | undefined>()
+
+function canBeAsked (connection: SqlConnection): boolean {
+  const { config, options } = connection as unknown as ConnectionParts
+  const driverOptions = Object(options.driverOptions ?? config.get('driverOptions')) as object
+  const isOwn = typeof driverOptions !== 'function' && !('createDriver' in driverOptions) && !('getExecutor' in driverOptions)
+  return isOwn && adapterOf(connection.getClient()) === 'MysqlAdapter'
+}
+
+function adapterOf (client: Kysely<unknown>): string {
+  return client.getExecutor().adapter.constructor.name
+}
+
+async function idOf (connection: DatabaseConnection): Promise<unknown> {
+  const { rows } = await connection.executeQuery<{ id: unknown }>(query(ID))
+  return rows[0]?.id
+}
+
+function query (sql: string): Parameters<DatabaseConnection['executeQuery']>[0] {
+  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'fastify-scoped-db' } }
+}
+
+/** What a statement fails with whose connection leads nowhere. */
+export function lost (): Error {
+  return driverError(Object.assign(new Error('the connection leads nowhere: the server does not work on what was sent on it'), { code: 'ECONNRESET' }))
+}
