@@ -1,5 +1,5 @@
 /** Runs every TypeScript example of the documentation with real requests: what the text says of it must be what happens. */
-import type { MikroORM } from '@mikro-orm/core'
+import { RequestContext, type MikroORM } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -177,6 +177,41 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'by-hand' (t, { app, orm }) {
     t.same((await post(app, '/by-hand')).json(), { kept: 1 })
     t.same(await emails(orm), ['kept@example.com'])
+  },
+  async 'route-by-route' (t, { app, orm }) {
+    for (const url of ['/as-before', '/one-transaction']) t.equal((await post(app, url)).statusCode, 500)
+    t.same(await emails(orm), ['before@example.com'])
+  },
+  async 'request-context' (t, { app, orm }) {
+    app.addHook('onRequest', (_request, _reply, done) => { RequestContext.create(orm.em, done) })
+    const current = async (url: string) => (await app.inject(url)).json()
+    app.get('/hooked', async request => RequestContext.getEntityManager()?.getContext() === request.db.getContext())
+    app.get('/forked', async request => {
+      const fork = orm.em.fork()
+      fork.create('User' as never, { name: 'Eve', email: 'fork@example.com' } as never)
+      await fork.flush()
+      throw new Error(request.method)
+    })
+    t.equal((await post(app, '/import')).statusCode, 422)
+    t.same(await emails(orm), ['alone@example.com'])
+    t.equal(await current('/hooked'), true, 'the hook goes on working')
+    await current('/forked')
+    t.same(await emails(orm), ['alone@example.com', 'fork@example.com'], 'a fork is outside')
+    await RequestContext.create(orm.em, async () => {
+      t.throws(() => db.session.id, { code: 'FST_SCOPED_DB_NO_SCOPE' })
+      t.equal(await orm.em.count('User' as never), 2)
+    })
+  },
+  async job (t, example) {
+    await addAda(example)
+    await (example.shout as () => Promise<void>)()
+    t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), 'ADA')
+  },
+  async 'request-em' (t, { app, orm }) {
+    app.get('/em', async () => ({ hasSession: app.db.hasSession(), requestContext: RequestContext.getEntityManager() ?? null }))
+    t.match((await post(app, '/em')).json(), { id: 1, name: 'Ada' })
+    t.same(await emails(orm), ['em@example.com'])
+    t.same((await app.inject('/em')).json(), { hasSession: false, requestContext: null }, 'no session before it is used')
   },
   async 'no-scope' (t) {
     t.throws(() => db.session.id, { code: 'FST_SCOPED_DB_NO_SCOPE' })
