@@ -111,7 +111,7 @@ function firstSentence (text: string): string {
 /** Only for a request that has had a session: any other would be given one here. */
 function isRemoved (request: FastifyRequest): boolean {
   try {
-    return request.db === undefined
+    return request.db.name === undefined
   } catch {
     return true
   }
