@@ -23,15 +23,21 @@ export async function run<T> (open: () => Scope, work: Work<T>, retry: Retry | u
 
 async function runOnce<T> (scope: Scope, work: Work<T>): Promise<T> {
   try {
-    const result = await inScope(scope, () => work(scope))
+    const result = await workIn(scope, work)
     const outcome = scope.isRollbackOnly ? 'rollback' : 'commit'
     scope.explain({ outcome, reason: scope.isRollbackOnly ? 'doomed' : 'db.run() has ended' })
     await scope.end(outcome)
     return result
+  } finally {
+    await scope.close()
+  }
+}
+
+async function workIn<T> (scope: Scope, work: Work<T>): Promise<T> {
+  try {
+    return await inScope(scope, () => work(scope))
   } catch (error) {
     if (scope.state === 'open') scope.explain({ outcome: 'rollback', reason: 'db.run() has thrown' })
     throw error
-  } finally {
-    await scope.close()
   }
 }

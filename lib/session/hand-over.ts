@@ -37,7 +37,7 @@ function madeByDatabase (entity: AnyEntity): Record<string, unknown> {
 
 /** Relates an entity to what `known` has, where it was related to another instance of that. The other side is told of it only if it was written. */
 function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyEntity, isWritten: boolean): void {
-  const ownOf = <Related extends object>(related: Related): Related => (helper(related).hasPrimaryKey() ? known.getByEntity(related) : undefined) ?? related
+  const ownOf = <Related extends object>(related: Related): Related => known.getByEntity(related) ?? related
   const { __meta: meta, __data: data } = helper(entity)
   for (const { name } of meta.relations) {
     const value: unknown = entity[name]

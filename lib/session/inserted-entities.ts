@@ -45,5 +45,6 @@ interface AskingDriver {
 /** Has that be known before an INSERT, rather than between it and its key. Nothing to wait for where it is. */
 export function keysKnown (em: EntityManager): Promise<unknown> | undefined {
   const driver = em.getDriver() as AskingDriver
-  return driver.autoIncrementIncrement === undefined ? driver.getAutoIncrementIncrement?.(em.getTransactionContext()) : undefined
+  if (driver.autoIncrementIncrement !== undefined) return undefined
+  return driver.getAutoIncrementIncrement?.(em.getTransactionContext()).catch((error: Error) => { throw em.getDriver().convertException(error) })
 }

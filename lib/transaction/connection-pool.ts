@@ -139,10 +139,10 @@ export class ConnectionPool implements PoolInUse {
         const inUse = new ConnectionInUse(this, owner, connection)
         let isUsable = true
         try {
-          return await (watch?.over(inUse, connection, consumer) ?? consumer(connection))
-        } catch (error) {
-          isUsable = !leadsNowhere(error)
-          throw error
+          return await (watch?.over(inUse, connection, consumer) ?? consumer(connection)).catch((error: unknown) => {
+            isUsable = !leadsNowhere(error)
+            throw error
+          })
         } finally {
           if (!isUsable || !isKept()) await inUse.destroy()
           inUse.forget()

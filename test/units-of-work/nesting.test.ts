@@ -253,3 +253,22 @@ onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, as
   await app.inject({ method: 'POST', url: '/manual' })
   t.same(events.splice(0), ['before start', 'after start', 'before commit', 'after commit'])
 })
+
+onEachDatabase('em.transactional() of a subscriber inside a flush, without commitOnTeardown', manual, async (t, { app, labels, orm }) => {
+  let isFirst = true
+  orm.em.getEventManager().registerSubscriber({
+    async afterCreate ({ em }) {
+      if (!isFirst) return
+      isFirst = false
+      await em.transactional(async em => { em.create(Item, { label: 'beside' }) })
+    }
+  })
+  app.post('/', async request => {
+    request.db.create(Item, { label: 'flushed' })
+    await request.db.flush()
+    return 'ok'
+  })
+  const reply = await app.inject({ method: 'POST', url: '/' })
+  t.equal(reply.statusCode, 200, reply.body)
+  t.same(await labels(), ['beside', 'flushed'])
+})

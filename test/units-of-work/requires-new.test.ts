@@ -1,5 +1,5 @@
 /** Transactions of their own inside a savepoint. */
-import { TransactionPropagation } from '@mikro-orm/core'
+import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -185,16 +185,18 @@ onEachDatabase('the session goes on with the version that a transaction of its o
   app.post('/', async ({ db: session }) => {
     const customer = await session.findOneOrFail(CustomerSchema, 1)
     await db.commit()
-    await session.transactional(async em => {
+    const friend = await session.transactional(async em => {
       const other = await em.findOneOrFail(CustomerSchema, 1)
       other.name = 'Eve'
       other.data?.tags.push('new')
+      return em.create(CustomerSchema, { name: 'Rob', friend: ref(other) })
     }, ALONE)
+    t.equal(friend.friend?.unwrap(), customer)
     customer.email = 'ada@example.com'
     await session.flush()
     return { shown: describe(customer), bought: customer.bought }
   })
-  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}']
+  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}', 'Rob ROB - v1 null - [] {}']
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
   t.same(await shopRows(orm), rows)
 })

@@ -1,6 +1,9 @@
 /** What a statement changes about its connection, and who is next on it. */
+import { sql } from 'kysely'
+import { setTimeout } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import type { SqlORM } from '../support/databases.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
 const STATEMENTS = [
@@ -10,10 +13,15 @@ const STATEMENTS = [
 
 const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id
 
+async function isLocked (orm: SqlORM): Promise<boolean> {
+  const [lock] = await orm.driver.execute<{ holder: number | null }[]>("select is_used_lock('a lock') as holder")
+  return lock?.holder != null
+}
+
 for (const commitOnTeardown of [true, false]) {
   onEachDatabase(`a connection that a statement has changed does not go back to the pool (commitOnTeardown: ${commitOnTeardown})`, {
     kinds: ['mysql'], plugin: { commitOnTeardown, begin: 'statement' }, orm: { pool: { max: 1 } }
-  }, async (t, { app, labels }) => {
+  }, async (t, { app, database: { witness }, labels }) => {
     let statement = ''
     app.post('/', async () => {
       await db.session.execute(statement)
@@ -23,15 +31,18 @@ for (const commitOnTeardown of [true, false]) {
       await db.session.execute(statement)
       throw new Error('so it rolls back')
     })
+    app.post('/given', async request => await request.db.getKysely().connection().execute(async connection => (await sql.raw(statement).execute(connection)).rows))
     app.post('/next', async request => {
       await request.db.insert(Item, { label: statement.slice(0, 40), amount: 0 })
       const [state] = await request.db.execute("select @@sql_mode like '%ANSI_QUOTES%' or @@tx_read_only or @@character_set_client = 'latin1' or is_used_lock('a lock') or database() = 'mysql' or not @@autocommit as changed, connection_id() as id")
       return state
     })
     const ids = new Set()
-    for (const url of ['/', '/fails']) {
+    for (const url of ['/', '/fails', '/given']) {
       for (statement of STATEMENTS) {
         await app.inject({ method: 'POST', url })
+        // The server lets go of it when it has noticed that its connection is closed.
+        while (await isLocked(witness)) await setTimeout(10)
         await app.db.run(async session => await session.nativeDelete(Item, {}))
         const response = await app.inject({ method: 'POST', url: '/next' })
         t.equal(response.statusCode, 200, statement)
@@ -39,7 +50,7 @@ for (const commitOnTeardown of [true, false]) {
         ids.add(response.json<{ id: number }>().id)
       }
     }
-    t.equal(ids.size, 2 * STATEMENTS.length)
+    t.equal(ids.size, 3 * STATEMENTS.length)
     statement = 'set @a = 1'
     const response = await app.inject({ method: 'POST', url: '/' })
     t.equal(response.statusCode, 200)
