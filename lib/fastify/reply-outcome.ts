@@ -15,7 +15,11 @@ import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
 import { Unattended, type UnattendedReply } from './unattended.ts'
 
-/** What becomes of a request's reply, and what follows from it for the outcome of its scope. */
+/**
+ * What becomes of a request's reply, and what follows from it for the outcome of its scope.
+ *
+ * Longer than other files: each event that Fastify tells of has its method here, and all of them change one state.
+ */
 export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   /** The end where no `onSend` is sure to come. */
   readonly unattended: Unattended

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /** Who is told of an application's handlers and hooks. */
-export interface HandlerListener {
+interface HandlerListener {
   /** Runs a handler. */
   handle (handler: () => unknown): unknown
   /** An `onResponse` hook begins. Gives what to call when it is over. */

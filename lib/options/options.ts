@@ -2,6 +2,8 @@ import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationL
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
+// Longer than other files: an option's type, its docstring and how it is checked are read together.
+
 /**
  * Decides the outcome of a request in the place of the rule: `true` commits. A doomed scope rolls back all the same.
  * @param error what was thrown or sent, even if an error handler then answered 200

@@ -8,7 +8,7 @@ import { ReadWatch } from './read-watch.ts'
 import { leadsNowhere, untilOneWorks } from './until-one-works.ts'
 
 /** How a statement that has no transaction is run. */
-export interface StatementUse {
+interface StatementUse {
   /** Whether it does no harm when it is run again after a connection was lost. */
   readonly isRepeatable: boolean
   /** Whether its connection goes back to the pool; asked when it has run. */

@@ -14,7 +14,7 @@ import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
 
-export interface LazyTransactionSettings extends BeginSettings {
+interface LazyTransactionSettings extends BeginSettings {
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
@@ -31,6 +31,8 @@ export interface LazyTransactionSettings extends BeginSettings {
  *
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
  * for the transaction and what `em.getKysely()` gives out, and its executor leaves each statement to the runner here.
+ *
+ * Longer than other files: its states, from the first statement to the end, are left in many ways, and all of them are here.
  */
 export class LazyTransaction implements StatementTransaction, UnderlyingTransaction {
   /** What MikroORM holds as the session's transaction context. */

@@ -6,7 +6,7 @@ import { callsOnlyHarmless } from './functions.ts'
  * - `write`: changes something, or is not recognised.
  * - `doubtful`: begins like a read, but may lock, write or depend on its connection; its place is inside.
  */
-export type StatementKind = 'read' | 'doubtful' | 'write'
+type StatementKind = 'read' | 'doubtful' | 'write'
 
 const READS = /^[\s(]*(?:select|show|describe|desc|explain|values|table|with)\b/i
 

@@ -3,7 +3,7 @@ import { AcquireTimeoutError } from '../errors/errors.ts'
 import type { AcquireTimeout } from './acquire-timeout.ts'
 
 /** One of several connections that are tried. Both times are on the clock of `performance.now()`. */
-export interface Attempt {
+interface Attempt {
   /** When there is no time left for any connection. */
   readonly deadline: number
   /** Until when a connection that was in use before may be silent. */
