@@ -84,7 +84,7 @@ export class LastOnSend {
     const { outcome } = decision
     scope.explain(decision)
     if (outcome === 'commit') this.#assertSendable(payload)
-    if (outcome === 'commit' && scope.hasWork) return this.#commit(scope, payload)
+    if (outcome === 'commit' && scope.hasWork()) return this.#commit(scope, payload)
     keepFromCrashing(payload)
     const ended = scope.end(outcome)
     return ended === undefined ? 'send' : this.#ended(ended, payload, snapshotSending(reply))
@@ -149,7 +149,7 @@ export class LastOnSend {
 
   /** Whether nothing has come after the commit that the client would take for part of it. */
   #isWhole (): boolean {
-    const hasLost = this.#answer.scope?.hasLost === true
+    const hasLost = this.#answer.scope?.hasLost() === true
     if (hasLost) this.#reply.log.error('a streamed reply was broken off: something was changed after the commit of its scope')
     return !hasLost
   }

@@ -65,7 +65,7 @@ export interface ScopeStatus {
   /** Whether a statement runs, or waits to be run. */
   readonly isBusy: boolean
   /** Whether a commit would change anything: in a database, or by what waits for it. */
-  readonly hasWork: boolean
+  hasWork (): boolean
   /** Whether something was changed after its commit. */
-  readonly hasLost: boolean
+  hasLost (): boolean
 }

@@ -65,8 +65,8 @@ export class Scope implements SessionOwner, ScopeStatus {
   get isAutomatic (): boolean { return this.#participants.isAutomatic }
   get hasWritten (): boolean { return this.#participants.hasWritten }
   get isBusy (): boolean { return this.#participants.isBusy }
-  get hasWork (): boolean { return this.#participants.hasWork() || !this.outcomes.isEmpty }
-  get hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost() }
+  hasWork (): boolean { return this.#participants.hasWork() || !this.outcomes.isEmpty }
+  hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost() }
   get #isOver (): boolean { return this.#state === 'destroyed' || this.#state === 'closed' }
 
   hasSession (database: SessionDatabase): boolean {

@@ -29,7 +29,7 @@ class Subject {
       hasWritten: true,
       isClosed: false,
       isBusy: false,
-      hasWork: true,
+      hasWork: () => true,
       explain: () => {},
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
