@@ -3,7 +3,7 @@ import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
-import { createShop, CustomerSchema, describe, shopEntities, shopRows } from '../support/shop-entities.ts'
+import { createShop, CustomerSchema, describe, OrderSchema, shopEntities, shopRows } from '../support/shop-entities.ts'
 
 // SQLite has one connection.
 const automatic = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const] }
@@ -189,14 +189,16 @@ onEachDatabase('the session goes on with the version that a transaction of its o
       const other = await em.findOneOrFail(CustomerSchema, 1)
       other.name = 'Eve'
       other.data?.tags.push('new')
-      return em.create(CustomerSchema, { name: 'Rob', friend: ref(other) })
+      const friend = em.create(CustomerSchema, { name: 'Rob', friend: ref(other) })
+      em.create(OrderSchema, { title: 'first', customer: friend })
+      return friend
     }, ALONE)
     t.equal(friend.friend?.unwrap(), customer)
     customer.email = 'ada@example.com'
     await session.flush()
     return { shown: describe(customer), bought: customer.bought }
   })
-  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}', 'Rob ROB - v1 null - [] {}']
+  const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}', 'Rob ROB - v1 null - [first] {}']
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
   t.same(await shopRows(orm), rows)
 })
