@@ -1,3 +1,0 @@
-import { runEverySecond } from './files.ts'
-
-await runEverySecond(0)

@@ -1,0 +1,3 @@
+import { runSixth } from './files.ts'
+
+await runSixth(3)
