@@ -43,12 +43,21 @@ export async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: 
     return result
   } catch (error) {
     nesting.isOver = open.delete(nesting)
-    nesting.before?.restore()
+    restore(nesting)
     nesting.unshare?.()
     nesting.releaseFlushes?.()
     ended(nesting, 'rollback')
     nesting.before = undefined
     throw error
+  }
+}
+
+/** Where that fails, nobody knows what the session shows: only a rollback is left. */
+function restore ({ before, binding }: Nesting): void {
+  try {
+    before?.restore()
+  } catch (error) {
+    binding.transactions.doom(error)
   }
 }
 

@@ -1,5 +1,5 @@
 /** A session that several branches of a handler use at once, while a savepoint is set. */
-import type { EntityManager } from '@mikro-orm/core'
+import { defineEntity, p, Type, type EntityManager } from '@mikro-orm/core'
 import { setImmediate } from 'node:timers'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
@@ -287,4 +287,38 @@ onEachDatabase('what the session has flushed beside a savepoint that fails is un
   t.equal(reply.statusCode, 200, reply.body)
   t.match(await witness.em.fork().find(Item, {}, { orderBy: { label: 'asc' } }), [{ label: 'changed', amount: 0 }, { label: 'made' }])
   t.equal(await witness.em.fork().count(Item), 2)
+})
+
+/** Can be read until it breaks. */
+class Fragile extends Type<string, string> {
+  static isBroken = false
+
+  override convertToJSValue (value: string): string {
+    if (Fragile.isBroken) throw new Error('broken')
+    return value
+  }
+
+  override getColumnType (): string {
+    return 'varchar(20)'
+  }
+}
+
+const Vase = defineEntity({ name: 'Vase', properties: { id: p.integer().primary(), colour: p.type(Fragile) } })
+
+onEachDatabase('a session that cannot be brought back to what it was can only be rolled back', { plugin: { commitOnTeardown: true }, orm: { entities: [Item, Part, Vase] } }, async (t, { app, orm, labels }) => {
+  await createShop(orm)
+  await orm.driver.execute("insert into vase (id, colour) values (1, 'blue')")
+  app.post('/', async ({ db: session }) => {
+    await t.rejects(session.transactional(async em => {
+      await em.find(Vase, {})
+      Fragile.isBroken = true
+      throw new Error('declined')
+    }), { message: 'declined' })
+    Fragile.isBroken = false
+    session.create(Item, { label: 'lost' })
+    await t.rejects(session.flush(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+    return 'ok'
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+  t.same(await labels(), [])
 })
