@@ -39,8 +39,8 @@ const WORDS = new Set((
   'decimal numeric dec float double precision real char character varchar varying nchar nvarchar binary varbinary bit int integer bigint smallint tinyint mediumint'
 ).split(' '))
 
-/** What stands ahead of each bracket: a dot that belongs to it, and a word or the end of a quoted name. */
-const BEFORE_BRACKETS = /(\.\s*)?([\p{L}\p{N}_$]+|[`"\]])\s*\(/gu
+/** What stands ahead of each bracket: a dot that belongs to it, and a word, from its beginning on, or the end of a quoted name. */
+const BEFORE_BRACKETS = /(\.\s*)?((?<![\p{L}\p{N}_$])[\p{L}\p{N}_$]+|[`"\]])\s*\(/gu
 
 /**
  * Whether a statement calls no function but harmless ones. One with a schema ahead of it, or in quotes, is somebody's own, whatever its name.

@@ -220,4 +220,5 @@ void t.test('however long a statement is, it is sorted in no time', async t => {
   t.equal(mayEndTransaction(`insert into a values ('${"\\';".repeat(10_000_000)}')`), false)
   t.equal(mayEndTransaction(`insert into a values ('${';"'.repeat(10_000_000)}')`), false)
   t.equal(mayEndTransaction(`insert into a values ${'/*;'.repeat(100_000)}`), true)
+  t.equal(statementKind(`select count(*) from a where b = '${'a'.repeat(1_000_000)}'`), 'read')
 })
