@@ -44,19 +44,25 @@ function isReadAlone (sql: string): boolean {
 const COMMENT = '/\\*(?!M?!)(?:(?!\\*/|/\\*)[\\s\\S])*\\*/'
 
 /** Literals, quoted names, and comments that nobody executes. A quote that is doubled ends one, and begins another. */
-const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`[^\`]*\`|${COMMENT}`, 'g')
+const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`(\\w+)\`|\`[^\`]*\`|${COMMENT}`, 'g')
 
 /** What databases quote or comment in different ways: then literals are not told from the rest. */
 const UNCLEAR = /--|#|\/\*|\$\w*\$/
 
-/** Each statement of a text, its literals left out. In doubt there are several. */
+/** Each statement of a text; where there are several, without their literals. In doubt there are. */
 export function statementsIn (sql: string): string[] {
   if (!sql.includes(';')) return [sql]
-  const bare = sql.replace(/\\[\s\S]/g, '').replace(QUOTED, ' ')
+  const bare = sql.replace(/\\[\s\S]/g, '').replace(QUOTED, ' $1 ')
   return (UNCLEAR.test(bare) ? sql : bare).split(';').filter(part => part.trim() !== '')
 }
 
-const AHEAD = `^(?:\\s|\\(|${COMMENT}|(?:--|#)[^\\n]*\\n)*`
+const SKIPPED = `[\\s(]|${COMMENT}|(?:--|#)[^\\n]*\\n`
+
+/** What can stand ahead of a statement's first word. */
+const AHEAD = `^(?:${SKIPPED})*`
+
+/** The same, into what MySQL and MariaDB execute of a comment, for whom it does no harm to take one for executed. */
+export const AHEAD_EXECUTED = `^(?:${SKIPPED}|/\\*M?!\\d*|\\*/)*`
 
 /** None of these ends a transaction, in any database. */
 const STAYS = new RegExp(`${AHEAD}(?:select|insert|update|delete|replace|merge|with|values|table|show|describe|desc|explain|do|savepoint|release|rollback\\s+(?:work\\s+|transaction\\s+)?to)\\b`, 'i')
@@ -70,9 +76,11 @@ export function mayEndTransaction (sql: string): boolean {
   return others.length > 0 || !STAYS.test(first)
 }
 
+const SET = new RegExp(`${AHEAD_EXECUTED}set\\b`, 'i')
+
 /** Whether it decides what becomes of the statements that come after the transaction on the same connection. */
 export function setsAutocommit (sql: string): boolean {
-  return /\bset\b[\s\S]*\bautocommit\b/i.test(sql)
+  return statementsIn(sql).some(one => SET.test(one) && /\bautocommit\b/i.test(one))
 }
 
 /** A statement whose kind is found out once, and only if somebody asks. */

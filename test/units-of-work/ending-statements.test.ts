@@ -43,6 +43,13 @@ onEachDatabase('nothing that comes after a statement which ends the transaction 
   }
 })
 
+onEachDatabase('a procedure may be told of autocommit', { ...automatic, kinds: ['mysql'] }, async (t, { app, database, labels }) => {
+  await database.witness.driver.execute('create procedure note (text varchar(100)) insert into item (label, amount) values (text, 0)')
+  app.post('/', async request => { await request.db.execute('call note(?)', ['please set the autocommit flag']) })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['please set the autocommit flag'])
+})
+
 onEachDatabase('a savepoint, and a rollback to it, end nothing', automatic, async (t, { app, labels }) => {
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'a', amount: 0 })

@@ -1,7 +1,7 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { raw } from '@mikro-orm/core'
 import { db } from '../../../plugin.ts'
-import { mayEndTransaction, statementKind } from '../../../lib/transaction/statement.ts'
+import { mayEndTransaction, setsAutocommit, statementKind } from '../../../lib/transaction/statement.ts'
 import { ItemSchema as Item } from '../../support/entities.ts'
 import { onEachDatabase, type Stage } from '../../support/on-each-database.ts'
 import t from 'tap'
@@ -215,10 +215,17 @@ void t.test('what may end a transaction', async t => {
   }
 })
 
+void t.test('what sets autocommit', async t => {
+  for (const sql of ['set autocommit = 0', 'SET @@session.autocommit=1', 'set session sql_mode = 1, autocommit = 1', '/* x */ set autocommit = 0', '-- x\nset autocommit = 0', '/*!40101 set autocommit = 0 */', '/*M! set autocommit = 0 */',
+    'select 1; set autocommit = 0', 'select 1; set `autocommit` = 0', 'set `autocommit` = 0']) t.equal(setsAutocommit(sql), true, sql)
+  for (const sql of ["call note('please set the autocommit flag')", 'set sql_mode = 1', 'alter table a comment = "set autocommit"', "select 1; update a set b = 'autocommit'", 'reset autocommit']) t.equal(setsAutocommit(sql), false, sql)
+})
+
 void t.test('however long a statement is, it is sorted in no time', async t => {
   t.equal(mayEndTransaction(`${'/**/'.repeat(100_000)}!`), true)
   t.equal(mayEndTransaction(`insert into a values ('${"\\';".repeat(10_000_000)}')`), false)
   t.equal(mayEndTransaction(`insert into a values ('${';"'.repeat(10_000_000)}')`), false)
   t.equal(mayEndTransaction(`insert into a values ${'/*;'.repeat(100_000)}`), true)
+  t.equal(setsAutocommit(`call note('${'set '.repeat(500_000)}')`), false)
   t.equal(statementKind(`select count(*) from a where b = '${'a'.repeat(1_000_000)}'`), 'read')
 })
