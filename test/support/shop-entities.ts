@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { defineEntity, type Collection, OptionalProps, p, type Ref, type ScalarRef } from '@mikro-orm/core'
+import type { Test } from 'tap'
 import type { SqlORM } from './databases.ts'
 
 /** Has all that a session has to keep in step with the database. */
@@ -79,6 +80,13 @@ export async function createShop (orm: SqlORM): Promise<void> {
 export async function shopRows (orm: SqlORM): Promise<string[]> {
   const customers = await orm.em.fork({ disableContextResolution: true }).findAll(CustomerSchema, { populate: ['orders', 'groups'], orderBy: { name: 'asc' } })
   return customers.map(describe)
+}
+
+/** Asserts that these are committed and no others: `t.match()` lets more follow than it was given. */
+export async function matchShop (t: Test, orm: SqlORM, wanted: (string | RegExp)[]): Promise<void> {
+  const rows = await shopRows(orm)
+  t.equal(rows.length, wanted.length, rows.join('; '))
+  t.match(rows, wanted)
 }
 
 /** The same, as an entity shows it. */
