@@ -82,8 +82,12 @@ export async function shopRows (orm: SqlORM): Promise<string[]> {
   return customers.map(describe)
 }
 
+/** Where `whileWriting()` has not had its turn yet. */
+const waiting = new WeakSet<SqlORM>()
+
 /** Asserts that these are committed and no others: `t.match()` lets more follow than it was given. */
 export async function matchShop (t: Test, orm: SqlORM, wanted: (string | RegExp)[]): Promise<void> {
+  t.notOk(waiting.has(orm), 'what was to come beside a statement has come')
   const rows = await shopRows(orm)
   t.equal(rows.length, wanted.length, rows.join('; '))
   t.match(rows, wanted)
@@ -105,8 +109,10 @@ export function whileWriting (orm: SqlORM, method: Writing, change: () => unknow
   const beside = AsyncLocalStorage.snapshot()
   const original = orm.driver[method] as (...args: unknown[]) => Promise<unknown>
   const put = (value: unknown) => Object.defineProperty(orm.driver, method, { value, configurable: true, writable: true })
+  waiting.add(orm)
   put(async (...args: unknown[]) => {
     put(original)
+    waiting.delete(orm)
     const written = original.apply(orm.driver, args)
     await beside(change)
     return await written
