@@ -51,6 +51,20 @@ export default {
       from: { path: '^lib/', pathNot: startsWith(...ROOMS.flat(), ...GROUND) },
       to: {}
     },
+    {
+      name: 'no-room-unknown-to-others',
+      comment: 'The same for a file that imports nothing itself.',
+      severity: 'error',
+      from: {},
+      to: { path: '^lib/', pathNot: startsWith(...ROOMS.flat(), ...GROUND) }
+    },
+    {
+      name: 'nothing-beside-lib',
+      comment: 'What is published imports packages and what is published.',
+      severity: 'error',
+      from: { path: startsWith('lib/', 'plugin.ts', 'testing.ts') },
+      to: { pathNot: startsWith('lib/', 'node_modules/'), dependencyTypesNot: ['core'] }
+    },
     ...Object.entries(KNOWN_TO).map(([name, rooms]) => ({
       name: `knows-${name.replaceAll(/\W+/g, '')}`,
       comment: 'Only some rooms know the code of this package: see KNOWN_TO in .dependency-cruiser.js. Others may import its types.',

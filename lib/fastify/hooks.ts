@@ -38,8 +38,6 @@ type Handler = RouteOptions['handler']
  * The last `onSend` decides, because every hook before it can still change the status or fail. Hooks of a route come after
  * all others, so they are added there; only where no route can be seen (404, or a route that was added before this plugin
  * was loaded) they stand with the plugin's own.
- *
- * Longer than other files: their order is what matters, so they are read in one place.
  */
 export function addHooks (fastify: FastifyInstance, application: Application): void {
   decorateRequests(fastify)

@@ -4,7 +4,7 @@ import { tellsOfDatabase } from '../session/database-error.ts'
 import { answerTo, type HttpError } from './http-errors.ts'
 import { interceptSend } from './reply.ts'
 
-/** Replies that were redacted private already: an error that comes now comes after every error handler. */
+/** Replies that were redacted already: an error that comes now comes after every error handler. */
 const redacted = new WeakSet<FastifyReply>()
 
 /**

@@ -44,10 +44,12 @@ onEachDatabase('each scope that has used the database has a line, of level debug
     logs.length = 0
     await app.inject({ method, url })
     await assertClean()
-    t.match(linesIn(logs), expected === undefined ? [] : [{ ...expected, statements: /^[12]$/ }], url)
-  }
-  for (const { milliseconds, waited } of logs as unknown as { milliseconds?: number, waited?: number }[]) {
-    if (milliseconds !== undefined) t.ok(waited !== undefined && waited >= 0 && waited <= milliseconds)
+    const lines = linesIn(logs)
+    t.equal(lines.length, expected === undefined ? 0 : 1, url)
+    t.match(lines, expected === undefined ? [] : [{ ...expected, statements: /^[12]$/ }], url)
+    const timed = (logs as unknown as { milliseconds?: number, waited: number }[]).filter(({ milliseconds }) => milliseconds !== undefined)
+    t.equal(timed.length, lines.length, url)
+    for (const { milliseconds = 0, waited } of timed) t.ok(waited >= 0 && waited <= milliseconds, url)
   }
   logs.length = 0
   await db.run(async session => await session.insert(Item, { label: 'run', amount: 0 }))
@@ -88,6 +90,7 @@ onEachDatabase('a reply of success that is rolled back is a warning, at any leve
     logs.length = 0
     t.equal((await app.inject({ method: 'POST', url })).statusCode, 200)
     await assertClean()
+    t.equal(linesIn(logs).length, expected === undefined ? 0 : 1, url)
     t.match(linesIn(logs), expected === undefined ? [] : [{ level: WARN, scope: 'request', outcome: 'rollback', reason: expected }], url)
   }
   t.same(await labels(), [])

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { defineEntity, type Collection, OptionalProps, p, type Ref, type ScalarRef } from '@mikro-orm/core'
+import type { Test } from 'tap'
 import type { SqlORM } from './databases.ts'
 
 /** Has all that a session has to keep in step with the database. */
@@ -81,6 +82,17 @@ export async function shopRows (orm: SqlORM): Promise<string[]> {
   return customers.map(describe)
 }
 
+/** Where `whileWriting()` has not had its turn yet. */
+const waiting = new WeakSet<SqlORM>()
+
+/** Asserts that these are committed and no others: `t.match()` lets more follow than it was given. */
+export async function matchShop (t: Test, orm: SqlORM, wanted: (string | RegExp)[]): Promise<void> {
+  t.notOk(waiting.has(orm), 'what was to come beside a statement has come')
+  const rows = await shopRows(orm)
+  t.equal(rows.length, wanted.length, rows.join('; '))
+  t.match(rows, wanted)
+}
+
 /** The same, as an entity shows it. */
 export function describe ({ name, loud, email, version, data, address, orders, groups }: Customer): string {
   const list = (items: string[]) => items.sort().join(',')
@@ -97,8 +109,10 @@ export function whileWriting (orm: SqlORM, method: Writing, change: () => unknow
   const beside = AsyncLocalStorage.snapshot()
   const original = orm.driver[method] as (...args: unknown[]) => Promise<unknown>
   const put = (value: unknown) => Object.defineProperty(orm.driver, method, { value, configurable: true, writable: true })
+  waiting.add(orm)
   put(async (...args: unknown[]) => {
     put(original)
+    waiting.delete(orm)
     const written = original.apply(orm.driver, args)
     await beside(change)
     return await written

@@ -5,7 +5,7 @@ import { db } from '../../plugin.ts'
 import { Item, ItemSchema, PartSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import type { SqlORM } from '../support/databases.ts'
-import { createShop, CustomerSchema, GroupSchema, OrderSchema, shopEntities, shopRows, whileWriting, type Customer } from '../support/shop-entities.ts'
+import { createShop, CustomerSchema, GroupSchema, OrderSchema, matchShop, shopEntities, shopRows, whileWriting, type Customer } from '../support/shop-entities.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 const shop = { ...automatic, orm: { entities: [ItemSchema, PartSchema, ...shopEntities] } }
@@ -158,7 +158,7 @@ onEachDatabase('while an INSERT is written, what it inserts is changed', shop, a
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Ada/, 'Rob ROB - v2 ["late"] - [] {late}'])
+  await matchShop(t, stage.orm, [/^Ada/, 'Rob ROB - v2 ["late"] - [] {late}'])
 })
 
 onEachDatabase('while an INSERT is written, what it inserts is removed', shop, async (t, stage) => {
@@ -168,7 +168,7 @@ onEachDatabase('while an INSERT is written, what it inserts is removed', shop, a
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Ada/])
+  await matchShop(t, stage.orm, [/^Ada/])
 })
 
 onEachDatabase('while a DELETE is written, what it deletes is persisted again', shop, async (t, stage) => {
@@ -183,7 +183,7 @@ onEachDatabase('while a DELETE is written, what it deletes is persisted again', 
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {readers}'])
+  await matchShop(t, stage.orm, ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {readers}'])
 })
 
 onEachDatabase('while a DELETE is written, what it deletes is read again', shop, async (t, stage) => {
@@ -195,7 +195,7 @@ onEachDatabase('while a DELETE is written, what it deletes is read again', shop,
     await read
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
+  await matchShop(t, stage.orm, ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
 })
 
 onEachDatabase('while a DELETE is written, what it deletes is removed once more', shop, async (t, stage) => {
@@ -207,7 +207,7 @@ onEachDatabase('while a DELETE is written, what it deletes is removed once more'
     t.equal(em.getUnitOfWork().getRemoveStack().size, 0)
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
+  await matchShop(t, stage.orm, ['Ada ADA ada@example.com v1 ["old"] Old Street [] {readers}'])
 })
 
 onEachDatabase('while an UPDATE is written, a collection that was not read is set', shop, async (t, stage) => {
@@ -219,7 +219,7 @@ onEachDatabase('while an UPDATE is written, a collection that was not read is se
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), ['Eve EVE ada@example.com v2 ["old"] Old Street [first] {writers}'])
+  await matchShop(t, stage.orm, ['Eve EVE ada@example.com v2 ["old"] Old Street [first] {writers}'])
 })
 
 onEachDatabase('a subscriber takes what was updated out of the session', shop, async (t, stage) => {
@@ -231,7 +231,7 @@ onEachDatabase('a subscriber takes what was updated out of the session', shop, a
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Ada/, /^Rob/])
+  await matchShop(t, stage.orm, [/^Ada/, /^Rob/])
 })
 
 onEachDatabase('while a flush runs, a removal is asked for and taken back', shop, async (t, stage) => {
@@ -241,7 +241,7 @@ onEachDatabase('while a flush runs, a removal is asked for and taken back', shop
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Eve/])
+  await matchShop(t, stage.orm, [/^Eve/])
 })
 
 onEachDatabase('while an UPDATE is written, something is set that had not been read', shop, async (t, stage) => {
@@ -253,7 +253,7 @@ onEachDatabase('while an UPDATE is written, something is set that had not been r
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Eve EVE eve@example.com/])
+  await matchShop(t, stage.orm, [/^Eve EVE eve@example.com/])
 })
 
 onEachDatabase('an expression is written once', shop, async (t, stage) => {
@@ -263,7 +263,7 @@ onEachDatabase('an expression is written once', shop, async (t, stage) => {
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Ada ADA EVE@EXAMPLE.COM v2/])
+  await matchShop(t, stage.orm, [/^Ada ADA EVE@EXAMPLE.COM v2/])
 })
 
 onEachDatabase('unique values that are written in steps of their own', shop, async (t, stage) => {
@@ -277,7 +277,7 @@ onEachDatabase('unique values that are written in steps of their own', shop, asy
     bob.data = { tags: ['after'] }
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [/^Ada ADA bob@new.example.com v2/, /^Rob ROB ada@new.example.com v3 \["after"]/])
+  await matchShop(t, stage.orm, [/^Ada ADA bob@new.example.com v2/, /^Rob ROB ada@new.example.com v3 \["after"]/])
 })
 
 for (const label of ['flush', 'find', 'transactional', 'create'] as const) {

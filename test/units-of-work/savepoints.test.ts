@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { Item, ItemSchema, PartSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
-import { createShop, CustomerSchema, describe, GroupSchema, OrderSchema, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
+import { createShop, CustomerSchema, describe, GroupSchema, OrderSchema, matchShop, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
 
 const entities = [ItemSchema, PartSchema, ...shopEntities]
 const automatic = { plugin: { commitOnTeardown: true }, orm: { entities } }
@@ -158,7 +158,7 @@ onEachDatabase('a collection that was not read is set before, and again inside',
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {writers}'])
+  await matchShop(t, stage.orm, ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {writers}'])
 })
 
 onEachDatabase('what was read inside does not stay loaded halfway', automatic, async (t, stage) => {
@@ -228,7 +228,7 @@ onEachDatabase('a transaction by hand that fails, without commitOnTeardown', man
     await em.flush()
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [ADA, /^Bob/])
+  await matchShop(t, stage.orm, [ADA, /^Bob/])
 })
 
 for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]) {
@@ -252,7 +252,7 @@ for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropa
         t.match(describe(customer), /^Eve .* v1 \["old"\] Old Street \[first\] \{readers,writers\}/)
       })
       t.equal(response.statusCode, 200, response.body)
-      t.match(await shopRows(stage.orm), [/^Bob/, 'Eve EVE ada@example.com v2 ["old"] Old Street [first] {readers,writers}'])
+      await matchShop(t, stage.orm, [/^Bob/, 'Eve EVE ada@example.com v2 ["old"] Old Street [first] {readers,writers}'])
       t.equal(await stage.orm.em.fork().count(GroupSchema, { name: 'audit' }), fails ? 0 : 1)
     })
 
@@ -269,7 +269,7 @@ for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropa
       })
       t.equal(response.statusCode, 500, response.body)
       const isWritten = !fails || propagation === TransactionPropagation.NOT_SUPPORTED
-      t.match(await shopRows(stage.orm), isWritten ? [ADA, /^audit/] : [ADA])
+      await matchShop(t, stage.orm, isWritten ? [ADA, /^audit/] : [ADA])
     })
   }
 }
@@ -280,7 +280,7 @@ onEachDatabase('what a transaction of its own has made can be changed afterwards
     bob.name = 'Rob'
   })
   t.equal(response.statusCode, 200, response.body)
-  t.match(await shopRows(stage.orm), [ADA, 'Rob ROB - v2 null - [] {}'])
+  await matchShop(t, stage.orm, [ADA, 'Rob ROB - v2 null - [] {}'])
 })
 
 for (const [title, ends] of Object.entries({ released: true, 'rolled back': false })) {
@@ -356,6 +356,6 @@ for (const ends of [true, false]) {
       await (ends ? work : t.rejects(work, { message: 'no' }))
     })
     t.equal(response.statusCode, 200, response.body)
-    t.match(await shopRows(stage.orm), ends ? [/^Ada .* \[\]/, /^Bob/, /^Rob/] : [/^Ada .* \[\]/, /^Rob/])
+    await matchShop(t, stage.orm, ends ? [/^Ada .* \[\]/, /^Bob/, /^Rob/] : [/^Ada .* \[\]/, /^Rob/])
   })
 }

@@ -2,7 +2,7 @@
 import { createConnection } from 'mysql2/promise'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -132,6 +132,13 @@ void t.test('where there is no terminal, tap prints a line for each file, the fa
   t.match(whole.stdout, /^# \{ total: 3, pass: 2, fail: 1 \}$/m)
   t.match(whole.stdout, /program\.ts +\|/, 'and what they do not cover')
   t.notOk(whole.stdout.includes('\u001b[2K'), 'no line that is printed is erased')
+})
+
+void t.test('the six quick runs have all of the quick tests, each once', async t => {
+  const runs = globSync('test/support/quick/*.ts', { cwd: ROOT }).map(file => /runSixth\((\d)\)/.exec(readFileSync(join(ROOT, file), 'utf8'))?.[1]).filter(sixth => sixth !== undefined)
+  t.same(runs.sort(), ['0', '1', '2', '3', '4', '5'])
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+  t.equal(scripts['test:quick']?.match(/support\/quick\/\w+\.ts/g)?.length, runs.length)
 })
 
 void t.test('the quick tests are those that start neither a process nor a compiler', async t => {
