@@ -32,7 +32,6 @@ export class ActiveTransaction {
   readonly kysely: ControlledTransaction<unknown>
   readonly #settings: BeginSettings
   readonly #connection: PooledConnection
-  #isTainted = false
 
   private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
@@ -94,7 +93,7 @@ export class ActiveTransaction {
       else await this.rollback().catch(() => undefined)
       throw reason
     }
-    await this.#giveBack()
+    await this.#connection.release()
   }
 
   /** Sets a mark that the database keeps for as long as it is in this transaction: a savepoint. */
@@ -113,9 +112,9 @@ export class ActiveTransaction {
     return await goesThrough(this.mark(name)) && await this.isMarked(name)
   }
 
-  /** Nobody knows any more what is on its connection, or where it leads: it is destroyed in the end. */
+  /** Its connection does not go back to the pool. */
   taint (): void {
-    this.#isTainted = true
+    this.#connection.taint()
   }
 
   /** Whether it is this connection that it has. */
@@ -137,12 +136,7 @@ export class ActiveTransaction {
       await this.#connection.destroy()
       throw error
     }
-    await this.#giveBack()
-  }
-
-  async #giveBack (): Promise<void> {
-    if (this.#isTainted) await this.#connection.destroy()
-    else await this.#connection.release()
+    await this.#connection.release()
   }
 
   /** An embedded database has one connection, and no server that could be lost. */

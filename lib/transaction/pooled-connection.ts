@@ -77,25 +77,33 @@ export class ConnectionInUse implements BagMember {
 export class PooledConnection extends ConnectionInUse {
   /** Kysely on this one connection. */
   readonly kysely: Kysely<unknown>
-  readonly #giveBack: () => Promise<void>
+  readonly #release: () => Promise<void>
+  #isTainted = false
 
-  /** @param giveBack frees its place in the pool */
-  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, giveBack: () => Promise<void>) {
+  /** @param release frees its place in the pool */
+  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, release: () => Promise<void>) {
     super(pool, owner, connection)
     this.kysely = kysely
-    this.#giveBack = giveBack
+    this.#release = release
+  }
+
+  /** Nobody knows any more what is on it, or where it leads: it is destroyed in the end. */
+  taint (): void {
+    this.#isTainted = true
   }
 
   /** Gives it back to the pool; resolves when it is there. */
-  release (): Promise<void> {
+  async release (): Promise<void> {
+    if (this.#isTainted) await super.destroy()
     this.forget()
-    return this.#giveBack()
+    await this.#release()
   }
 
   /** Closes it as far as its driver can, and gives it back. */
   override async destroy (error?: Error): Promise<void> {
     await super.destroy(error)
-    await this.release()
+    this.forget()
+    await this.#release()
   }
 }
 

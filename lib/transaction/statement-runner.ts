@@ -9,6 +9,7 @@ import { providedConnection, telling, type Provider } from './provided-connectio
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
+import { leadsNowhere } from './until-one-works.ts'
 
 /** The transaction that the statements are for. */
 export interface StatementTransaction extends ConnectionOwner {
@@ -31,6 +32,10 @@ export interface StatementTransaction extends ConnectionOwner {
 interface Entered {
   readonly placement: Placement
   readonly kysely: Kysely<unknown>
+  /** Nobody knows any more what is on its connection. */
+  taint (): void
+  /** Is told what it has failed with, and gives it back. */
+  failed (error: unknown): Promise<unknown>
   release (): Promise<void> | void
 }
 
@@ -64,63 +69,54 @@ export class StatementRunner {
   /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#runOutside(statement, () => !this.#leavesState(statement), run)
+    if (inside === undefined) return await this.#executeOutside(statement, run)
     return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
+  }
+
+  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+    await this.#transaction.connecting()
+    const isKept = () => !this.#leavesState(statement)
+    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    let isClean = true
+    const entered = await this.#enter(CONTROL)
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql), () => { isClean = false }),
-      failed: async error => await this.#transaction.failed(error)
+      enter: async sql => await this.#enterProvided(new Statement(sql), entered),
+      failed: entered.failed
     }
-    const provide = (executor: QueryExecutor) => executor.provideConnection(connection => consumer(providedConnection(connection, provider)))
-    const inside = await this.#enterTransaction(CONTROL)
-    if (inside === undefined) return await this.#runOutside(CONTROL, () => isClean, provide)
-    return await this.#execute(inside, () => provide(inside.kysely.getExecutor()))
-  }
-
-  async #runOutside<T> (statement: Statement, isKept: () => boolean, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    await this.#transaction.connecting()
-    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
+    return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
-    const { placement, kysely, release } = await this.#enter(statement)
-    const rows = run(kysely.getExecutor())
-    yield * this.streams.read(placement, placement === 'inside' ? telling(rows, this.#transaction) : rows, release, () => scopeIs('closed'))
+    const entered = await this.#enter(statement)
+    const rows = run(entered.kysely.getExecutor())
+    yield * this.streams.read(entered.placement, telling(rows, entered), entered.release, () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
   async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
-    const { kysely, release } = await this.#enter(CONTROL)
-    try {
-      await run(kysely as ControlledTransaction<unknown>)
-    } catch (error) {
-      throw await this.#transaction.failed(driverError(error))
-    } finally {
-      await release()
-    }
+    const entered = await this.#enter(CONTROL)
+    await this.#execute(entered, async () => await run(entered.kysely as ControlledTransaction<unknown>))
   }
 
-  async #execute<T> ({ release }: Pick<Entered, 'release'>, run: () => Promise<T>): Promise<T> {
+  async #execute<T> ({ failed, release }: Entered, run: () => Promise<T>): Promise<T> {
     try {
-      return await run().catch(async (error: unknown) => { throw await this.#transaction.failed(error) })
+      return await run().catch(async (error: unknown) => { throw await failed(error) })
     } finally {
       await release()
     }
   }
 
   /** Whoever has the connection has the mutex, too. */
-  async #enterProvided (statement: Statement, leavesState: () => void): Promise<Entered['release']> {
+  async #enterProvided (statement: Statement, entered: Entered): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
-    if (this.#leavesState(statement)) leavesState()
+    if (this.#leavesState(statement)) entered.taint()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
-    if (this.#leavesState(statement)) active.taint()
     return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
@@ -144,7 +140,7 @@ export class StatementRunner {
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', kysely: active.kysely, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
+        if (this.#where(statement) === 'inside') return this.#entered(active, isDubious(statement) ? await this.#watched(statement, active, release) : release)
       }
       release()
       return undefined
@@ -152,6 +148,10 @@ export class StatementRunner {
       release()
       throw await this.#transaction.failed(driverError(error))
     }
+  }
+
+  #entered (active: ActiveTransaction, release: Entered['release']): Entered {
+    return { placement: 'inside', kysely: active.kysely, taint: () => { active.taint() }, failed: async error => await this.#transaction.failed(error), release }
   }
 
   /** What may end the transaction is followed by a look whether it has. */
@@ -175,7 +175,17 @@ export class StatementRunner {
       await connection.release()
       throw error
     }
-    return { placement: 'outside', kysely: connection.kysely, release: () => connection.release() }
+    if (this.#leavesState(statement)) connection.taint()
+    return {
+      placement: 'outside',
+      kysely: connection.kysely,
+      taint: () => { connection.taint() },
+      failed: async error => {
+        if (leadsNowhere(error)) connection.taint()
+        return error
+      },
+      release: () => connection.release()
+    }
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */

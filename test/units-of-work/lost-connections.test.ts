@@ -1,4 +1,6 @@
 /** Pooled connections that lead nowhere, or that are refused, and what becomes of those who are given one. */
+import { sql } from 'kysely'
+import type { Pool, PoolConnection } from 'mysql2'
 import type { Test } from 'tap'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -104,21 +106,54 @@ onEachDatabase('a plain read is sent again when its connection was lost, and not
   await assertWhole(t, stage, to)
 })
 
+onEachDatabase('a statement that was never sent is sent on another connection, and what has a connection is not called again', { kinds: ['mysql'], plugin: { commitOnTeardown: false } }, async (t, { app, orm, labels }) => {
+  const insertOn = (label: string) => sql`insert into item (label, amount) values (${label}, 0)`
+  await orm.connect()
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  const nextConnection = async () => await new Promise<PoolConnection>(resolve => pool.once('acquire', resolve))
+  let calls = 0
+  app.post('/statement', async () => { await db.session.execute("insert into item (label, amount) values ('statement', 0)") })
+  app.post('/given', async request => await request.db.getKysely().connection().execute(async connection => { await insertOn('given').execute(connection) }))
+  app.post('/lost', async request => {
+    const connection = nextConnection()
+    await request.db.getKysely().connection().execute(async kysely => {
+      await insertOn(`lost ${++calls}`).execute(kysely)
+      ;(await connection).destroy()
+      await insertOn('after').execute(kysely)
+    })
+  })
+  await app.ready()
+  await app.db.run(async session => await session.count(Item))
+  for (const url of ['/statement', '/given']) {
+    void nextConnection().then(connection => { connection.destroy() })
+    t.equal((await app.inject({ method: 'POST', url })).statusCode, 200, url)
+  }
+  t.equal((await app.inject({ method: 'POST', url: '/lost' })).statusCode, 500)
+  t.same(await labels(), ['given', 'lost 1', 'statement'])
+})
+
 onEachDatabase('a connection to a server that has become read-only does not go back', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app }) => {
   const message = 'The MariaDB server is running with the --read-only option so it cannot execute this statement'
   const ids = new Set<unknown>()
+  const refused = `signal sqlstate 'HY000' set mysql_errno = 1290, message_text = '${message}'`
   const write = async () => {
     ids.add(await connectionId())
-    await db.session.execute(`signal sqlstate 'HY000' set mysql_errno = 1290, message_text = '${message}'`)
+    await db.session.execute(refused)
   }
   app.post('/', write)
   app.post('/swallowed', async () => { await write().catch(() => undefined) })
   app.post('/by-hand', { config: { db: { commitOnTeardown: false } } }, write)
+  app.post('/streamed', { config: { db: { commitOnTeardown: false } } }, async request => {
+    ids.add(await connectionId())
+    const kysely = request.db.getKysely()
+    for await (const { rows } of kysely.getExecutor().stream(sql.raw(refused).compile(kysely), 1)) t.fail(String(rows.length))
+  })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
   t.equal((await app.inject({ method: 'POST', url: '/swallowed' })).statusCode, 200)
   t.equal((await app.inject({ method: 'POST', url: '/by-hand' })).statusCode, 500)
+  t.equal((await app.inject({ method: 'POST', url: '/streamed' })).statusCode, 500)
   await app.db.run(async () => { ids.add(await connectionId()) })
-  t.equal(ids.size, 4)
+  t.equal(ids.size, 5)
 })
 
 onEachDatabase('a plain read on a connection that leads nowhere is sent again on another one, and a slow one is left alone', { kinds: ['mysql'] }, async (t, stage) => {

@@ -32,13 +32,17 @@ for (const commitOnTeardown of [true, false]) {
       throw new Error('so it rolls back')
     })
     app.post('/given', async request => await request.db.getKysely().connection().execute(async connection => (await sql.raw(statement).execute(connection)).rows))
+    app.post('/streamed', async request => {
+      const kysely = request.db.getKysely()
+      for await (const { rows } of kysely.getExecutor().stream(sql.raw(statement).compile(kysely), 1)) t.match(rows, Array)
+    })
     app.post('/next', async request => {
       await request.db.insert(Item, { label: statement.slice(0, 40), amount: 0 })
       const [state] = await request.db.execute("select @@sql_mode like '%ANSI_QUOTES%' or @@tx_read_only or @@character_set_client = 'latin1' or is_used_lock('a lock') or database() = 'mysql' or not @@autocommit as changed, connection_id() as id")
       return state
     })
     const ids = new Set()
-    for (const url of ['/', '/fails', '/given']) {
+    for (const url of ['/', '/fails', '/given', '/streamed']) {
       for (statement of STATEMENTS) {
         await app.inject({ method: 'POST', url })
         // The server lets go of it when it has noticed that its connection is closed.
@@ -50,7 +54,7 @@ for (const commitOnTeardown of [true, false]) {
         ids.add(response.json<{ id: number }>().id)
       }
     }
-    t.equal(ids.size, 3 * STATEMENTS.length)
+    t.equal(ids.size, 4 * STATEMENTS.length)
     statement = 'set @a = 1'
     const response = await app.inject({ method: 'POST', url: '/' })
     t.equal(response.statusCode, 200)
