@@ -12,6 +12,7 @@ const ROOMS = [
   ['lib/events/'],
   ['lib/transaction/'],
   ['lib/options/'],
+  ['lib/drivers/'],
   ['lib/errors/']
 ]
 

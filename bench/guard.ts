@@ -3,7 +3,7 @@
  * that uses no database allocates; and when pages say anything but what was measured. Nothing is timed. `npm run check:bench` runs it.
  */
 import { startServer } from '../test/support/mariadb.ts'
-import { mysqlUrl } from '../test/support/mysql-url.ts'
+import { mysqlUrl } from '../test/support/server-urls.ts'
 import { FLOOR, type ContenderName } from './contenders/all.ts'
 import { allocationsOf } from './measure/allocations.ts'
 import { countStatements } from './measure/statements.ts'

@@ -1,6 +1,7 @@
 /** Measures what the plugin costs beside its alternatives: `npm run bench -- --help`. */
-import { startServer, type Server } from '../test/support/mariadb.ts'
-import { mysqlUrl } from '../test/support/mysql-url.ts'
+import { startServer } from '../test/support/mariadb.ts'
+import type { Server } from '../test/support/server.ts'
+import { mysqlUrl } from '../test/support/server-urls.ts'
 import { UsageError } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { FLOOR } from './contenders/all.ts'

@@ -1,6 +1,6 @@
 /** Tries what could save the round trip of BEGIN, and prints what each does: `node test/support/mariadb.ts node bench/two-round-trips.ts`. */
 import { createConnection, type Connection } from 'mysql2/promise'
-import { mysqlUrl } from '../test/support/mysql-url.ts'
+import { mysqlUrl } from '../test/support/server-urls.ts'
 import { tapWire } from './wire.ts'
 
 const INSERT = 'insert into entry (n) values (1)'

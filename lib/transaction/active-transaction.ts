@@ -1,13 +1,16 @@
 import type { Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { debug } from '../debug.ts'
+import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './contracts.ts'
 import { connecting } from './connecting.ts'
-import { commitError, isAborted } from './errors.ts'
+import { commitError, rollbackOnly } from './errors.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import type { Statement } from './statement.ts'
 import type { ConnectionInUse, ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
@@ -25,6 +28,9 @@ export interface BeginSettings extends BeginOptions {
 const BEFORE = { commit: 'beforeTransactionCommit', rollback: 'beforeTransactionRollback' } as const
 const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRollback' } as const
 
+/** Stands for the error of a statement that nobody has told of. */
+const UNTOLD = new Error('a statement has failed')
+
 const MARK = 'fastify_scoped_db_mark'
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
@@ -32,11 +38,15 @@ export class ActiveTransaction {
   readonly kysely: ControlledTransaction<unknown>
   readonly #settings: BeginSettings
   readonly #connection: PooledConnection
+  readonly #driver: Driver
+  /** What has made it `failed`. */
+  #failure: unknown
 
   private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
     this.#settings = settings
     this.#connection = connection
+    this.#driver = driverOf(settings.connection.getClient())
   }
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
@@ -88,7 +98,7 @@ export class ActiveTransaction {
       await this.kysely.commit().execute()
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
-      const reason = commitError(error, this.#isEmbedded)
+      const reason = commitError(error, this.#driver.isEmbedded)
       if (reason instanceof CommitUnknownError) await this.#connection.destroy()
       else await this.rollback().catch(() => undefined)
       throw reason
@@ -101,15 +111,43 @@ export class ActiveTransaction {
     await this.kysely.savepoint(name).execute()
   }
 
-  /** Whether the mark is still there, and the database in the transaction in which it was set. Takes the mark away. */
+  /** Whether the mark is still there, and the database in the transaction in which it was set. Takes the mark away, unless that has failed. */
   async isMarked (name = MARK): Promise<boolean> {
-    return await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
+    return this.failure !== undefined || await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
   }
 
   /** Whether the database is in a transaction: outside any it keeps no mark. */
   async isOpen (): Promise<boolean> {
     const name = 'fastify_scoped_db_open'
     return await goesThrough(this.mark(name)) && await this.isMarked(name)
+  }
+
+  /** Whether it is still one, as far as that is known without asking. */
+  async status (): Promise<TransactionStatus | undefined> {
+    return this.#connection.status ?? this.#driver.nativeStatus(await nativeClient(this.#settings.connection))
+  }
+
+  /** Why nothing but a rollback goes through, of all or to a savepoint, where databases leave nothing else. */
+  get failure (): unknown {
+    const { status } = this.#connection
+    return status === undefined ? this.#failure : status === 'failed' ? this.#failure ?? UNTOLD : undefined
+  }
+
+  /** Is told what a statement has failed with. */
+  statementFailed (error: unknown): void {
+    const { status } = this.#connection
+    if (status === undefined ? this.#driver.failsTransaction(error) : status === 'failed') this.#failure ??= error
+  }
+
+  /** Is told what has gone through. */
+  statementSucceeded (statement: Statement): void {
+    if (this.#failure !== undefined && statement.recovers) this.#failure = undefined
+  }
+
+  /** @throws RollbackOnlyError once it has failed, for all but a rollback to a savepoint */
+  assertNotFailed (statement: Statement): void {
+    const { failure } = this
+    if (failure !== undefined && !statement.recovers) throw rollbackOnly(failure)
   }
 
   /** Its connection does not go back to the pool. */
@@ -139,11 +177,6 @@ export class ActiveTransaction {
     await this.#connection.release()
   }
 
-  /** An embedded database has one connection, and no server that could be lost. */
-  get #isEmbedded (): boolean {
-    return this.kysely.getExecutor().adapter.supportsMultipleConnections === false
-  }
-
   #report (event: TransactionEvent): Promise<void> | undefined {
     return this.#tell(event)?.catch(error => this.#settings.report(error))
   }
@@ -157,12 +190,20 @@ export class ActiveTransaction {
   }
 }
 
-/** Where nothing does until there was a rollback, nothing has ended. */
 async function goesThrough (command: Promise<unknown>): Promise<boolean> {
   try {
     await command
     return true
-  } catch (error) {
-    return isAborted(error)
+  } catch {
+    return false
+  }
+}
+
+async function nativeClient (connection: SqlConnection): Promise<unknown> {
+  try {
+    return await connection.getNativeClient()
+  } catch {
+    // The application brought a Kysely of its own.
+    return undefined
   }
 }

@@ -1,5 +1,6 @@
 import type { DatabaseConnection } from 'kysely'
 import { Bag } from '../bag.ts'
+import type { PhysicalConnection } from '../drivers/contracts.ts'
 import { driverError } from '../errors/driver-error.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
@@ -12,17 +13,21 @@ export function isInterruptible (connection: DatabaseConnection): boolean {
   return INTERRUPTIBLE.has(connection)
 }
 
+const OVER: IteratorResult<never> = { done: true, value: undefined }
+
 /**
  * Makes a connection interruptible. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
  * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What its
  * statements fail with is remembered as the database's error.
+ * @param physical given, the end of that interrupts, too
  */
-export function interruptible (connection: DatabaseConnection): Interrupt {
+export function interruptible (connection: DatabaseConnection, physical?: PhysicalConnection): Interrupt {
   const known = INTERRUPTIBLE.get(connection)
   if (known !== undefined) return known
-  const waiting = new Bag<{ index: number, reject: Interrupt }>()
-  const answered = <T>(answer: Promise<T>) => new Promise<T>((resolve, reject) => {
-    const wait = { index: -1, reject }
+  const waiting = new Bag<{ index: number, interrupt: Interrupt }>()
+  let hasEnded = false
+  const answered = <T>(answer: Promise<T>, interrupted?: T) => new Promise<T>((resolve, reject) => {
+    const wait = { index: -1, interrupt: (error: Error) => { if (interrupted === undefined) reject(error); else resolve(interrupted) } }
     waiting.add(wait)
     answer.then(
       value => { waiting.delete(wait); resolve(value) },
@@ -34,11 +39,16 @@ export function interruptible (connection: DatabaseConnection): Interrupt {
     const rows = streamQuery.apply(connection, args) as AsyncGenerator<never>
     return {
       next: () => answered(rows.next()),
-      return: () => rows.return(undefined).catch((error: unknown) => { throw driverError(error) }),
+      // pg never closes a cursor on a connection that has ended.
+      return: () => hasEnded ? Promise.resolve(OVER) : answered(rows.return(undefined), OVER),
       [Symbol.asyncIterator] () { return this }
     }
   }
-  const interrupt: Interrupt = error => { for (const { reject } of waiting) reject(error) }
+  const interrupt: Interrupt = error => { for (const wait of waiting) wait.interrupt(error) }
+  physical?.onEnd(() => {
+    hasEnded = true
+    interrupt(driverError(Object.assign(new Error('the connection has ended'), { code: 'ECONNRESET' })))
+  })
   // Asked for by Kysely, for the abort signal of a statement.
   if (killSession !== undefined) {
     connection.killSession = control => {

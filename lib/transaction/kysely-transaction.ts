@@ -1,6 +1,7 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely, KyselyPlugin, KyselyProps } from 'kysely'
 import { LazyQueryExecutor } from './lazy-query-executor.ts'
+import { RECOVERY } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
 
@@ -89,7 +90,7 @@ function defineClass (Base: KyselyClass) {
     }
 
     rollbackToSavepoint (name: string) {
-      return this.#command(trx => trx.rollbackToSavepoint(name as never).execute())
+      return this.#command(trx => trx.rollbackToSavepoint(name as never).execute(), RECOVERY)
     }
 
     override withPlugin (plugin: KyselyPlugin) {
@@ -119,9 +120,9 @@ function defineClass (Base: KyselyClass) {
       if (this.isTransaction) throw new Error('This Kysely is inside the transaction of its scope already: nest with em.transactional()')
     }
 
-    #command (run: Parameters<StatementRunner['control']>[0]) {
+    #command (...control: Parameters<StatementRunner['control']>) {
       return command(async () => {
-        await this.#transaction.statements.control(run)
+        await this.#transaction.statements.control(...control)
         return this.#with(this.#client)
       })
     }

@@ -1,5 +1,6 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
+import { driverOf } from '../drivers/drivers.ts'
 import { isAboutConnection } from '../errors/driver-codes.ts'
 import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError } from '../errors/errors.ts'
@@ -116,7 +117,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async failed (error: unknown): Promise<unknown> {
     if (isAboutConnection(error)) this.#taint()
-    if (this.#active instanceof ActiveTransaction && await hasRolledBack(this.#settings.connection, error, this.#active)) this.doom(error)
+    if (this.#active instanceof ActiveTransaction) {
+      this.#active.statementFailed(error)
+      if (await hasRolledBack(driverOf(this.client), error, this.#active)) this.doom(error)
+    }
     return error
   }
 
@@ -147,11 +151,12 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     this.statements.assertOpen()
     if (streams.has('inside')) throw new OpenStreamError()
     const release = await mutex.acquire()
-    if (this.#doomedBy !== undefined) {
-      release()
-      throw rollbackOnly(this.#doomedBy)
-    }
     const active = await this.#current()
+    const reason = this.#doomedBy ?? active?.failure
+    if (reason !== undefined) {
+      release()
+      throw rollbackOnly(reason)
+    }
     return {
       hasBegun: active !== undefined,
       hasWaiter: () => mutex.hasWaiter(),

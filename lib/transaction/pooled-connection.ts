@@ -1,5 +1,7 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import type { Bag, BagMember } from '../bag.ts'
+import type { PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import { scopeIs } from '../errors/errors.ts'
 import type { Silence } from './silence.ts'
 import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
@@ -28,6 +30,7 @@ export class ConnectionInUse implements BagMember {
   readonly isFresh: boolean
   readonly #pool: PoolInUse
   readonly #connection: DatabaseConnection
+  readonly #physical: PhysicalConnection | undefined
   readonly #interrupt: Interrupt
 
   constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection) {
@@ -35,8 +38,14 @@ export class ConnectionInUse implements BagMember {
     this.isFresh = !isInterruptible(connection)
     this.#pool = pool
     this.#connection = connection
-    this.#interrupt = interruptible(connection)
+    this.#physical = driverOf(owner.client).physical(connection)
+    this.#interrupt = interruptible(connection, this.#physical)
     pool.inUse.add(this)
+  }
+
+  /** Whether it is in a transaction, as far as the server has told. */
+  get status (): TransactionStatus | undefined {
+    return this.#physical?.status
   }
 
   /** Has it answer, where anything can be asked of it, so that it is known to lead to a server. */
@@ -53,14 +62,14 @@ export class ConnectionInUse implements BagMember {
 
   /**
    * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
-   * on the server. mysql2 can. Kysely's PostgreSQL driver has no way to: it asks the server to end the session, and that only while a
-   * statement runs. Never waits for the server.
+   * on the server. Never waits for the server.
    * @param error what is told to whoever waits for an answer
    */
   async destroy (error = scopeIs('closed')): Promise<void> {
     if (!this.#pool.inUse.has(this)) return
     this.#interrupt(error)
-    killSession(this.#connection, this.#control)
+    if (this.#physical === undefined) killSession(this.#connection, this.#control)
+    else this.#physical.close()
   }
 
   /** Nobody has it any more. */
@@ -108,7 +117,7 @@ export class PooledConnection extends ConnectionInUse {
 }
 
 /**
- * Closes a connection, as far as its driver can. mysql2 does its own part at once; then drivers may ask the server, on
+ * Closes a connection, as far as its driver can by way of Kysely. It does its own part at once; then it may ask the server, on
  * another connection, to end the statement that runs, for which nobody waits: it may never answer.
  */
 function killSession (connection: DatabaseConnection, control: ControlConnectionProvider): void {

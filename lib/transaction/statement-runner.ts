@@ -8,7 +8,7 @@ import type { ConnectionOwner } from './pooled-connection.ts'
 import { providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
-import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
+import { CONTROL, mayEndTransaction, PROVIDED, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
 import { leadsNowhere } from './until-one-works.ts'
 
 /** The transaction that the statements are for. */
@@ -36,6 +36,7 @@ interface Entered {
   taint (): void
   /** Is told what it has failed with, and gives it back. */
   failed (error: unknown): Promise<unknown>
+  succeeded (statement: Statement): void
   release (): Promise<void> | void
 }
 
@@ -70,7 +71,7 @@ export class StatementRunner {
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
     const inside = await this.#enterTransaction(statement)
     if (inside === undefined) return await this.#executeOutside(statement, run)
-    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
+    return await this.#execute(inside, statement, () => run(inside.kysely.getExecutor()))
   }
 
   async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
@@ -81,12 +82,12 @@ export class StatementRunner {
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    const entered = await this.#enter(CONTROL)
+    const entered = await this.#enter(PROVIDED)
     const provider: Provider = {
       enter: async sql => await this.#enterProvided(new Statement(sql), entered),
       failed: entered.failed
     }
-    return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
+    return await this.#execute(entered, PROVIDED, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -97,14 +98,16 @@ export class StatementRunner {
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
-  async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
-    const entered = await this.#enter(CONTROL)
-    await this.#execute(entered, async () => await run(entered.kysely as ControlledTransaction<unknown>))
+  async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>, statement = CONTROL): Promise<void> {
+    const entered = await this.#enter(statement)
+    await this.#execute(entered, statement, async () => await run(entered.kysely as ControlledTransaction<unknown>))
   }
 
-  async #execute<T> ({ failed, release }: Entered, run: () => Promise<T>): Promise<T> {
+  async #execute<T> ({ failed, succeeded, release }: Entered, statement: Statement, run: () => Promise<T>): Promise<T> {
     try {
-      return await run().catch(async (error: unknown) => { throw await failed(error) })
+      const result = await run().catch(async (error: unknown) => { throw await failed(error) })
+      succeeded(statement)
+      return result
     } finally {
       await release()
     }
@@ -117,6 +120,7 @@ export class StatementRunner {
     if (this.#leavesState(statement)) entered.taint()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
+    active.assertNotFailed(statement)
     return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
   }
 
@@ -137,6 +141,7 @@ export class StatementRunner {
     try {
       if (this.#where(statement) === 'inside') {
         const active = await this.#transaction.activate()
+        if (statement !== PROVIDED) active.assertNotFailed(statement)
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
@@ -151,7 +156,14 @@ export class StatementRunner {
   }
 
   #entered (active: ActiveTransaction, release: Entered['release']): Entered {
-    return { placement: 'inside', kysely: active.kysely, taint: () => { active.taint() }, failed: async error => await this.#transaction.failed(error), release }
+    return {
+      placement: 'inside',
+      kysely: active.kysely,
+      taint: () => { active.taint() },
+      failed: async error => await this.#transaction.failed(error),
+      succeeded: statement => { active.statementSucceeded(statement) },
+      release
+    }
   }
 
   /** What may end the transaction is followed by a look whether it has. */
@@ -184,6 +196,7 @@ export class StatementRunner {
         if (leadsNowhere(error)) connection.taint()
         return error
       },
+      succeeded: () => {},
       release: () => connection.release()
     }
   }
@@ -203,13 +216,13 @@ export class StatementRunner {
   }
 
   #noteWrite (statement: Statement): void {
-    if (statement !== CONTROL && statement.kind !== 'read') this.#writes++
+    if (!statement.isControl && statement.kind !== 'read') this.#writes++
   }
 }
 
 /** Whether it is to be watched. */
 function isDubious (statement: Statement): boolean {
-  return statement !== CONTROL && statement.kind !== 'read' && mayEndTransaction(statement.sql)
+  return !statement.isControl && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
 
 const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'

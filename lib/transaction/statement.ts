@@ -83,6 +83,8 @@ export function setsAutocommit (sql: string): boolean {
   return statementsIn(sql).some(one => SET.test(one) && /\bautocommit\b/i.test(one))
 }
 
+const TO_SAVEPOINT = new RegExp(`${AHEAD}rollback\\s+(?:(?:work|transaction)\\s+)?to\\b`, 'i')
+
 /** A statement whose kind is found out once, and only if somebody asks. */
 export class Statement {
   readonly sql: string
@@ -97,10 +99,28 @@ export class Statement {
     this.#kind ??= statementKind(this.sql)
     return this.#kind
   }
+
+  /** Whether it stands for something else. */
+  get isControl (): boolean {
+    return CONTROLS.has(this)
+  }
+
+  /** Whether it rolls back to a savepoint, so that it goes through where nothing else does. */
+  get recovers (): boolean {
+    return TO_SAVEPOINT.test(this.sql)
+  }
 }
 
 /** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
 export const CONTROL = new Statement('', 'doubtful')
+
+/** The same for a rollback to a savepoint. */
+export const RECOVERY = new Statement('rollback to', 'doubtful')
+
+/** The same for a connection that is given away: each of the statements on it is looked at by itself. */
+export const PROVIDED = new Statement('', 'doubtful')
+
+const CONTROLS = new Set([CONTROL, RECOVERY, PROVIDED])
 
 /** Where a statement goes. */
 export type Placement = 'inside' | 'outside'

@@ -12,7 +12,7 @@ import { unsavedNotes } from '../../examples/demo/notes.ts'
 import { Observer } from '../../examples/demo/observer.ts'
 import { Timeline } from '../../examples/demo/timeline.ts'
 import { Demo, type DemoSettings } from '../support/demo.ts'
-import { mysqlUrl } from '../support/mysql-url.ts'
+import { mysqlUrl } from '../support/server-urls.ts'
 
 async function playedOut (t: Test, demo: Demo): Promise<void> {
   await demo.serves()

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { childEnvironment as env } from '../support/child-environment.ts'
 import { ROOT } from '../support/fences.ts'
 import { folderWithPackage } from '../support/installed.ts'
-import { mysqlUrl } from '../support/mysql-url.ts'
+import { mysqlUrl } from '../support/server-urls.ts'
 
 const APP = join(ROOT, 'examples/app')
 

@@ -3,8 +3,8 @@ import { CheckConstraintViolationException, ConnectionException, DriverException
 import Fastify from 'fastify'
 import scopedDb from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
-import { freePort } from '../support/mariadb.ts'
-import { mysqlUrl } from '../support/mysql-url.ts'
+import { freePort } from '../support/server.ts'
+import { mysqlUrl } from '../support/server-urls.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }

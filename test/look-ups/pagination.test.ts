@@ -104,7 +104,7 @@ onEachDatabase('the order is complete', watched, async (t, stage) => {
   await addItems(stage, 10)
   const orderOf = async (orderBy?: object) => {
     const [statement = ''] = await statementsOf(async () => await db.run(async () => await db.paginate(Item, {}, {}, { count: false, ...orderBy !== undefined && { orderBy } })))
-    return /order by (.*) limit/.exec(statement)?.[1]?.replaceAll(/`(?:i0`\.`)?/g, '')
+    return /order by (.*) limit/.exec(statement)?.[1]?.replaceAll(/[`"](?:i0[`"]\.[`"])?/g, '')
   }
   t.equal(await orderOf(), 'id asc')
   t.equal(await orderOf({}), 'id asc')

@@ -7,8 +7,8 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import t from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
-import { freePort } from '../support/mariadb.ts'
-import { mysqlUrl } from '../support/mysql-url.ts'
+import { freePort } from '../support/server.ts'
+import { mysqlUrl } from '../support/server-urls.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
 async function start (options: object): Promise<string> {

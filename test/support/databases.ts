@@ -1,19 +1,21 @@
 import type { MikroORM as BaseORM } from '@mikro-orm/core'
 import { type Options } from '@mikro-orm/core'
 import { MikroORM as MySqlORM, type AbstractSqlDriver, type SqlEntityManager } from '@mikro-orm/mysql'
+import { MikroORM as PostgreSqlORM } from '@mikro-orm/postgresql'
 import { MikroORM as SqliteORM } from '@mikro-orm/sqlite'
 import type { Pool } from 'mysql2'
+import type { Pool as PgPool } from 'pg'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ItemSchema, PartSchema } from './entities.ts'
-import { mysqlUrl } from './mysql-url.ts'
+import { mysqlUrl, postgresqlUrl } from './server-urls.ts'
 
 /** A MikroORM of any SQL driver. */
 export type SqlORM = BaseORM<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>
 
-export type Kind = 'mysql' | 'sqlite'
+export type Kind = 'mysql' | 'postgresql' | 'sqlite'
 
 /** One test's own database. */
 export interface TestDatabase {
@@ -31,12 +33,16 @@ export interface TestDatabase {
 const entities = [ItemSchema, PartSchema]
 
 export async function createDatabase (kind: Kind): Promise<TestDatabase> {
-  return kind === 'mysql' ? await createMySql() : await createSqlite()
+  return await CREATE[kind]()
 }
 
-/** The databases that this run has. MySQL is missing only where test/support/mariadb.ts has said so, loudly. TEST_DATABASE leaves only one. */
+const CREATE = { mysql: createMySql, postgresql: createPostgreSql, sqlite: createSqlite }
+
+/** The databases that this run has. One is missing only where test/support/run-with-servers.ts has said so, loudly. TEST_DATABASE leaves only one. */
 export function availableKinds (): Kind[] {
-  const kinds: Kind[] = mysqlUrl() === undefined ? ['sqlite'] : ['sqlite', 'mysql']
+  const kinds: Kind[] = ['sqlite']
+  if (mysqlUrl() !== undefined) kinds.push('mysql')
+  if (postgresqlUrl() !== undefined) kinds.push('postgresql')
   const only = process.env['TEST_DATABASE']
   if (only && !kinds.some(kind => kind === only)) throw new Error(`TEST_DATABASE=${only}: there is only ${kinds.join(' and ')}`)
   return kinds.filter(kind => !only || kind === only)
@@ -89,6 +95,35 @@ async function createMySql (): Promise<TestDatabase> {
     async drop () {
       await witness.driver.execute(`drop database \`${name}\``)
       await witness.close()
+    }
+  }
+}
+
+async function createPostgreSql (): Promise<TestDatabase> {
+  const name = `scoped_db_${randomBytes(6).toString('hex')}`
+  const options = { entities, clientUrl: postgresqlUrl(), dbName: name, pool: { max: 10 } }
+  const connect = (more?: Partial<Options>) => PostgreSqlORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const witness = await connect({ ensureDatabase: true })
+  await createTables(witness)
+  return {
+    kind: 'postgresql',
+    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
+    witness,
+    connect,
+    async leftovers (orm) {
+      const found: string[] = []
+      const transactions = await witness.driver.execute("select 1 from pg_stat_activity where datname = ? and pid <> pg_backend_pid() and state <> 'idle' and xact_start is not null", [name])
+      if (transactions.length > 0) found.push(`${transactions.length} open transactions`)
+      const { totalCount, idleCount, waitingCount } = await orm.driver.getConnection().getNativeClient() as PgPool
+      if (totalCount > idleCount) found.push(`${totalCount - idleCount} connections that are not back in the pool`)
+      if (waitingCount > 0) found.push(`${waitingCount} waiting for a connection`)
+      return found
+    },
+    async drop () {
+      await witness.close()
+      const admin = await PostgreSqlORM.init({ ...options, dbName: 'postgres' } as never)
+      await admin.driver.execute(`drop database "${name}" with (force)`)
+      await admin.close()
     }
   }
 }

@@ -1,4 +1,4 @@
-import { defineEntity, p, Type } from '@mikro-orm/core'
+import { BlobType, defineEntity, p, Type, type Platform } from '@mikro-orm/core'
 
 /** A type of an application: a code such as 'c12' that is a number in the database. It makes an error of anything else. */
 export class CodeType extends Type<string, number> {
@@ -39,6 +39,20 @@ const Seat = defineEntity({
   properties: { row: p.integer().primary(), place: p.string().length(10).primary() }
 })
 
+/** Binary keys, by a name of their column's type that each database knows. */
+class HashType extends BlobType {
+  override getColumnType (_property: unknown, platform: Platform): string {
+    return platform.getBlobDeclarationSQL() === 'bytea' ? 'bytea' : 'varbinary(8)'
+  }
+}
+
+/** Addresses, in a column of a type that MikroORM knows nothing of. */
+class HostType extends Type<string, string> {
+  override getColumnType (_property: unknown, platform: Platform): string {
+    return platform.getBlobDeclarationSQL() === 'bytea' ? 'inet' : 'inet6'
+  }
+}
+
 /** Entities with all kinds of primary keys. */
 export const KEYED = {
   Tiny: defineEntity({ name: 'Tiny', properties: { id: p.tinyint().primary().autoincrement(false) } }),
@@ -54,9 +68,9 @@ export const KEYED = {
   Price: defineEntity({ name: 'Price', properties: { id: p.decimal().precision(10).scale(2).primary().autoincrement(false) } }),
   Ratio: defineEntity({ name: 'Ratio', properties: { id: p.double().primary().autoincrement(false) } }),
   Switch: defineEntity({ name: 'Switch', properties: { id: p.boolean().primary() } }),
-  Hash: defineEntity({ name: 'Hash', properties: { id: p.blob().columnType('varbinary(8)').primary() } }),
+  Hash: defineEntity({ name: 'Hash', properties: { id: p.type(HashType).primary() } }),
   Cents: defineEntity({ name: 'Cents', properties: { id: p.decimal('number').precision(10).scale(2).primary().autoincrement(false) } }),
-  Host: defineEntity({ name: 'Host', properties: { id: p.type('inet6').primary() } }),
+  Host: defineEntity({ name: 'Host', properties: { id: p.type(HostType).primary() } }),
   Loose: defineEntity({ name: 'Loose', properties: { id: p.type(LooseType).primary() } }),
   Coded: defineEntity({ name: 'Coded', properties: { id: p.type(CodeType).primary() } }),
   Seat,

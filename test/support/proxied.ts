@@ -3,7 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import type { SqlORM, TestDatabase } from './databases.ts'
-import { mysqlUrl } from './mysql-url.ts'
+import { mysqlUrl } from './server-urls.ts'
 import { startProxy, type Proxy } from './proxy.ts'
 
 /** An application whose connections to the server a test can cut. */

@@ -48,7 +48,7 @@ export const CustomerSchema = defineEntity({
     name: p.string().length(50),
     email: p.string().length(50).nullable().unique(),
     version: p.integer().version(),
-    loud: p.string().length(50).generated('(upper(`name`)) stored'),
+    loud: p.string().length(50).generated('(upper(name)) stored'),
     data: p.json<{ tags: string[] }>().nullable(),
     address: () => p.embedded(AddressSchema).nullable(),
     others: () => p.embedded(AddressSchema).array().default([]),

@@ -1,9 +1,9 @@
 /** tap as `npm test` runs it. */
 import { resolve } from 'node:path'
-import { mysqlUrl } from './mysql-url.ts'
+import { mysqlUrl, postgresqlUrl } from './server-urls.ts'
 
 // Only all tests together, on all databases, reach all of the code.
-const isWhole = !process.argv.slice(2).some(arg => arg.endsWith('.ts')) && mysqlUrl() !== undefined && !process.env['TEST_DATABASE']
+const isWhole = !process.argv.slice(2).some(arg => arg.endsWith('.ts')) && mysqlUrl() !== undefined && postgresqlUrl() !== undefined && !process.env['TEST_DATABASE']
 if (!isWhole) {
   process.env['TAP_DISABLE_COVERAGE'] = '1'
   // Files start sooner. Not where coverage is measured: V8 is not exact about what was compiled before.

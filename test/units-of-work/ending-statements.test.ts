@@ -5,6 +5,7 @@ import type { Pool } from 'mysql2'
 import { mayEndTransaction, statementKind } from '../../lib/transaction/statement.ts'
 import type { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import type { Kind } from '../support/databases.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
 type Session = typeof db.session
@@ -12,8 +13,12 @@ type Session = typeof db.session
 const automatic = { plugin: { commitOnTeardown: true } }
 
 /** By database: what ends the transaction of a request. */
-const ENDING: Record<'sqlite' | 'mysql', string[]> = {
+const ENDING: Record<Kind, string[]> = {
   sqlite: ['commit', 'rollback', '/* x */ Commit', '-- x\n rollback', 'end', 'end transaction', ';commit'],
+  postgresql: [
+    'commit', 'rollback', 'abort', 'end', 'end work', '/* x */ Commit', '/* a /* b */ c */ commit', '-- x\n rollback', ';commit', 'commit and chain', 'rollback and chain',
+    'select 1; commit', 'commit; begin', "select ';'; /* ; */ rollback", 'select $$;$$; commit', "select E'\\''; commit --'", "select '\\'; commit --'"
+  ],
   mysql: [
     'commit', 'rollback', 'begin', 'start transaction', '/* x */ Commit', '# x\n rollback work', 'set autocommit = 1', 'set session autocommit = 1',
     'create table if not exists other (id int)', 'create or replace view v as select 1', 'alter table item comment = "x"', 'analyze table item',
@@ -150,7 +155,11 @@ onEachDatabase('a procedure that ends the transaction', { ...automatic, kinds: [
 })
 
 /** What looks like it may, and does not. */
-const STAYING: Record<'sqlite' | 'mysql', string[]> = {
+const STAYING: Record<Kind, string[]> = {
+  postgresql: [
+    'create table if not exists other (id int)', 'truncate part', 'do $$ begin perform 1; end $$', '/* commit */ select 1', "update item set label = 'a' where label = 'commit; rollback'", 'lock table item', 'set local work_mem = 65536',
+    'analyze item', 'select 1; select 2', "select $$commit$$; select ';commit'", 'savepoint other', 'alter table item alter column amount set default 1', 'listen x', 'explain select 1', 'comment on table item is null', 'begin'
+  ],
   sqlite: ['pragma user_version', 'create temporary table if not exists other (id int)', '/* commit */ select 1', "update item set label = 'a' where label = 'commit; rollback'"],
   mysql: [
     'call inserts()', 'call selects()', 'set @a = 1', 'analyze select 1', 'create temporary table if not exists other (id int)', 'do 1', 'xa recover',
@@ -207,7 +216,7 @@ onEachDatabase('several statements in one text', { ...automatic, orm: { multiple
   }
 })
 
-onEachDatabase('what is sent on a connection that Kysely gives away is looked at, too', automatic, async (t, { app, labels }) => {
+onEachDatabase('what is sent on a connection that Kysely gives away is looked at, too', automatic, async (t, { app, kind, labels }) => {
   const insert = (label: string) => sql`insert into item (label, amount) values (${label}, 0)`
   const onConnection = async (session: Session, use: (kysely: Kysely<unknown>) => Promise<unknown>) => await session.getKysely<unknown>().connection().execute(use)
   app.post('/works', async request => {
@@ -230,7 +239,8 @@ onEachDatabase('what is sent on a connection that Kysely gives away is looked at
     await onConnection(request.db, async kysely => {
       await t.rejects(insert('before').execute(kysely))
       await t.rejects(sql`select nothing`.execute(kysely))
-      await insert('after').execute(kysely)
+      if (kind === 'postgresql') await t.rejects(insert('after').execute(kysely), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', cause: { code: '23505' } })
+      else await insert('after').execute(kysely)
     })
     return 'ok'
   })
@@ -253,9 +263,9 @@ onEachDatabase('what is sent on a connection that Kysely gives away is looked at
   t.equal(await post('/commits'), 500)
   t.equal(await post('/reads'), 200)
   t.same(await labels(), ['kept'])
-  t.equal(await post('/fails'), 200)
+  t.equal(await post('/fails'), kind === 'postgresql' ? 500 : 200)
   t.equal(await post('/manual'), 200)
-  t.same(await labels(), ['after', 'before', 'by hand', 'kept'])
+  t.same(await labels(), kind === 'postgresql' ? ['by hand', 'kept'] : ['after', 'before', 'by hand', 'kept'])
 })
 
 /** What databases quote, comment and separate with, and what ends a transaction. */

@@ -2,17 +2,19 @@
 import { createConnection } from 'mysql2/promise'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, cpSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { childEnvironment } from '../../support/child-environment.ts'
 import { availableKinds } from '../../support/databases.ts'
 import { ROOT } from '../../support/fences.ts'
-import { findDaemon } from '../../support/mariadb.ts'
+import { findDaemon as findMariadb } from '../../support/mariadb.ts'
+import { findDaemon as findPostgreSql } from '../../support/postgresql.ts'
 import { quickFiles } from '../../support/quick/files.ts'
 
-const skip = findDaemon() === undefined && 'no server to start'
+const skip = [findMariadb(), findPostgreSql()].includes(undefined) && 'no server to start'
 
 /** A script for sh that leaves a child behind, which no signal but SIGKILL ends. Its output is open for as long as that child lives. */
 const STUBBORN_CHILD = "(trap '' INT TERM HUP; exec sleep 60) &"
@@ -23,11 +25,13 @@ function temporaryFolder (t: Test): string {
   return folder
 }
 
-/** Runs a script for sh as test/support/mariadb.ts runs tap. */
+/** Runs a script for sh as test/support/servers.ts runs tap. */
 function startRun (t: Test, script: string, env: NodeJS.ProcessEnv, detached = false) {
   // Not t.testdir(): the path of a server's socket may have no more than some 100 characters.
   const folder = temporaryFolder(t)
-  const child = spawn(process.execPath, [join(ROOT, 'test/support/mariadb.ts'), 'sh', '-c', script], {
+  // Where root runs the tests, PostgreSQL is another user.
+  chmodSync(folder, 0o711)
+  const child = spawn(process.execPath, [join(ROOT, 'test/support/servers.ts'), 'sh', '-c', script], {
     env: { ...childEnvironment, TMPDIR: folder, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
     detached
@@ -41,6 +45,12 @@ function startRun (t: Test, script: string, env: NodeJS.ProcessEnv, detached = f
   }
 }
 
+async function connectToPostgreSql (url: string): Promise<void> {
+  const client = new pg.Client(`${url}/postgres`)
+  await client.connect()
+  await client.end()
+}
+
 const SIGNALS: { signal: NodeJS.Signals, code: number, wholeGroup: boolean }[] = [
   { signal: 'SIGINT', code: 130, wholeGroup: true },
   { signal: 'SIGINT', code: 130, wholeGroup: false },
@@ -49,18 +59,20 @@ const SIGNALS: { signal: NodeJS.Signals, code: number, wholeGroup: boolean }[] =
 
 for (const { signal, code, wholeGroup } of SIGNALS) {
   void t.test(`${signal} to ${wholeGroup ? 'the whole group, as Ctrl-C sends it,' : 'one process'} ends the run`, { skip, timeout: 40_000 }, async t => {
-    const { child, pid, closed, leftBehind } = startRun(t, `${STUBBORN_CHILD} mktemp -d; echo "$MYSQL_URL"; wait`, { MYSQL_URL: '', TEST_DATABASE: '' }, wholeGroup)
+    const { child, pid, closed, leftBehind } = startRun(t, `${STUBBORN_CHILD} mktemp -d; echo "$MYSQL_URL"; echo "$PG_URL"; wait`, { MYSQL_URL: '', PG_URL: '', TEST_DATABASE: '' }, wholeGroup)
     let output = ''
     child.stdout.on('data', chunk => { output += String(chunk) })
-    while (!output.includes('mysql://')) await once(child.stdout, 'data')
-    const url = output.split('\n')[1] ?? ''
+    while (!output.includes('postgresql://')) await once(child.stdout, 'data')
+    const [, url = '', postgresqlUrl = ''] = output.split('\n')
     await (await createConnection(url)).end()
+    await connectToPostgreSql(postgresqlUrl)
     t.equal(leftBehind().length, 1, 'everything temporary is in one folder')
 
     process.kill(wholeGroup ? -pid : pid, signal)
     t.same(await closed, [code, null])
     t.same(leftBehind(), [])
-    await t.rejects(createConnection(url), { code: 'ECONNREFUSED' }, 'the server has ended')
+    await t.rejects(createConnection(url), { code: 'ECONNREFUSED' }, 'the servers have ended')
+    await t.rejects(connectToPostgreSql(postgresqlUrl), { code: 'ECONNREFUSED' })
   })
 }
 
@@ -80,17 +92,20 @@ void t.test('a run that ends by itself has the exit code of its command, and lea
 
 void t.test('npm tells only the shell of a script of a signal: it makes way for what it runs', async t => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
-  t.match(scripts['test'], /\bexec node test\/support\/mariadb\.ts /)
-  t.match(scripts['test:quick'], /\bexec node test\/support\/mariadb\.ts /)
+  t.match(scripts['test'], /\bexec node test\/support\/servers\.ts /)
+  t.match(scripts['test:quick'], /\bexec node test\/support\/servers\.ts /)
 })
 
 void t.test('an empty variable is one that is not set, and a database that is not there is an error', async t => {
-  t.intercept(process, 'env', { value: { MYSQL_URL: '', TEST_DATABASE: '' } })
+  t.intercept(process, 'env', { value: { MYSQL_URL: '', PG_URL: '', TEST_DATABASE: '' } })
   t.same(availableKinds(), ['sqlite'])
   process.env['TEST_DATABASE'] = 'mysql'
   t.throws(availableKinds, { message: 'TEST_DATABASE=mysql: there is only sqlite' })
   process.env['MYSQL_URL'] = 'mysql://root@127.0.0.1:3306'
   t.same(availableKinds(), ['mysql'])
+  process.env['PG_URL'] = 'postgresql://postgres@127.0.0.1:5432'
+  process.env['TEST_DATABASE'] = ''
+  t.same(availableKinds(), ['sqlite', 'mysql', 'postgresql'])
 })
 
 /** Two tests of a program that they cover in part. */
@@ -115,7 +130,7 @@ void t.test('where there is no terminal, tap prints a line for each file, the fa
   const run = (...files: string[]) => spawnSync(process.execPath, [join(ROOT, 'test/support/tap.ts'), ...files], {
     cwd: folder,
     // Of itself, not because this run is in CI.
-    env: { ...childEnvironment, MYSQL_URL: 'mysql://127.0.0.1', TEST_DATABASE: '', CI: undefined, CONTINUOUS_INTEGRATION: undefined },
+    env: { ...childEnvironment, MYSQL_URL: 'mysql://127.0.0.1', PG_URL: 'postgresql://127.0.0.1', TEST_DATABASE: '', CI: undefined, CONTINUOUS_INTEGRATION: undefined },
     encoding: 'utf8'
   })
 

@@ -2,3 +2,8 @@
 export function mysqlUrl (): string | undefined {
   return process.env['MYSQL_URL'] || undefined
 }
+
+/** The server that PG_URL names. */
+export function postgresqlUrl (): string | undefined {
+  return process.env['PG_URL'] || undefined
+}

@@ -1,0 +1,60 @@
+/**
+ * A private PostgreSQL server for one test run: `node test/support/postgresql.ts COMMAND...` starts one, runs the
+ * command with its address in PG_URL, and stops it again, however the command ends.
+ */
+import { spawnSync } from 'node:child_process'
+import { chown, mkdtemp } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import pg from 'pg'
+import { runWithServers, type ServerKind } from './run-with-servers.ts'
+import { find, freePort, launch, type Server, type ServerProgram } from './server.ts'
+
+/** @returns undefined when this machine has no server to start */
+export async function startServer (options: string[] = []): Promise<Server | undefined> {
+  const daemon = findDaemon()
+  if (daemon === undefined) return undefined
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
+  const port = await freePort()
+  const user = unprivileged()
+  if (user !== undefined) await chown(folder, user.uid, user.gid)
+  const data = join(folder, 'data')
+  const { status, stderr } = spawnSync(join(dirname(daemon), 'initdb'), ['--pgdata', data, '--username', 'postgres', '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C', '--no-sync'], { encoding: 'utf8', cwd: folder, ...user })
+  if (status !== 0) throw new Error(`the database server's data folder could not be made:\n${stderr}`)
+  const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: 300 }
+  return await launch({
+    url: `postgresql://postgres@127.0.0.1:${port}`,
+    daemon,
+    folder,
+    user,
+    args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]), ...options],
+    async connect (url) {
+      const client = new pg.Client(`${url}/postgres`)
+      await client.connect()
+      await client.end()
+    }
+  })
+}
+
+export function findDaemon (): string | undefined {
+  // Debian keeps those of each version apart.
+  return find('postgres', ...globSync('/usr/lib/postgresql/*/bin').sort().reverse())
+}
+
+/** It runs as root under no circumstances: then as Debian's user for it, or as nobody. */
+function unprivileged (): ServerProgram['user'] {
+  if (userInfo().username !== 'root') return undefined
+  const id = (option: '-u' | '-g') => ['postgres', 'nobody'].map(user => Number(spawnSync('id', [option, user], { encoding: 'utf8' }).stdout)).find(id => id > 0)
+  return { uid: Number(id('-u')), gid: Number(id('-g')) }
+}
+
+export const POSTGRESQL: ServerKind = {
+  name: 'PostgreSQL',
+  kind: 'postgresql',
+  variable: 'PG_URL',
+  howToGetOne: 'Install one (Debian: apt-get install postgresql) or set PG_URL=postgresql://postgres@127.0.0.1:5432',
+  start: startServer
+}
+
+if (import.meta.main) process.exitCode = await runWithServers([POSTGRESQL], process.argv.slice(2))
