@@ -3,6 +3,7 @@ import { driverError } from '../errors/driver-error.ts'
 import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
 import { providedConnection, telling, type Provider } from './provided-connection.ts'
@@ -83,7 +84,7 @@ export class StatementRunner {
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(CONTROL)
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql), entered),
+      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(this.#transaction.client.getExecutor())), entered),
       failed: entered.failed
     }
     return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
