@@ -40,10 +40,8 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
-    const execute = (sending?: () => void) => this.#runner.execute(new Statement(query.sql, this.#dialect), executor => {
-      sending?.()
-      return this.#withPlugins(executor).executeQuery(query, options)
-    })
+    const execute = (sending?: () => void) =>
+      this.#runner.execute(new Statement(query.sql, this.#dialect), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     return this.#usage === undefined ? execute() : this.#usage.measure(execute)
   }
 

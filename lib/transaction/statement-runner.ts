@@ -67,17 +67,27 @@ export class StatementRunner {
     this.#where(CONTROL)
   }
 
-  /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
-  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+  /**
+   * @param sending is called when it has its connection, once more where it is sent again
+   * @throws ScopeClosedError or ReadOnlyError when the statement has no place
+   */
+  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending = () => {}): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#executeOutside(statement, run)
+    if (inside === undefined) return await this.#executeOutside(statement, run, sending)
+    sending()
     return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
   }
 
-  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
     await this.#transaction.connecting()
-    const isKept = () => !this.#leavesState(statement)
-    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
+    return await this.#pool.run(this.#transaction, {
+      isRepeatable: statement.kind === 'read',
+      isKept: () => !this.#leavesState(statement),
+      admit: () => {
+        this.#admitOutside(statement)
+        sending()
+      }
+    }, run)
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
