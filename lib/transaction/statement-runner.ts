@@ -1,12 +1,12 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
-import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
+import { GivenConnectionError, OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
-import { providedConnection, telling, type Provider } from './provided-connection.ts'
+import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
@@ -97,7 +97,7 @@ export class StatementRunner {
       enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(this.#transaction.client.getExecutor())), entered),
       failed: entered.failed
     }
-    return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
+    return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -140,6 +140,7 @@ export class StatementRunner {
     if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
     if (this.streams.hasIdleReader) throw new OpenStreamError()
+    if (isGiven(this)) throw new GivenConnectionError()
     return this.#enterInTurn(statement)
   }
 
