@@ -24,7 +24,9 @@ export interface DriverCodes {
   /** mysql2: the number that the server gives. */
   readonly errno?: unknown
   readonly sqlState?: unknown
-  /** pg: only errors of the server have it. */
+  /** mysql2, mariadb: what the server has said, and nothing else. */
+  readonly sqlMessage?: unknown
+  /** pg: only errors of the server have it, in the language of its locale. */
   readonly severity?: unknown
   /** Whether the connection has ended with it. */
   readonly fatal?: unknown
@@ -35,15 +37,18 @@ export interface DriverCodes {
 }
 
 export function errorKindOfCode (error: DriverCodes): ErrorKind | undefined {
-  const { message, code, errno, sqlState, severity, errcode, rawCode } = error
-  if (errno === ERROR_DURING_COMMIT) return message.includes('error 149') ? 'deadlock' : undefined
-  if (errno === OPTION_PREVENTS) return /read[-_]only/.test(message) ? 'read only' : undefined
+  const { message, code, errno, sqlState, sqlMessage, severity, errcode, rawCode } = error
+  if (errno === ERROR_DURING_COMMIT) return CERTIFICATION_FAILED.test(String(sqlMessage ?? message)) ? 'deadlock' : undefined
+  if (errno === OPTION_PREVENTS) return /read[-_]only/.test(String(sqlMessage ?? message)) ? 'read only' : undefined
   return MYSQL.get(errno) ?? errorKindOfState(severity === undefined ? sqlState : code) ??
     SQLITE.get(errcode ?? rawCode) ?? SQLITE.get(code) ?? (LOST_CODES.has(code) || LOST_MESSAGES.has(message) ? 'connection' : undefined)
 }
 
 /** Of MySQL and MariaDB. Galera says so when the certification fails, with the storage engine's reason in the message. */
 const ERROR_DURING_COMMIT = 1180
+
+/** The first number in the message, which comes in the language of the server. */
+const CERTIFICATION_FAILED = /^\D*\b149\b/
 
 /** The server was started with an option that forbids it, which the message names. */
 const OPTION_PREVENTS = 1290
@@ -60,7 +65,7 @@ const DEFERRED_STATE = /^(?:22|23|42|44|P0)[0-9A-Z]{3}$/
 /** Whether an error of COMMIT is known to mean that it was refused, and is rolled back. Whatever is not here may be committed. */
 export function isRefusal (error: DriverCodes): boolean {
   const { code, sqlState, severity, fatal } = error
-  if (fatal === true || (severity !== undefined && severity !== 'ERROR')) return false
+  if (fatal === true) return false
   if (REFUSALS.has(errorKindOfCode(error)) || ROLLBACK_STATE.test(String(severity === undefined ? sqlState : code))) return true
   return severity !== undefined && DEFERRED_STATE.test(String(code))
 }

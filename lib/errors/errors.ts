@@ -82,6 +82,10 @@ export const OpenStreamError = createError<[]>(
   'FST_SCOPED_DB_OPEN_STREAM',
   'fastify-scoped-db: a query stream has the connection of this transaction. Read it to its end before the next statement and before the reply, or start it only when the reply streams')
 
+export const GivenConnectionError = createError<[]>(
+  'FST_SCOPED_DB_GIVEN_CONNECTION',
+  'fastify-scoped-db: the connection of this transaction was given to a callback of connection().execute(), which would wait for itself. Send the statement on what the callback was given')
+
 export const CommitUnknownError = createError<[]>(
   'FST_SCOPED_DB_COMMIT_UNKNOWN',
   'fastify-scoped-db: COMMIT was sent, and the connection was lost or the answer was not clear, so it is not known whether the transaction is in the database')

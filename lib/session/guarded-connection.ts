@@ -1,5 +1,5 @@
 import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
-import type { BeginOptions } from '../transaction/contracts.ts'
+import type { BeginOptions } from '../transaction/begin-options.ts'
 import { assertFlushIsWhole } from './flush.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 

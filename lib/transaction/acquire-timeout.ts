@@ -11,7 +11,7 @@ const PART = 8
 const SMALLER_PART = 32
 
 /** What a server that has much to do may take to say anything, in milliseconds. */
-const SHORTEST_PATIENCE = 200
+const SHORTEST_SILENCE = 200
 
 /** Somebody who waits for a pooled connection. */
 interface Wait extends BagMember {
@@ -48,8 +48,8 @@ export class AcquireTimeout {
    * Until when a connection that is asked now may be silent.
    * @param silent how many have been before it
    */
-  patience (silent = 0): number {
-    const part = silent === 0 ? Math.max(this.milliseconds / PART, SHORTEST_PATIENCE) : this.milliseconds / SMALLER_PART
+  silenceDeadline (silent = 0): number {
+    const part = silent === 0 ? Math.max(this.milliseconds / PART, SHORTEST_SILENCE) : this.milliseconds / SMALLER_PART
     return now() + Math.min(part, this.milliseconds / 2)
   }
 

@@ -45,7 +45,7 @@ export class ConnectionPool implements PoolInUse {
     return untilOneWorks(this.#timeout, async attempt => {
       const connection = await this.#take(owner, attempt.deadline)
       try {
-        return await this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.patience, prove(connection))
+        return await this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.silenceDeadline, prove(connection))
       } catch (error) {
         await connection.destroy()
         throw driverError(error)
@@ -94,7 +94,7 @@ export class ConnectionPool implements PoolInUse {
   destroyLater (owner: ConnectionOwner, isMeant: (connection: ConnectionInUse) => boolean = () => true): () => void {
     const wait = this.#timeout.start(() => {
       for (const connection of this.#of(owner).filter(isMeant)) void connection.destroy()
-    }, this.#timeout.patience())
+    }, this.#timeout.silenceDeadline())
     return () => { this.#timeout.clear(wait) }
   }
 

@@ -1,14 +1,8 @@
-import type { IsolationLevel } from '@mikro-orm/core'
+import type { BeginOptions } from './begin-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { StatementUsage } from './usage.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's: what does is internal.
-
-/** How a transaction begins. */
-export interface BeginOptions {
-  readonly isolationLevel?: IsolationLevel | undefined
-  readonly readOnly?: boolean | undefined
-}
 
 /** What a scope's settings mean for its transactions. */
 export interface TransactionSettings extends BeginOptions {

@@ -1,4 +1,5 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
+import { dialectOf, type Dialect } from './dialect.ts'
 import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
@@ -13,11 +14,13 @@ export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
   readonly #runner: StatementRunner
   readonly #usage: StatementUsage | undefined
+  readonly #dialect: Dialect | undefined
 
   constructor (compiler: QueryExecutor, runner: StatementRunner, usage: StatementUsage | undefined) {
     this.#compiler = compiler
     this.#runner = runner
     this.#usage = usage
+    this.#dialect = dialectOf(compiler)
   }
 
   get adapter () {
@@ -37,15 +40,13 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
-    const execute = (sending?: () => void) => this.#runner.execute(new Statement(query.sql), executor => {
-      sending?.()
-      return this.#withPlugins(executor).executeQuery(query, options)
-    })
+    const execute = (sending?: () => void) =>
+      this.#runner.execute(new Statement(query.sql, this.#dialect), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     return this.#usage === undefined ? execute() : this.#usage.measure(execute)
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql), executor => {
+    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql, this.#dialect), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)
     })

@@ -252,10 +252,9 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   #ended (): void {
     this.#active = undefined
     this.#endedWrites = this.statements.writes
-    const { onEnd } = this.#settings
-    if (onEnd === undefined) return
+    if (this.#settings.onEnd === undefined) return
     this.statements.placement = closed
-    onEnd()
+    this.#settings.onEnd()
   }
 
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */

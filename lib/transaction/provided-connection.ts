@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { DatabaseConnection } from 'kysely'
 
 /** What becomes of the statements that are sent on a connection that was given away. */
@@ -38,6 +39,25 @@ export function providedConnection (connection: DatabaseConnection, provider: Pr
       return typeof value === 'function' ? value.bind(target) as unknown : value
     }
   })
+}
+
+/** Who has given his connection to what runs now. */
+const giving = new AsyncLocalStorage<{ readonly giver: object, isOver: boolean }>()
+
+/** Runs what is given the connection of `giver` until it is over. */
+export async function given<T> (giver: object, run: () => Promise<T>): Promise<T> {
+  const gift = { giver, isOver: false }
+  try {
+    return await giving.run(gift, run)
+  } finally {
+    gift.isOver = true
+  }
+}
+
+/** Whether what runs now has the connection of `giver`: whatever asks it for another turn there waits for itself. */
+export function isGiven (giver: object): boolean {
+  const gift = giving.getStore()
+  return gift?.giver === giver && !gift.isOver
 }
 
 /** Passes rows on, and tells what they fail with before anything else happens on their connection: the database may have to be asked. */

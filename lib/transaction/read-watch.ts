@@ -28,9 +28,9 @@ export class ReadWatch {
 
   async #over<T> (silence: Silence, inUse: ConnectionInUse, connection: DatabaseConnection, read: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const timeout = this.#timeout
-    if (this.#hasGivenUp || !silence.knows(connection)) await timeout.limit(timeout.patience(), silence.identify(connection))
+    if (this.#hasGivenUp || !silence.knows(connection)) await timeout.limit(timeout.silenceDeadline(), silence.identify(connection))
     let isOver = false
-    const listen = (): ReturnType<AcquireTimeout['start']> => timeout.start(() => { void ask() }, timeout.patience())
+    const listen = (): ReturnType<AcquireTimeout['start']> => timeout.start(() => { void ask() }, timeout.silenceDeadline())
     const ask = async (): Promise<void> => {
       const isLost = await timeout.limit(timeout.deadline(), silence.isLost(connection)).catch(() => false)
       if (isOver) return

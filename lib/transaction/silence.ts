@@ -1,15 +1,10 @@
-import type { Connection } from '@mikro-orm/core'
-import type { DatabaseConnection, Kysely } from 'kysely'
+import type { DatabaseConnection } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
+import { dialectOf } from './dialect.ts'
+import type { SqlConnection } from './sql-connection.ts'
 
 /** By which name a server knows a connection. */
 const ID = 'select connection_id() as id'
-
-/** MikroORM's, as far as it is needed here. */
-interface SqlConnection extends Connection {
-  getClient (): Kysely<unknown>
-  initClient (): Promise<void>
-}
 
 /** What it is made of. */
 interface ConnectionParts {
@@ -85,11 +80,7 @@ function canBeAsked (connection: SqlConnection): boolean {
   const { config, options } = connection as unknown as ConnectionParts
   const driverOptions = Object(options.driverOptions ?? config.get('driverOptions')) as object
   const isOwn = typeof driverOptions !== 'function' && !('createDriver' in driverOptions) && !('getExecutor' in driverOptions)
-  return isOwn && adapterOf(connection.getClient()) === 'MysqlAdapter'
-}
-
-function adapterOf (client: Kysely<unknown>): string {
-  return client.getExecutor().adapter.constructor.name
+  return isOwn && dialectOf(connection.getClient().getExecutor()) === 'mysql'
 }
 
 async function idOf (connection: DatabaseConnection): Promise<unknown> {

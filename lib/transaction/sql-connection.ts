@@ -1,6 +1,6 @@
 import type { Connection, Platform, Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
-import type { BeginOptions } from './contracts.ts'
+import type { BeginOptions } from './begin-options.ts'
 
 /** What a transaction needs of MikroORM's `AbstractSqlConnection`; the package does not depend on a SQL driver. */
 export interface SqlConnection extends Connection {

@@ -1,11 +1,12 @@
 import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
-import { OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
+import { GivenConnectionError, OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
-import { providedConnection, telling, type Provider } from './provided-connection.ts'
+import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
 import { CONTROL, mayEndTransaction, PROVIDED, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
@@ -67,27 +68,37 @@ export class StatementRunner {
     this.#where(CONTROL)
   }
 
-  /** @throws ScopeClosedError or ReadOnlyError when the statement has no place */
-  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+  /**
+   * @param sending is called when it has its connection, once more where it is sent again
+   * @throws ScopeClosedError or ReadOnlyError when the statement has no place
+   */
+  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending = () => {}): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#executeOutside(statement, run)
+    if (inside === undefined) return await this.#executeOutside(statement, run, sending)
+    sending()
     return await this.#execute(inside, statement, () => run(inside.kysely.getExecutor()))
   }
 
-  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
+  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
     await this.#transaction.connecting()
-    const isKept = () => !this.#leavesState(statement)
-    return await this.#pool.run(this.#transaction, { isRepeatable: statement.kind === 'read', isKept, admit: () => { this.#admitOutside(statement) } }, run)
+    return await this.#pool.run(this.#transaction, {
+      isRepeatable: statement.kind === 'read',
+      isKept: () => !this.#leavesState(statement),
+      admit: () => {
+        this.#admitOutside(statement)
+        sending()
+      }
+    }, run)
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(PROVIDED)
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql), entered),
+      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(this.#transaction.client.getExecutor())), entered),
       failed: entered.failed
     }
-    return await this.#execute(entered, PROVIDED, () => entered.kysely.getExecutor().provideConnection(connection => consumer(providedConnection(connection, provider))))
+    return await this.#execute(entered, PROVIDED, () => entered.kysely.getExecutor().provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
@@ -133,6 +144,7 @@ export class StatementRunner {
     if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
     if (this.streams.hasIdleReader) throw new OpenStreamError()
+    if (isGiven(this)) throw new GivenConnectionError()
     return this.#enterInTurn(statement)
   }
 

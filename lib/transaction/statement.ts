@@ -1,4 +1,5 @@
 import { ReadOnlyError, scopeIs } from '../errors/errors.ts'
+import type { Dialect } from './dialect.ts'
 import { callsOnlyHarmless } from './functions.ts'
 
 /**
@@ -14,11 +15,13 @@ const WITH_WRITE = /^\s*with\b[\s\S]*\)\s*(?:insert|update|delete|replace|merge)
 
 /**
  * What makes a read doubtful: locks, INTO, writing words (a CTE, EXPLAIN ANALYZE), a second statement, comments (they
- * can hold all of it), variables, and functions that live on their connection, which some databases let one call without brackets.
+ * can hold all of it), variables, sequences, what is said about the statement before it, and functions that live on their connection, which some
+ * databases let one call without brackets.
  */
 const DOUBTS = new RegExp([
   ';\\s*\\S', '/\\*', '--', '#', '@',
   '\\b(?:for\\s+(?:update|share|no\\s+key|key\\s+share)|lock\\s+in\\s+share|into|insert|update|delete|replace|merge|analyze' +
+  '|(?:next|previous)\\s+value\\s+for|sql_calc_found_rows|show\\s+(?:count\\s*\\(\\s*\\*\\s*\\)\\s*)?(?:warnings|errors)|show\\s+profiles?' +
   '|get_lock|release_lock|release_all_locks|last_insert_id|found_rows|row_count|nextval|setval|currval|lastval|last_insert_rowid' +
   '|changes|total_changes|pg_\\w*lock\\w*)\\b'
 ].join('|'), 'i')
@@ -26,15 +29,16 @@ const DOUBTS = new RegExp([
 /**
  * Sorts a statement by its text alone. It looks for words, not for grammar, and words in literals count too: a read
  * taken for a doubtful one costs a BEGIN and a COMMIT, the reverse would cost correctness.
+ * @param dialect whose functions it may call; undefined where that is not known
  *
  * @example
  * statementKind('select * from `user` where `id` = 1')  // 'read'
  * statementKind('select * from `user` for update')      // 'doubtful'
  */
-export function statementKind (sql: string): StatementKind {
+export function statementKind (sql: string, dialect?: Dialect): StatementKind {
   const [first = '', ...others] = statementsIn(sql)
   if (![first, ...others].every(isReadAlone)) return 'write'
-  return DOUBTS.test(sql) || !callsOnlyHarmless(sql) ? 'doubtful' : 'read'
+  return DOUBTS.test(sql) || !callsOnlyHarmless(sql, dialect) ? 'doubtful' : 'read'
 }
 
 function isReadAlone (sql: string): boolean {
@@ -49,11 +53,20 @@ const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`(\\w+)\`|\`[^\`]*\`|${COMMENT}`, 'g
 /** What databases quote or comment in different ways: then literals are not told from the rest. */
 const UNCLEAR = /--|#|\/\*|\$\w*\$/
 
+/** With a backslash a quote ends its literal, or does not, by database and by its settings. */
+const ESCAPED_QUOTE = /\\['"`]/
+
+/** A text without its literals and its comments; as it is, where they cannot be told from the rest. */
+export function withoutLiterals (sql: string): string {
+  if (ESCAPED_QUOTE.test(sql)) return sql
+  const bare = sql.replace(QUOTED, ' $1 ')
+  return UNCLEAR.test(bare) ? sql : bare
+}
+
 /** Each statement of a text; where there are several, without their literals. In doubt there are. */
 export function statementsIn (sql: string): string[] {
   if (!sql.includes(';')) return [sql]
-  const bare = sql.replace(/\\[\s\S]/g, '').replace(QUOTED, ' $1 ')
-  return (UNCLEAR.test(bare) ? sql : bare).split(';').filter(part => part.trim() !== '')
+  return withoutLiterals(sql).split(';').filter(part => part.trim() !== '')
 }
 
 const SKIPPED = `[\\s(]|${COMMENT}|(?:--|#)[^\\n]*\\n`
@@ -88,15 +101,17 @@ const TO_SAVEPOINT = new RegExp(`${AHEAD}rollback\\s+(?:(?:work|transaction)\\s+
 /** A statement whose kind is found out once, and only if somebody asks. */
 export class Statement {
   readonly sql: string
+  readonly #dialect: Dialect | undefined
   #kind: StatementKind | undefined
 
-  constructor (sql: string, kind?: StatementKind) {
+  constructor (sql: string, dialect: Dialect | undefined, kind?: StatementKind) {
     this.sql = sql
+    this.#dialect = dialect
     this.#kind = kind
   }
 
   get kind (): StatementKind {
-    this.#kind ??= statementKind(this.sql)
+    this.#kind ??= statementKind(this.sql, this.#dialect)
     return this.#kind
   }
 
@@ -112,13 +127,13 @@ export class Statement {
 }
 
 /** Stands for what is run on the transaction's connection by other means than a statement: SAVEPOINT and its kin. */
-export const CONTROL = new Statement('', 'doubtful')
+export const CONTROL = new Statement('', undefined, 'doubtful')
 
 /** The same for a rollback to a savepoint. */
-export const RECOVERY = new Statement('rollback to', 'doubtful')
+export const RECOVERY = new Statement('rollback to', undefined, 'doubtful')
 
 /** The same for a connection that is given away: each of the statements on it is looked at by itself. */
-export const PROVIDED = new Statement('', 'doubtful')
+export const PROVIDED = new Statement('', undefined, 'doubtful')
 
 const CONTROLS = new Set([CONTROL, RECOVERY, PROVIDED])
 
@@ -140,11 +155,16 @@ export const fromTheFirstWrite: PlacementRule = (statement, begun) => begun || s
 /** Nothing begins by itself: autocommit. */
 export const never: PlacementRule = () => 'outside'
 
-/** Refuses what writes. What only may write is the database's to judge, which is told that the transaction is read-only. */
+/**
+ * Refuses what writes. What only may write is the database's to judge, which is told that the transaction is read-only; outside any it is told
+ * nothing, so that it is refused as well.
+ */
 export function readOnly (rule: PlacementRule): PlacementRule {
   return (statement, begun) => {
     if (statement.kind === 'write') throw new ReadOnlyError()
-    return rule(statement, begun)
+    const placement = rule(statement, begun)
+    if (placement === 'outside' && statement.kind === 'doubtful' && statement !== CONTROL) throw new ReadOnlyError()
+    return placement
   }
 }
 

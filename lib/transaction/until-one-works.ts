@@ -7,7 +7,7 @@ interface Attempt {
   /** When there is no time left for any connection. */
   readonly deadline: number
   /** Until when a connection that was in use before may be silent. */
-  readonly patience: number
+  readonly silenceDeadline: number
 }
 
 /** The longest wait before the second attempt, in milliseconds; it doubles with each. */
@@ -29,7 +29,7 @@ export async function untilOneWorks<T> (timeout: AcquireTimeout, attempt: (attem
   let said: Error | undefined
   for (let n = 0; ; n++) {
     try {
-      return await attempt({ deadline, patience: Math.min(deadline, timeout.patience(n)) })
+      return await attempt({ deadline, silenceDeadline: Math.min(deadline, timeout.silenceDeadline(n)) })
     } catch (error) {
       if (!leadsNowhere(error) || !mayRepeat(error)) throw error
       if (isAboutConnection(error)) said = error

@@ -30,9 +30,15 @@ export class StatementUsage {
   #begin (): { sending: () => void, over: () => void } {
     const begun = now()
     this.statements++
+    let sent: number | undefined
     return {
-      sending: () => { this.waited += now() - begun },
-      over: () => { this.milliseconds += now() - begun }
+      // Once more where it is sent again.
+      sending: () => { sent = now() },
+      over: () => {
+        const ended = now()
+        this.milliseconds += ended - begun
+        this.waited += (sent ?? ended) - begun
+      }
     }
   }
 }

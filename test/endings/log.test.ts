@@ -1,4 +1,7 @@
 /** One line in the log for each scope that has used the database. */
+import type { Pool } from 'mysql2'
+import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type LogLine } from '../support/on-each-database.ts'
@@ -69,6 +72,32 @@ onEachDatabase('each scope that has used the database has a line, of level debug
     line('rollback', 'closed before it had an outcome', 1, 'db.open'),
     line('commit', 'by hand', 1, 'db.open')
   ])
+})
+
+onEachDatabase('what statements have waited for a connection is told, inside the transaction and outside', { ...automatic, orm: { pool: { max: 1 } }, kinds: ['mysql'] }, async (t, { app, logs, orm, assertClean }) => {
+  app.log.level = 'debug'
+  app.post('/insert', async request => await request.db.insert(Item, { label: 'inserted', amount: 0 }))
+  app.get('/count', async request => await request.db.count(Item))
+  app.get('/stream', async request => { for await (const item of request.db.stream(Item, {})) t.match(item, { label: 'inserted' }) })
+  await app.ready()
+  const pool = await orm.driver.getConnection().getNativeClient() as Pool
+  for (const [method, url] of [['POST', '/insert'], ['GET', '/count'], ['GET', '/stream']] as const) {
+    logs.length = 0
+    const answer = await app.db.run(async session => {
+      await session.execute('select 1 for update')
+      const waits = once(pool, 'enqueue')
+      const answer = app.inject({ method, url })
+      await waits
+      const from = performance.now()
+      await setTimeout(20)
+      return { answer, held: performance.now() - from }
+    })
+    t.equal((await answer.answer).statusCode, 200, url)
+    await assertClean()
+    const line = logs.find(({ scope, msg }) => scope === 'request' && msg.startsWith('a unit of work ')) as { waited?: number } | undefined
+    // It is told in tenths of a millisecond.
+    t.ok(Number(line?.waited) + 0.1 >= answer.held, url)
+  }
 })
 
 onEachDatabase('a reply of success that is rolled back is a warning, at any level', automatic, async (t, { app, logs, labels, assertClean }) => {

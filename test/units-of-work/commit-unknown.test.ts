@@ -81,9 +81,11 @@ const ANSWERS: [errno: number, message: string, isRefusal: boolean][] = [
   [1213, 'Deadlock found when trying to get lock', true],
   [1205, 'Lock wait timeout exceeded', true],
   [1180, "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", true],
+  [1180, 'Fehler 149 "Lock deadlock; Retry transaction" beim COMMIT', true],
   [1290, 'The MariaDB server is running with the --read-only option so it cannot execute this statement', true],
   [1836, 'Running in read-only mode', true],
   [1180, "Got error 6 'No such device or address: Not connected to Primary Component' during COMMIT", false],
+  [1180, "Got error 1490 'error 149' during COMMIT", false],
   [1290, 'The MariaDB server is running with the --secure-file-priv option so it cannot execute this statement', false],
   [1105, 'target: main.0.primary: vttablet: rpc error', false],
   [1317, 'Query execution was interrupted', false],
@@ -135,6 +137,9 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
     { severity: 'ERROR', code: '22P02' },
     { severity: 'ERROR', code: 'P0001' },
     { severity: 'ERROR', code: '25006' },
+    { severity: 'FEHLER', code: '23505' },
+    { severity: 'ERREUR', code: '40P01' },
+    { severity: 'FATAL', code: '40001' },
     { errno: 1205, sqlState: 'HY000', fatal: false }
   ]) t.notOk(isUnknown(failure(known)), JSON.stringify(known))
   for (const message of [CLOSED, 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']) t.notOk(isUnknown(failure({ fatal: true }, message)), message)
@@ -156,11 +161,11 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
     { errno: 1, sqlState: 45000 },
     { errno: 1040, sqlState: '08004' },
     { severity: 'FATAL', code: '57P01' },
+    { severity: 'FEHLER', code: '57P01' },
     { severity: 'ERROR', code: '57P01' },
     { severity: 'ERROR', code: '08007' },
     { severity: 'ERROR', code: '40003' },
     { severity: 'ERROR', code: '57014' },
-    { severity: 'FATAL', code: '40001' },
     { severity: 'ERROR', code: 'XX000' },
     { severity: 'FATAL', code: '53300' },
     { severity: 'PANIC', code: 'XX000' }

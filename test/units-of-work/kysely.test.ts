@@ -3,6 +3,7 @@ import { sql, type Kysely, type KyselyPlugin } from 'kysely'
 import type { FastifyRequest } from 'fastify'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { Gate } from '../support/signals.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 const manual = { plugin: { commitOnTeardown: false } }
@@ -89,6 +90,27 @@ onEachDatabase('a read that is aborted is stopped on the server, and fails with 
 onEachDatabase('what fails on a connection without the database having a part in it is told as it is', manual, async (t, { app }) => {
   app.get('/', async request => await request.db.getKysely().connection().execute(async () => { throw new Error('mine') }))
   t.match((await app.inject('/')).json(), { statusCode: 500, message: 'mine' })
+})
+
+onEachDatabase('who has the connection of the transaction sends what he sends on it, and nothing that would wait for it', automatic, async (t, { app, labels }) => {
+  const refused = { code: 'FST_SCOPED_DB_GIVEN_CONNECTION' }
+  app.post('/', async request => {
+    const over = new Gate()
+    const { later } = await kyselyOf(request).connection().execute(async connection => {
+      await connection.insertInto('item').values({ label: 'on it', amount: 1 } as never).execute()
+      await t.rejects(request.db.count(Item), refused)
+      await t.rejects(request.db.insert(Item, { label: 'beside', amount: 1 }), refused)
+      await t.rejects(request.db.transactional(async em => await em.count(Item)), refused)
+      return { later: over.opened.then(async () => await request.db.count(Item)) }
+    })
+    over.open()
+    t.equal(await later, 1, 'what it has begun may go on once it is over')
+    await t.rejects(kyselyOf(request).connection().execute(async () => { throw new Error('mine') }), { message: 'mine' })
+    await request.db.insert(Item, { label: 'after', amount: 1 })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['after', 'on it'])
 })
 
 onEachDatabase('a stream outside that fails while the transaction begins does it no harm', { ...automatic, kinds: ['sqlite'] }, async (t, { app, labels }) => {

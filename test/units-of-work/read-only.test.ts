@@ -1,5 +1,6 @@
 import type { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
+import { sql } from 'kysely'
 import scopedDb from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -18,8 +19,12 @@ onEachDatabase('readOnly refuses writes before they are sent', { plugin: { commi
   })
   app.post('/manual-doubtful', { config: { db: { commitOnTeardown: false } } }, async request => {
     t.equal(request.db.getKysely().isTransaction, false)
-    await request.db.execute("select 'into the wild'")
-    return 'ok'
+    for (const sql of ["select 'into the wild'", 'select 1 for update', 'select @a := 1']) await t.rejects(request.db.execute(sql), { code: 'FST_SCOPED_DB_READ_ONLY' }, sql)
+    await request.db.getKysely().connection().execute(async kysely => {
+      await t.rejects(sql`select 'into the wild'`.execute(kysely), { code: 'FST_SCOPED_DB_READ_ONLY' })
+      await sql`select 1`.execute(kysely)
+    })
+    return await request.db.transactional(async em => await em.execute("select 'into the wild'")).then(() => 'ok')
   })
   app.post('/allowed', { config: { db: { readOnly: false } } }, async request => request.db.create(Item, { label: 'allowed' }))
   const refused = ['/insert', '/native', '/manual', ...(kind === 'mysql' ? ['/beside'] : [])]

@@ -8,7 +8,10 @@ import { onEachDatabase } from '../support/on-each-database.ts'
 
 const STATEMENTS = [
   "set session sql_mode = 'ANSI_QUOTES'", "set sql_mode = 'ANSI_QUOTES'", 'set session transaction read only', 'set names latin1', "select get_lock('a lock', 0)", "do get_lock('a lock', 0)",
-  'create temporary table part (id int)', 'use mysql', 'set session autocommit = 0', 'lock tables item write', 'set role none'
+  'create temporary table part (id int)', 'use mysql', 'set session autocommit = 0', 'lock tables item write', 'set role none',
+  "/* x */ set session sql_mode = 'ANSI_QUOTES'", "-- x\nset sql_mode = 'ANSI_QUOTES'", "set /* x */ sql_mode = 'ANSI_QUOTES'", "set global slow_launch_time = 2, session sql_mode = 'ANSI_QUOTES'",
+  "set @a = 1, `sql_mode` = 'ANSI_QUOTES'", 'execute immediate "set session sql_mode = \'ANSI_QUOTES\'"', "insert into item (label, amount) select 'a', get_lock('a lock', 0)",
+  "insert into item (label, amount) values ('a', 0); set session sql_mode = 'ANSI_QUOTES'", 'begin', 'start transaction read only', "xa begin 'a'", 'flush tables with read lock', 'backup lock item'
 ]
 
 const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id
@@ -20,7 +23,7 @@ async function isLocked (orm: SqlORM): Promise<boolean> {
 
 for (const commitOnTeardown of [true, false]) {
   onEachDatabase(`a connection that a statement has changed does not go back to the pool (commitOnTeardown: ${commitOnTeardown})`, {
-    kinds: ['mysql'], plugin: { commitOnTeardown, begin: 'statement' }, orm: { pool: { max: 1 } }
+    kinds: ['mysql'], plugin: { commitOnTeardown, begin: 'statement' }, orm: { pool: { max: 1 }, multipleStatements: true }
   }, async (t, { app, database: { witness }, labels }) => {
     let statement = ''
     app.post('/', async () => {

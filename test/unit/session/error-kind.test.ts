@@ -29,7 +29,7 @@ const CASES: [kind: Kind, errors: Error[]][] = [
   ['foreign key', [mysql(1216), mysql(1217), mysql(1451), mysql(1452, '23000'), mysql(1701), pg('23503'), pg('23001'), sqlite('SQLITE_CONSTRAINT_FOREIGNKEY')]],
   ['check', [mysql(3819), mysql(4025, '23000'), pg('23514'), sqlite('SQLITE_CONSTRAINT_CHECK')]],
   ['not null', [mysql(1048, '23000'), mysql(1263), mysql(1364), pg('23502'), sqlite('SQLITE_CONSTRAINT_NOTNULL')]],
-  ['deadlock', [mysql(1213, '40001'), mysql(1206), mysql(1180, 'HY000', "Got error 149 'Lock deadlock; Retry transaction' during COMMIT"), pg('40P01')]],
+  ['deadlock', [mysql(1213, '40001'), mysql(1206), mysql(1180, 'HY000', "Got error 149 'Lock deadlock; Retry transaction' during COMMIT"), mysql(1180, 'HY000', 'Fehler 149 "Lock deadlock; Retry transaction" beim COMMIT'), shaped('(conn:7, no: 1180, SQLState: HY000) secret', { errno: 1180, sqlMessage: "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", sqlState: 'HY000' }), pg('40P01')]],
   ['lock timeout', [mysql(1205), mysql(3572), pg('55P03'), ...['BUSY', 'BUSY_RECOVERY', 'BUSY_TIMEOUT', 'LOCKED', 'LOCKED_SHAREDCACHE', 'LOCKED_VTAB'].map(code => sqlite(`SQLITE_${code}`))]],
   ['serialization', [mysql(1020), mysql(3101, '40000'), mysql(9999, '40001'), pg('40001'), sqlite('SQLITE_BUSY_SNAPSHOT')]],
   ['interrupted', [mysql(1317, '70100'), mysql(1969, '70100'), mysql(3024), pg('57014')]],
@@ -43,7 +43,7 @@ const CASES: [kind: Kind, errors: Error[]][] = [
   ['access', [mysql(1044), mysql(1045, '28000'), mysql(1049), mysql(1698), pg('28000', 'FATAL'), pg('28P01', 'FATAL'), pg('3D000', 'FATAL'), sqlite('SQLITE_CANTOPEN')]],
   ['privilege', [mysql(1095), mysql(1142), mysql(1143), mysql(1227), mysql(1370), pg('42501')]],
   [undefined, [
-    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1290, 'HY000', 'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
+    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1180, 'HY000', "Got error 1490 'error 149' during COMMIT"), shaped('(conn:149, no: 1180, SQLState: HY000) secret', { errno: 1180, sqlMessage: "Got error 28 'No space left' during COMMIT", sqlState: 'HY000' }), mysql(1290, 'HY000', 'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
     mysql(9999, '08S010'), mysql(9999, '108S01'),
     sqlite('SQLITE_ERROR'), sqlite('SQLITE_CONSTRAINT_TRIGGER', 'database is locked'), lost(undefined, 'Pool is closed.')
   ]]
