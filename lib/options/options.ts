@@ -109,7 +109,7 @@ export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, '
   closeTimeout: number
 }
 
-const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session'] as const
+const RESERVED_FORK_OPTIONS = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions'] as const
 type ReservedForkOption = typeof RESERVED_FORK_OPTIONS[number]
 
 /** MikroORM's, all of them, or the types would not fit. */
@@ -126,7 +126,12 @@ const FORK_SCHEMA: Record<keyof SessionOptions, OptionSchema> = {
   signal: { takes: 'an AbortSignal', accepts: value => value instanceof AbortSignal },
   inflightQueryAbortStrategy: oneOf('ignore query', 'cancel query', 'kill session'),
   freshEventManager: boolean,
-  cloneEventManager: boolean
+  cloneEventManager: boolean,
+  session: {
+    takes: '{ role, variables }',
+    accepts: isPlainObject,
+    fields: { role: { takes: 'the name of a role', accepts: value => typeof value === 'string' }, variables: plainObject }
+  }
 }
 
 export const sessionOptions: OptionSchema = {

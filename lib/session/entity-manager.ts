@@ -1,5 +1,5 @@
 import { TransactionPropagation } from '@mikro-orm/core'
-import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, Transaction, TransactionOptions } from '@mikro-orm/core'
+import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, SessionContext, Transaction, TransactionOptions } from '@mikro-orm/core'
 import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
@@ -18,6 +18,7 @@ import { subscribe } from './subscribers.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 const END = Symbol('fastify-scoped-db.end')
+const STAGE = Symbol('fastify-scoped-db.stage')
 const ENDED = Symbol('fastify-scoped-db.ended')
 
 /**
@@ -159,6 +160,34 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const own = this[BINDING]?.transactions.context
       if (own === undefined) super.resetTransactionContext()
       else this.setTransactionContext(own)
+    }
+
+    override setSessionContext (context: SessionContext): void {
+      this[STAGE](() => { super.setSessionContext(context) })
+    }
+
+    override clearSessionContext (): void {
+      this[STAGE](() => { super.clearSessionContext() })
+    }
+
+    override setFilterParams (...params: Parameters<EntityManager['setFilterParams']>): void {
+      this[STAGE](() => { super.setFilterParams(...params) })
+    }
+
+    /** MikroORM refuses what a transaction would not take notice of, and takes that of the scope for begun. */
+    [STAGE] (stage: () => void): void {
+      const em = this.getContext() as BoundEntityManager
+      const context = em.getTransactionContext()
+      if (context === undefined || !isInMain(em[BINDING], context) || em[BINDING].transactions.hasBegun) {
+        stage()
+        return
+      }
+      Base.prototype.resetTransactionContext.call(em)
+      try {
+        stage()
+      } finally {
+        em.setTransactionContext(context)
+      }
     }
 
     override async begin (options: TransactionOptions = {}): Promise<void> {

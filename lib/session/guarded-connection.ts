@@ -1,9 +1,10 @@
-import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
+import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, SessionContext, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { BeginOptions } from '../transaction/begin-options.ts'
 import { assertFlushIsWhole } from './flush.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 
 export interface BesideOptions extends BeginOptions {
+  readonly sessionContext?: SessionContext | undefined
   readonly eventBroadcaster?: TransactionEventBroadcaster | undefined
 }
 

@@ -17,6 +17,7 @@ const NOTHING_TO_COMMIT: PreparedCommit = {
 export class NoTransactions implements SessionTransactions {
   readonly context = undefined
   readonly isAutomatic: boolean
+  readonly hasBegun = false
   readonly isBusy = false
   readonly isAtRest = true
   readonly hasWritten = false

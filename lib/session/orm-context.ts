@@ -1,5 +1,6 @@
 import { TransactionContext } from '@mikro-orm/core'
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
+import { acquiringSession } from './acquiring.ts'
 import { forkScoped } from './entity-manager.ts'
 import { watchCollections } from './flush.ts'
 import { restoreHydrator } from './hydrator.ts'
@@ -17,7 +18,7 @@ export function resolveToScopes (orm: MikroORM, currentSession: CurrentSession):
   if (resolved.has(orm)) return
   resolved.add(orm)
   const outside = orm.config.get('context')
-  orm.config.set('context', name => currentSession(orm) ?? outside(name))
+  orm.config.set('context', name => acquiringSession() ?? currentSession(orm) ?? outside(name))
   passByOtherTransactions(orm, currentSession)
   delegateToSession(orm.em)
   forkScoped(orm.em)
@@ -47,7 +48,7 @@ function passByOtherTransactions (orm: MikroORM, currentSession: CurrentSession)
  * itself.
  */
 function delegateToSession (em: EntityManager): void {
-  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection', 'persist', 'remove', 'clear', 'tryCache', 'storeCache'] as const) {
+  for (const method of ['transactional', 'flush', 'begin', 'commit', 'rollback', 'isInTransaction', 'getConnection', 'persist', 'remove', 'clear', 'tryCache', 'storeCache', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const) {
     const original = em[method] as (...args: unknown[]) => unknown
     const delegating = function (this: EntityManager, ...args: unknown[]) {
       const current = this.getContext(false)

@@ -7,6 +7,8 @@ export interface SessionTransactions {
   readonly context: Transaction | undefined
   /** Whether the scope commits. Otherwise the session is plain MikroORM, whose `flush()` does. */
   readonly isAutomatic: boolean
+  /** Whether the scope's transaction has begun, or is beginning. */
+  readonly hasBegun: boolean
   /** Whether a statement runs or waits. */
   readonly isBusy: boolean
   /** Whether nothing has begun and nothing runs, so that it can be ended and closed without waiting. */

@@ -1,11 +1,12 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
-import type { Connection, EntityManager, Transaction, TransactionEventType } from '@mikro-orm/core'
+import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
+import { acquireFor } from './acquiring.ts'
 import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
-import { LazyTransaction } from '../transaction/lazy-transaction.ts'
+import { LazyTransaction, type LazyTransactionSettings } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
 import type { PreparedCommit, TransactionSettings } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
@@ -25,6 +26,8 @@ export class SqlTransactions implements SessionTransactions {
   readonly #connection: SqlConnection
   readonly #settings: TransactionSettings
   readonly #report: (error: unknown) => void
+  readonly #acquire: LazyTransactionSettings['acquire']
+  readonly #sessionContext: () => SessionContext | undefined
   readonly #main: LazyTransaction
   #beside: readonly LazyTransaction[] = []
   /** The connections that were asked for. */
@@ -37,16 +40,25 @@ export class SqlTransactions implements SessionTransactions {
     this.#connection = connection
     this.#settings = settings
     this.#report = report
+    const sessionContext = () => session.getTransactionSessionContext()
+    this.#sessionContext = sessionContext
+    this.#acquire = session.config.get('sessionContext') === 'connection' ? work => acquireFor(session, work) : undefined
     this.#main = new LazyTransaction({
       ...settings,
       connection,
       report,
       isAutomatic: this.isAutomatic,
-      placement: placementFor(settings),
+      placement: placementFor(settings, sessionContext),
+      sessionContext,
+      acquire: this.#acquire,
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
     })
     this.context = this.isAutomatic ? this.#main.context : undefined
     if (!this.isAutomatic) guardDriver(session, connection => this.guard(connection))
+  }
+
+  get hasBegun (): boolean {
+    return this.#main.hasBegun
   }
 
   get isBusy (): boolean {
@@ -121,10 +133,18 @@ export class SqlTransactions implements SessionTransactions {
 
   #replica (connection: SqlConnection): LazyTransaction {
     const settings = this.#settings
-    return new LazyTransaction({ ...settings, connection, report: this.#report, isAutomatic: false, placement: placementFor(settings) })
+    return new LazyTransaction({
+      ...settings,
+      connection,
+      report: this.#report,
+      isAutomatic: false,
+      placement: placementFor(settings),
+      sessionContext: this.#sessionContext,
+      acquire: this.#acquire
+    })
   }
 
-  async #beginBeside (connection: SqlConnection, { isolationLevel, readOnly = this.#settings.readOnly, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+  async #beginBeside (connection: SqlConnection, { isolationLevel, readOnly = this.#settings.readOnly, sessionContext, eventBroadcaster }: BesideOptions): Promise<Transaction> {
     if (this.#state !== 'open') throw scopeIs(this.#state)
     const transaction = new LazyTransaction({
       connection,
@@ -134,6 +154,8 @@ export class SqlTransactions implements SessionTransactions {
       isolationLevel,
       readOnly,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
+      sessionContext: () => sessionContext,
+      acquire: this.#acquire,
       announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
@@ -163,9 +185,14 @@ export class SqlTransactions implements SessionTransactions {
   }
 }
 
-function placementFor ({ mode, begin, awaitsBody, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'awaitsBody' | 'readOnly'>): PlacementRule {
-  const begun: PlacementRule = (statement, hasBegun) => (awaitsBody?.() === true ? fromTheFirstWrite : fromTheFirstStatement)(statement, hasBegun)
-  const rule = mode === 'manual' ? never : begin === 'write' ? fromTheFirstWrite : begun
+/** @param sessionContext what row level security is to know lasts for a transaction: given, all statements are inside one, and the same one where they can be */
+function placementFor (
+  { mode, begin, awaitsBody, readOnly: isReadOnly }: Pick<TransactionSettings, 'mode' | 'begin' | 'awaitsBody' | 'readOnly'>,
+  sessionContext?: () => SessionContext | undefined
+): PlacementRule {
+  const waits = () => awaitsBody?.() === true || (begin === 'write' && sessionContext?.() === undefined)
+  const begins: PlacementRule = (statement, hasBegun) => (waits() ? fromTheFirstWrite : fromTheFirstStatement)(statement, hasBegun)
+  const rule = mode === 'manual' ? never : begins
   return isReadOnly === true ? readOnly(rule) : rule
 }
 

@@ -1,4 +1,4 @@
-import type { Transaction, TransactionEventType } from '@mikro-orm/core'
+import type { SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { debug } from '../debug.ts'
 import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
@@ -21,6 +21,8 @@ export interface BeginSettings extends BeginOptions {
   readonly pool: ConnectionPool
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
+  /** What row level security is to know of the session, when it begins. */
+  readonly sessionContext?: (() => SessionContext | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
   readonly report: (error: unknown) => void
 }
@@ -64,6 +66,8 @@ export class ActiveTransaction {
     })
     try {
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
+      const context = settings.sessionContext?.()
+      if (context !== undefined) await connection.applySessionContext(active.kysely, context)
       await active.#tell('afterTransactionStart')
       return active
     } catch (error) {

@@ -114,7 +114,8 @@ export class ConnectionPool implements PoolInUse {
   #take (owner: ConnectionOwner, deadline: number): Promise<PooledConnection> {
     return new Promise((resolve, reject) => {
       const { client } = owner
-      const returned = this.#inTime(deadline, arrived => client.connection().execute(async kysely => {
+      const returned = this.#inTime(deadline, arrived => acquireAs(owner, acquired => client.connection().execute(async kysely => {
+        acquired()
         arrived()
         const connection = await kysely.getExecutor().provideConnection(async connection => connection)
         const released = Promise.withResolvers<void>()
@@ -123,7 +124,7 @@ export class ConnectionPool implements PoolInUse {
           return returned
         }))
         await released.promise
-      }))
+      })))
       returned.catch(reject)
     })
   }
@@ -132,7 +133,8 @@ export class ConnectionPool implements PoolInUse {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
-      provideConnection: consumer => this.#inTime(deadline, arrived => executor.provideConnection(async connection => {
+      provideConnection: consumer => this.#inTime(deadline, arrived => acquireAs(owner, acquired => executor.provideConnection(async connection => {
+        acquired()
         arrived()
         if (!isAdmitted) admit()
         isAdmitted = true
@@ -147,7 +149,7 @@ export class ConnectionPool implements PoolInUse {
           if (!isUsable || !isKept()) await inUse.destroy()
           inUse.forget()
         }
-      }))
+      })))
     })
   }
 
@@ -165,4 +167,8 @@ export class ConnectionPool implements PoolInUse {
       })
     })
   }
+}
+
+function acquireAs<T> ({ acquire }: ConnectionOwner, work: (acquired: () => void) => T): T {
+  return acquire === undefined ? work(() => {}) : acquire(work)
 }

@@ -9,13 +9,16 @@ import { connecting } from './connecting.ts'
 import type { PreparedCommit } from './contracts.ts'
 import { hasRolledBack, rollbackOnly } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
+import type { ConnectionOwner } from './pooled-connection.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import { Silence } from './silence.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
 
-interface LazyTransactionSettings extends BeginSettings {
+export interface LazyTransactionSettings extends BeginSettings {
+  /** Runs what takes a connection from the pool, where that has to know for whom. */
+  readonly acquire?: ConnectionOwner['acquire']
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
@@ -72,6 +75,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return connecting(this.#settings.connection)
   }
 
+  get acquire (): ConnectionOwner['acquire'] {
+    return this.#settings.acquire
+  }
+
   get silence (): Silence | undefined {
     return Silence.of(this.#settings.connection)
   }
@@ -103,6 +110,16 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** Sends the BEGIN now, if it has not been sent. */
   async begin (): Promise<void> {
     await this.statements.control(async () => {})
+  }
+
+  /** Whether a statement by itself has to be in a transaction: the session has something to tell row level security, which lasts for one. */
+  get needsTransaction (): boolean {
+    return this.#settings.sessionContext?.() !== undefined
+  }
+
+  /** Begins another one, for one statement outside. MikroORM's subscribers are told of none that is not theirs. */
+  beginAlone (): Promise<ActiveTransaction> {
+    return ActiveTransaction.begin({ ...this.#settings, announce: undefined }, this)
   }
 
   /** The same, for a statement that holds the mutex. */

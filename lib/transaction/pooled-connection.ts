@@ -10,6 +10,8 @@ import { interruptible, isInterruptible, type Interrupt } from './interruptible.
 export interface ConnectionOwner {
   /** The Kysely whose pool has those that are free. */
   readonly client: Kysely<unknown>
+  /** Runs what takes a connection from the pool, where that has to know for whom. */
+  readonly acquire?: (<T>(work: (acquired: () => void) => T) => T) | undefined
   /** Knows of silent connections of its database, where that can be found out. */
   readonly silence?: Silence | undefined
 }

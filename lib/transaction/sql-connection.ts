@@ -1,4 +1,4 @@
-import type { Connection, Platform, Transaction } from '@mikro-orm/core'
+import type { Connection, Platform, SessionContext, Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import type { BeginOptions } from './begin-options.ts'
 
@@ -8,6 +8,8 @@ export interface SqlConnection extends Connection {
   initClient (): Promise<void>
   stream (query: string, params?: unknown[], ctx?: Transaction, ...rest: unknown[]): AsyncIterableIterator<unknown>
   getPlatform (): SqlPlatform
+  /** Has a transaction that has just begun see the variables and the role of a session (row level security). */
+  applySessionContext (trx: Transaction, context: SessionContext): Promise<void>
 }
 
 interface SqlPlatform extends Platform {

@@ -23,6 +23,10 @@ export interface StatementTransaction extends ConnectionOwner {
    * @throws RollbackOnlyError when only a rollback is left
    */
   activate (): ActiveTransaction | Promise<ActiveTransaction>
+  /** Whether a statement outside has to be in a transaction of its own. */
+  readonly needsTransaction: boolean
+  /** Begins one for it. */
+  beginAlone (): Promise<ActiveTransaction>
   /** Is told what a statement has failed with, and gives it back. */
   failed (error: unknown): Promise<unknown>
   /** Is told that a statement has ended it, and what to tell those that come after it. */
@@ -74,9 +78,10 @@ export class StatementRunner {
    */
   async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending = () => {}): Promise<T> {
     const inside = await this.#enterTransaction(statement)
-    if (inside === undefined) return await this.#executeOutside(statement, run, sending)
+    const entered = inside ?? (this.#transaction.needsTransaction ? await this.#enterAlone(statement) : undefined)
+    if (entered === undefined) return await this.#executeOutside(statement, run, sending)
     sending()
-    return await this.#execute(inside, statement, () => run(inside.kysely.getExecutor()))
+    return await this.#execute(entered, statement, () => run(entered.kysely.getExecutor()))
   }
 
   async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
@@ -136,7 +141,7 @@ export class StatementRunner {
   }
 
   async #enter (statement: Statement): Promise<Entered> {
-    return await this.#enterTransaction(statement) ?? await this.#enterPool(statement)
+    return await this.#enterTransaction(statement) ?? await (this.#transaction.needsTransaction ? this.#enterAlone(statement) : this.#enterPool(statement))
   }
 
   /** Gives nothing when the statement's place is outside, now or by the time that its turn has come. */
@@ -210,6 +215,30 @@ export class StatementRunner {
       },
       succeeded: () => {},
       release: () => connection.release()
+    }
+  }
+
+  /** Outside the transaction, and in one of its own. */
+  async #enterAlone (statement: Statement): Promise<Entered> {
+    const active = await this.#transaction.beginAlone()
+    let hasFailed = false
+    try {
+      this.#admitOutside(statement)
+    } catch (error) {
+      await active.rollback()
+      throw error
+    }
+    return {
+      placement: 'outside',
+      kysely: active.kysely,
+      taint: () => { active.taint() },
+      failed: async error => {
+        hasFailed = true
+        if (leadsNowhere(error)) active.taint()
+        return error
+      },
+      succeeded: () => {},
+      release: async () => { await (hasFailed ? active.rollback().catch(() => undefined) : active.commit()) }
     }
   }
 

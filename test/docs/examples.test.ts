@@ -4,8 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { db } from '../../plugin.ts'
+import { createDatabase } from '../support/databases.ts'
 import { run, typeErrors, type Example } from '../support/doc-modules.ts'
 import { fencesOf, PAGES } from '../support/fences.ts'
+import { postgresqlUrl } from '../support/server-urls.ts'
 
 const fences = PAGES.flatMap(fencesOf)
 /** Those for test runners are in example-runners.test.ts, and what is pasted into a shell is in quick-start.test.ts. */
@@ -213,6 +215,13 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same(await emails(orm), ['em@example.com'])
     t.same((await app.inject('/em')).json(), { hasSession: false, requestContext: null }, 'no session before it is used')
   },
+  async 'row-level-security' (t, { app }) {
+    const send = async (method: 'GET' | 'POST', tenant: string, payload?: object) => await app.inject({ method, url: '/invoices', headers: { 'x-tenant': tenant }, ...payload && { payload } })
+    t.equal((await send('POST', 'a', { tenant: 'a', amount: 1 })).statusCode, 200)
+    t.equal((await send('POST', 'a', { tenant: 'b', amount: 2 })).statusCode, 500)
+    t.match((await send('GET', 'a')).json(), [{ tenant: 'a', amount: 1 }])
+    t.same((await send('GET', 'b')).json(), [])
+  },
   async 'no-scope' (t) {
     t.throws(() => db.session.id, { code: 'FST_SCOPED_DB_NO_SCOPE' })
   },
@@ -292,8 +301,20 @@ void t.test('every example passes the compiler', async t => {
   t.ok(examples.every(({ code, info }) => info === 'types' || !augmenting(code)))
 })
 
+/** A database for an example, of which the role that it makes goes with it. Gives its address. */
+async function postgreSqlDatabase (t: Test): Promise<string> {
+  const database = await createDatabase('postgresql')
+  t.teardown(async () => {
+    await database.witness.driver.execute('drop owned by app_user; drop role app_user')
+    await database.drop()
+  })
+  return `${postgresqlUrl()}/${String(database.options.dbName)}`
+}
+
 for (const fence of examples.filter(({ name }) => name !== undefined)) {
-  void t.test(`${fence.place} ${fence.name}`, async t => {
+  const usesPostgreSql = fence.code.includes('@mikro-orm/postgresql')
+  void t.test(`${fence.place} ${fence.name}`, { skip: usesPostgreSql && postgresqlUrl() === undefined && 'no PG_URL' }, async t => {
+    if (usesPostgreSql) process.env['DATABASE_URL'] = await postgreSqlDatabase(t)
     const example = await run(fence, t.testdir())
     const { app, orm } = example
     t.teardown(async () => {

@@ -28,11 +28,13 @@ export const FORK: Oracles = {
   // SQLite can do no other.
   inflightQueryAbortStrategy: { ...oneOf('ignore query', 'cancel query', 'kill session'), right: fc.constant('ignore query') },
   freshEventManager: flag,
-  cloneEventManager: flag
+  cloneEventManager: flag,
+  // SQLite knows nothing of it.
+  session: { right: fc.constant(undefined), isRight: isPlain }
 }
 
 /** What a scope decides by itself. */
-export const RESERVED = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions', 'session']
+export const RESERVED = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions']
 
 const RUN_SCOPE: Oracles = {
   commitOnTeardown: flag,

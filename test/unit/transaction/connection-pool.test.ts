@@ -24,6 +24,7 @@ function ownerOf (connection: Partial<DatabaseConnection>) {
   }
   const execute = async <T>(use: (db: Kysely<unknown>) => Promise<T>) => await counted(() => use(kysely))
   const pooled = {
+    adapter: {},
     provideConnection: async <T>(consumer: (connection: DatabaseConnection) => Promise<T>) => await counted(() => provider.provideConnection(consumer)),
     withConnectionProvider: (other: ConnectionProvider) => other
   }
