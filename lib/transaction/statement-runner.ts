@@ -1,11 +1,11 @@
-import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, DatabaseConnection, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { GivenConnectionError, OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
-import type { ConnectionOwner } from './pooled-connection.ts'
+import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
@@ -32,11 +32,8 @@ export interface StatementTransaction extends ConnectionOwner {
 /** What a statement runs on, and how it gives that back. */
 interface Entered {
   readonly placement: Placement
-  readonly kysely: Kysely<unknown>
-  /** Nobody knows any more what is on its connection. */
-  taint (): void
-  /** Is told what it has failed with, and gives it back. */
-  failed (error: unknown): Promise<unknown>
+  /** The transaction, or a connection. */
+  readonly on: Pick<PooledConnection, 'kysely' | 'taint'>
   release (): Promise<void> | void
 }
 
@@ -75,7 +72,7 @@ export class StatementRunner {
     const inside = await this.#enterTransaction(statement)
     if (inside === undefined) return await this.#executeOutside(statement, run, sending)
     sending()
-    return await this.#execute(inside, () => run(inside.kysely.getExecutor()))
+    return await this.#execute(inside, () => run(inside.on.kysely.getExecutor()))
   }
 
   async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
@@ -93,39 +90,46 @@ export class StatementRunner {
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(CONTROL)
+    const executor = entered.on.kysely.getExecutor()
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(this.#transaction.client.getExecutor())), entered),
-      failed: entered.failed
+      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(executor)), entered),
+      failed: async error => await this.#failed(entered, error)
     }
-    return await this.#execute(entered, () => entered.kysely.getExecutor().provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
+    return await this.#execute(entered, () => executor.provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const entered = await this.#enter(statement)
-    const rows = run(entered.kysely.getExecutor())
-    yield * this.streams.read(entered.placement, telling(rows, entered), entered.release, () => scopeIs('closed'))
+    const rows = telling(run(entered.on.kysely.getExecutor()), { failed: async error => await this.#failed(entered, error) })
+    yield * this.streams.read(entered.placement, rows, () => entered.release(), () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
   async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>): Promise<void> {
     const entered = await this.#enter(CONTROL)
-    await this.#execute(entered, async () => await run(entered.kysely as ControlledTransaction<unknown>))
+    await this.#execute(entered, async () => await run(entered.on.kysely as ControlledTransaction<unknown>))
   }
 
-  async #execute<T> ({ failed, release }: Entered, run: () => Promise<T>): Promise<T> {
+  async #execute<T> (entered: Entered, run: () => Promise<T>): Promise<T> {
     try {
-      return await run().catch(async (error: unknown) => { throw await failed(error) })
+      return await run().catch(async (error: unknown) => { throw await this.#failed(entered, error) })
     } finally {
-      await release()
+      await entered.release()
     }
+  }
+
+  async #failed ({ placement, on }: Entered, error: unknown): Promise<unknown> {
+    if (placement === 'inside') return await this.#transaction.failed(error)
+    if (leadsNowhere(error)) on.taint()
+    return error
   }
 
   /** Whoever has the connection has the mutex, too. */
   async #enterProvided (statement: Statement, entered: Entered): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
-    if (this.#leavesState(statement)) entered.taint()
+    if (this.#leavesState(statement)) entered.on.taint()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
     return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
@@ -152,7 +156,7 @@ export class StatementRunner {
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return this.#entered(active, isDubious(statement) ? await this.#watched(statement, active, release) : release)
+        if (this.#where(statement) === 'inside') return { placement: 'inside', on: active, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
@@ -160,10 +164,6 @@ export class StatementRunner {
       release()
       throw await this.#transaction.failed(driverError(error))
     }
-  }
-
-  #entered (active: ActiveTransaction, release: Entered['release']): Entered {
-    return { placement: 'inside', kysely: active.kysely, taint: () => { active.taint() }, failed: async error => await this.#transaction.failed(error), release }
   }
 
   /** What may end the transaction is followed by a look whether it has. */
@@ -188,16 +188,7 @@ export class StatementRunner {
       throw error
     }
     if (this.#leavesState(statement)) connection.taint()
-    return {
-      placement: 'outside',
-      kysely: connection.kysely,
-      taint: () => { connection.taint() },
-      failed: async error => {
-        if (leadsNowhere(error)) connection.taint()
-        return error
-      },
-      release: () => connection.release()
-    }
+    return { placement: 'outside', on: connection, release: () => connection.release() }
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */
