@@ -38,8 +38,9 @@ export interface DriverCodes {
 
 export function errorKindOfCode (error: DriverCodes): ErrorKind | undefined {
   const { message, code, errno, sqlState, sqlMessage, severity, errcode, rawCode } = error
-  if (errno === ERROR_DURING_COMMIT) return CERTIFICATION_FAILED.test(String(sqlMessage ?? message)) ? 'deadlock' : undefined
-  if (errno === OPTION_PREVENTS) return /read[-_]only/.test(String(sqlMessage ?? message)) ? 'read only' : undefined
+  const said = String(sqlMessage ?? message)
+  if (errno === ERROR_DURING_COMMIT) return CERTIFICATION_FAILED.test(said) ? 'deadlock' : undefined
+  if (errno === OPTION_PREVENTS) return /read[-_]only/.test(said) ? 'read only' : undefined
   return MYSQL.get(errno) ?? errorKindOfState(severity === undefined ? sqlState : code) ??
     SQLITE.get(errcode ?? rawCode) ?? SQLITE.get(code) ?? (LOST_CODES.has(code) || LOST_MESSAGES.has(message) ? 'connection' : undefined)
 }

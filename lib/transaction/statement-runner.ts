@@ -1,11 +1,11 @@
-import type { ControlledTransaction, DatabaseConnection, Kysely, QueryExecutor } from 'kysely'
+import type { ControlledTransaction, DatabaseConnection, QueryExecutor } from 'kysely'
 import { driverError } from '../errors/driver-error.ts'
 import { GivenConnectionError, OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
-import type { ActiveTransaction } from './active-transaction.ts'
+import { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
-import type { ConnectionOwner } from './pooled-connection.ts'
+import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { leavesState } from './session-state.ts'
@@ -36,12 +36,10 @@ export interface StatementTransaction extends ConnectionOwner {
 /** What a statement runs on, and how it gives that back. */
 interface Entered {
   readonly placement: Placement
-  readonly kysely: Kysely<unknown>
-  /** Nobody knows any more what is on its connection. */
-  taint (): void
-  /** Is told what it has failed with, and gives it back. */
-  failed (error: unknown): Promise<unknown>
-  succeeded (statement: Statement): void
+  /** The transaction, or a connection. */
+  readonly on: ActiveTransaction | PooledConnection
+  /** Whether something sent on it outside has failed. */
+  hasFailed?: true
   release (): Promise<void> | void
 }
 
@@ -81,7 +79,7 @@ export class StatementRunner {
     const entered = inside ?? (this.#transaction.needsTransaction ? await this.#enterAlone(statement) : undefined)
     if (entered === undefined) return await this.#executeOutside(statement, run, sending)
     sending()
-    return await this.#execute(entered, statement, () => run(entered.kysely.getExecutor()))
+    return await this.#execute(entered, statement, () => run(entered.on.kysely.getExecutor()))
   }
 
   async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
@@ -99,41 +97,49 @@ export class StatementRunner {
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(PROVIDED)
+    const executor = entered.on.kysely.getExecutor()
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(this.#transaction.client.getExecutor())), entered),
-      failed: entered.failed
+      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(executor)), entered),
+      failed: async error => await this.#failed(entered, error)
     }
-    return await this.#execute(entered, PROVIDED, () => entered.kysely.getExecutor().provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
+    return await this.#execute(entered, PROVIDED, () => executor.provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
   }
 
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const entered = await this.#enter(statement)
-    const rows = run(entered.kysely.getExecutor())
-    yield * this.streams.read(entered.placement, telling(rows, entered), entered.release, () => scopeIs('closed'))
+    const rows = telling(run(entered.on.kysely.getExecutor()), { failed: async error => await this.#failed(entered, error) })
+    yield * this.streams.read(entered.placement, rows, () => entered.release(), () => scopeIs('closed'))
   }
 
   /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
   async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>, statement = CONTROL): Promise<void> {
     const entered = await this.#enter(statement)
-    await this.#execute(entered, statement, async () => await run(entered.kysely as ControlledTransaction<unknown>))
+    await this.#execute(entered, statement, async () => await run(entered.on.kysely as ControlledTransaction<unknown>))
   }
 
-  async #execute<T> ({ failed, succeeded, release }: Entered, statement: Statement, run: () => Promise<T>): Promise<T> {
+  async #execute<T> (entered: Entered, statement: Statement, run: () => Promise<T>): Promise<T> {
     try {
-      const result = await run().catch(async (error: unknown) => { throw await failed(error) })
-      succeeded(statement)
+      const result = await run().catch(async (error: unknown) => { throw await this.#failed(entered, error) })
+      if (entered.on instanceof ActiveTransaction) entered.on.statementSucceeded(statement)
       return result
     } finally {
-      await release()
+      await entered.release()
     }
+  }
+
+  async #failed (entered: Entered, error: unknown): Promise<unknown> {
+    if (entered.placement === 'inside') return await this.#transaction.failed(error)
+    entered.hasFailed = true
+    if (leadsNowhere(error)) entered.on.taint()
+    return error
   }
 
   /** Whoever has the connection has the mutex, too. */
   async #enterProvided (statement: Statement, entered: Entered): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
-    if (this.#leavesState(statement)) entered.taint()
+    if (this.#leavesState(statement)) entered.on.taint()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
     active.assertNotFailed(statement)
@@ -162,24 +168,13 @@ export class StatementRunner {
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return this.#entered(active, isDubious(statement) ? await this.#watched(statement, active, release) : release)
+        if (this.#where(statement) === 'inside') return { placement: 'inside', on: active, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
       }
       release()
       return undefined
     } catch (error) {
       release()
       throw await this.#transaction.failed(driverError(error))
-    }
-  }
-
-  #entered (active: ActiveTransaction, release: Entered['release']): Entered {
-    return {
-      placement: 'inside',
-      kysely: active.kysely,
-      taint: () => { active.taint() },
-      failed: async error => await this.#transaction.failed(error),
-      succeeded: statement => { active.statementSucceeded(statement) },
-      release
     }
   }
 
@@ -205,41 +200,25 @@ export class StatementRunner {
       throw error
     }
     if (this.#leavesState(statement)) connection.taint()
-    return {
-      placement: 'outside',
-      kysely: connection.kysely,
-      taint: () => { connection.taint() },
-      failed: async error => {
-        if (leadsNowhere(error)) connection.taint()
-        return error
-      },
-      succeeded: () => {},
-      release: () => connection.release()
-    }
+    return { placement: 'outside', on: connection, release: () => connection.release() }
   }
 
   /** Outside the transaction, and in one of its own. */
   async #enterAlone (statement: Statement): Promise<Entered> {
     const active = await this.#transaction.beginAlone()
-    let hasFailed = false
     try {
       this.#admitOutside(statement)
     } catch (error) {
       await active.rollback()
       throw error
     }
-    return {
+    if (this.#leavesState(statement)) active.taint()
+    const entered: Entered = {
       placement: 'outside',
-      kysely: active.kysely,
-      taint: () => { active.taint() },
-      failed: async error => {
-        hasFailed = true
-        if (leadsNowhere(error)) active.taint()
-        return error
-      },
-      succeeded: () => {},
-      release: async () => { await (hasFailed ? active.rollback().catch(() => undefined) : active.commit()) }
+      on: active,
+      release: async () => { await (entered.hasFailed === true ? active.rollback().catch(() => undefined) : active.commit()) }
     }
+    return entered
   }
 
   /** @throws ScopeClosedError when the scope has ended while this waited for a connection */

@@ -11,7 +11,7 @@ const STATEMENTS = [
   'create temporary table part (id int)', 'use mysql', 'set session autocommit = 0', 'lock tables item write', 'set role none',
   "/* x */ set session sql_mode = 'ANSI_QUOTES'", "-- x\nset sql_mode = 'ANSI_QUOTES'", "set /* x */ sql_mode = 'ANSI_QUOTES'", "set global slow_launch_time = 2, session sql_mode = 'ANSI_QUOTES'",
   "set @a = 1, `sql_mode` = 'ANSI_QUOTES'", 'execute immediate "set session sql_mode = \'ANSI_QUOTES\'"', "insert into item (label, amount) select 'a', get_lock('a lock', 0)",
-  "insert into item (label, amount) values ('a', 0); set session sql_mode = 'ANSI_QUOTES'", 'begin', 'start transaction read only', "xa begin 'a'", 'flush tables with read lock', 'backup lock item'
+  "insert into item (label, amount) values ('a', 0); set session sql_mode = 'ANSI_QUOTES'", 'begin', 'start transaction read only', "xa begin 'a'", 'flush tables item with read lock', 'backup lock item'
 ]
 
 const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id

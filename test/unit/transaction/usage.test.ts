@@ -14,3 +14,10 @@ void t.test('a statement that is sent again has waited until it was sent for the
   t.ok(usage.waited > 0)
   t.ok(usage.waited <= usage.milliseconds)
 })
+
+void t.test('a statement that was never sent has waited all the time', async t => {
+  const usage = new StatementUsage()
+  await t.rejects(usage.measure(async () => { throw await setTimeout(5, new Error('no connection')) }), { message: 'no connection' })
+  t.ok(usage.waited > 0)
+  t.equal(usage.waited, usage.milliseconds)
+})
