@@ -73,6 +73,7 @@ const WAYS: Record<ReplyState, (subject: Subject) => unknown> = {
 const EVENTS: Record<string, (subject: Subject) => unknown> = {
   'flush begins': ({ outcome }) => { void outcome.flush() },
   'flush over': async ({ flushed }) => { flushed.resolve() },
+  'handler runs again': ({ outcome }) => { outcome.renewScope() },
   error: ({ outcome }) => { outcome.fail(new Error('mine')) },
   'last onSend': async subject => {
     const ended = subject.outcome.end('payload')
