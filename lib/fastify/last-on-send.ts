@@ -2,7 +2,6 @@ import { Readable } from 'node:stream'
 import { errorCodes, type FastifyReply } from 'fastify'
 import type { Scope } from '../scope/scope.ts'
 import type { Decision } from '../types.ts'
-import { mapError } from './http-errors.ts'
 import { discard, firstByte, keepFromCrashing } from './payload.ts'
 import { precedenceOf } from './reply-precedence.ts'
 import type { ReplyState } from './reply-state.ts'
@@ -24,6 +23,8 @@ export interface SentReply {
   /** It goes out. */
   passed (): void
 }
+
+const BROKEN_OFF = 'a reply failed after its commit and was broken off'
 
 /** `'send'`; or a promise of what to call for the payload, at once before it is sent; or `'drop'` when another reply goes out instead. */
 export type Sending = 'send' | 'drop' | Promise<() => unknown>
@@ -95,8 +96,7 @@ export class LastOnSend {
       assertSendable(payload, this.#reply)
     } catch (error) {
       discard(payload)
-      prepareForError(this.#reply, error)
-      throw error
+      throw prepareForError(this.#reply, error, this.#answer.mapsErrors())
     }
   }
 
@@ -129,9 +129,7 @@ export class LastOnSend {
       this.#answer.passed()
       const failure = await this.#answer.instead(error, body)
       discard(body)
-      if (this.#answer.mapsErrors()) mapError(failure)
-      prepareForError(reply, failure)
-      throw failure
+      throw prepareForError(reply, failure, this.#answer.mapsErrors())
     }
     return () => {
       release()
@@ -142,7 +140,7 @@ export class LastOnSend {
   }
 
   #breakOff (): 'drop' {
-    this.#reply.log.error({ err: this.#answer.error }, 'a reply failed after its commit and was broken off')
+    this.#reply.log.error({ err: this.#answer.error }, BROKEN_OFF)
     this.#reply.raw.destroy()
     return 'drop'
   }
@@ -157,11 +155,27 @@ export class LastOnSend {
 
 export type SendDone = (error?: Error | null, payload?: unknown) => void
 
+/**
+ * Has Fastify send a reply.
+ * @throws what Fastify throws, while another reply can be sent
+ */
+export function sendNow (reply: FastifyReply, send: () => void): void {
+  const { raw, log } = reply
+  try {
+    send()
+  } catch (err) {
+    // Behind a head that is out, as where a trailer cannot be made, nobody would end it.
+    if (!raw.headersSent || raw.writableEnded) throw err
+    log.error({ err }, BROKEN_OFF)
+    raw.destroy()
+  }
+}
+
 /** Sends a reply when its outcome is carried out, or gives Fastify what stops it. */
-export function sendWhenEnded (ended: Promise<() => unknown>, done: SendDone): void {
+export function sendWhenEnded (ended: Promise<() => unknown>, reply: FastifyReply, done: SendDone): void {
   ended.then(send => {
     try {
-      done(null, send())
+      sendNow(reply, () => { done(null, send()) })
     } catch (error) {
       // What Fastify throws, it wants to hear of as an error of the hook.
       done(error as Error)
