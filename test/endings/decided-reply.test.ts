@@ -282,6 +282,18 @@ onEachTransport('a reply that cannot be sent is not committed', automatic, async
   t.same(heads, refused.map(() => 500), 'an error handler need not set the status')
 })
 
+onEachTransport('a reply of an error that cannot be sent is another error', automatic, async (t, { app, labels, transport, assertClean }) => {
+  app.setErrorHandler(async (_error, _request, reply) => await reply.code(500).send('no'))
+  app.post('/:use', async (request, reply) => {
+    if (request.url === '/writes') await insert('lost')
+    else await request.db.count(Item)
+    return await reply.code(409).serializer(payload => payload as string).send({ not: 'text' })
+  })
+  for (const use of ['writes', 'reads']) t.match(await transport.request('POST', `/${use}`), { status: 500, body: 'no' }, use)
+  await assertClean()
+  t.same(await labels(), [])
+})
+
 onEachTransport('a head that was written by hand, and a reply behind it that cannot be sent', automatic, async (t, { app, labels, transport, assertClean }) => {
   app.post('/', async (_request, reply) => {
     await insert('by hand')
