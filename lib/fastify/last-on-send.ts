@@ -24,8 +24,6 @@ export interface SentReply {
   passed (): void
 }
 
-const BROKEN_OFF = 'a reply failed after its commit and was broken off'
-
 /** `'send'`; or a promise of what to call for the payload, at once before it is sent; or `'drop'` when another reply goes out instead. */
 export type Sending = 'send' | 'drop' | Promise<() => unknown>
 
@@ -140,7 +138,7 @@ export class LastOnSend {
   }
 
   #breakOff (): 'drop' {
-    this.#reply.log.error({ err: this.#answer.error }, BROKEN_OFF)
+    this.#reply.log.error({ err: this.#answer.error }, 'a reply failed after its commit and was broken off')
     this.#reply.raw.destroy()
     return 'drop'
   }
@@ -166,7 +164,7 @@ export function sendNow (reply: FastifyReply, send: () => void): void {
   } catch (err) {
     // Behind a head that is out, as where a trailer cannot be made, nobody would end it.
     if (!raw.headersSent || raw.writableEnded) throw err
-    log.error({ err }, BROKEN_OFF)
+    log.error({ err }, 'a reply failed behind its head and was broken off')
     raw.destroy()
   }
 }

@@ -109,11 +109,12 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   fail (error: Error | undefined): void {
     if (this.mapsErrors()) mapError(error)
     // What is thrown may be nothing at all.
-    this.#error ??= error ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()
+    const failure = error ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()
+    this.#error ??= failure
     this.#failures++
     // A reply that turned out to be unsendable was not the last: the error's own follows.
     this.#scope.reopen()
-    this.interrupt(this.#error)
+    this.interrupt(failure)
   }
 
   /** Before serialization: flushes what will be committed, so that generated ids are in the reply. */
