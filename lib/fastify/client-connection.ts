@@ -24,7 +24,7 @@ export class ClientConnection {
     this.#answering = answering
   }
 
-  /** From now on its end is noticed; at once, where it has ended already. Called again, it does not count twice. */
+  /** From now on its end is told; at once, where it has ended already. Called again, it listens once all the same. */
   watch (): void {
     const { raw } = this.#reply
     const connection = connectionOf(raw)
@@ -46,7 +46,7 @@ export function isClosed (raw: FastifyReply['raw']): boolean {
 }
 
 /** A reply of HTTP/2 does not even emit `close` for a HEAD whose client leaves. Its stream does, after the reply's own events. */
-function connectionOf (raw: FastifyReply['raw']): EventEmitter {
+export function connectionOf (raw: FastifyReply['raw']): EventEmitter {
   return streamOf(raw) ?? raw
 }
 

@@ -17,6 +17,8 @@ export interface HandlerOwner {
   readonly hasSent: boolean
   /** Whether its reply is sent by other code, so that its own end says nothing. */
   readonly isAwaited: boolean
+  /** How long it may run, in milliseconds, where Fastify does not see to it: it stops its own timer when the client leaves. 0 is no limit. */
+  readonly timeLimit: number
   /** Whether a statement runs. */
   readonly isBusy: boolean
   /** Fastify has had its chance to send what it came to. */
@@ -73,8 +75,7 @@ export class HandlerEnd {
   watch (): void {
     this.#isWatched = true
     this.follow()
-    // Fastify stops its own timer when the client leaves.
-    this.limit(this.isPending ? Number(this.#reply.request.routeOptions.handlerTimeout) : UNSEEN_LIMIT)
+    this.limit(this.isPending ? this.#owner.timeLimit : UNSEEN_LIMIT)
     if (this.#followed !== undefined && this.#result !== undefined) this.#tell(this.#followed, this.#result)
   }
 

@@ -53,9 +53,9 @@ export class HandlerRetry {
    * @returns what to answer with: `error`, or RetriesExhaustedError after the last attempt
    */
   async instead (error: unknown, state: ScopeState, payload?: unknown): Promise<unknown> {
-    if (!this.#isWorthwhile(error, state)) return error
-    discard(payload)
     try {
+      if (!this.#isWorthwhile(error, state)) return error
+      discard(payload)
       await this.#prepare(error)
     } catch (failure) {
       return failure
@@ -114,17 +114,29 @@ export class HandlerRetry {
       const payload = await result
       if (payload !== undefined || (result instanceof Promise && !reply.sent && !reply.raw.headersSent)) reply.send(payload)
     } catch (error) {
-      // What is no error would pass for a reply.
-      reply.send(error instanceof Error ? error : Object.assign(new Error('the handler has thrown what is not an Error'), { cause: error }))
+      reply.send(asError(error))
     }
   }
 
   /** `reply.send(error)` is a failure of the handler, too. */
   #watchSend (): void {
     interceptSend(this.#reply, (payload, send) => {
-      if (!(payload instanceof Error) || !this.#isWorthwhile(payload, 'open')) return send(payload)
+      if (!(payload instanceof Error)) return send(payload)
+      let isWorthwhile = false
+      let answer = payload
+      try {
+        isWorthwhile = this.#isWorthwhile(payload, 'open')
+      } catch (error) {
+        answer = asError(error)
+      }
+      if (!isWorthwhile) return send(answer)
       void this.#deliver(this.#again(payload))
       return this.#reply
     })
   }
+}
+
+/** What is no error would pass for a reply. */
+function asError (thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : Object.assign(new Error('the handler has thrown what is not an Error'), { cause: thrown })
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import type { Application } from '../application/application.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { inScope } from '../scope/registry.ts'
-import { sendWhenEnded, type SendDone } from './last-on-send.ts'
+import { sendNow, sendWhenEnded, type SendDone } from './last-on-send.ts'
 import { redactDatabaseErrors } from './redact-errors.ts'
 import { watchReplies } from './reply-methods.ts'
 import type { ReplyOutcome } from './reply-outcome.ts'
@@ -132,10 +132,10 @@ function sendInScope (request: FastifyRequest, _reply: FastifyReply, _payload: u
 }
 
 /** Without a promise of its own: nothing comes between the outcome and the head that goes out. */
-function endScope (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: SendDone): void {
+function endScope (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): void {
   const ended = outcomeOf(request)?.end(payload) ?? 'send'
-  if (ended === 'send') done()
-  else if (ended !== 'drop') sendWhenEnded(ended, done)
+  if (ended === 'send') sendNow(reply, done)
+  else if (ended !== 'drop') sendWhenEnded(ended, reply, done)
 }
 
 function endScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): void {
@@ -184,12 +184,19 @@ function handleSocket (request: FastifyRequest | undefined, handle: () => unknow
   if (outcome === undefined) return handle()
   try {
     const result = handle()
-    void outcome.handle(() => Promise.resolve(result))
+    outcome.unattended.handle(() => quietly(async () => await result))
     return result
   } catch (error) {
-    void outcome.handle(async () => { throw error })
+    outcome.unattended.handle(() => quietly(async () => { throw error }))
     throw error
   }
+}
+
+/** Whoever has called it sees to its errors. */
+function quietly (handler: () => Promise<unknown>): Promise<unknown> {
+  const result = handler()
+  result.catch(() => {})
+  return result
 }
 
 function enter (request: FastifyRequest, next: () => void): void {

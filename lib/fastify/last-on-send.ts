@@ -2,7 +2,6 @@ import { Readable } from 'node:stream'
 import { errorCodes, type FastifyReply } from 'fastify'
 import type { Scope } from '../scope/scope.ts'
 import type { Decision } from '../types.ts'
-import { mapError } from './http-errors.ts'
 import { discard, firstByte, keepFromCrashing } from './payload.ts'
 import { precedenceOf } from './reply-precedence.ts'
 import type { ReplyState } from './reply-state.ts'
@@ -95,8 +94,7 @@ export class LastOnSend {
       assertSendable(payload, this.#reply)
     } catch (error) {
       discard(payload)
-      prepareForError(this.#reply, error)
-      throw error
+      throw prepareForError(this.#reply, error, this.#answer.mapsErrors())
     }
   }
 
@@ -129,9 +127,7 @@ export class LastOnSend {
       this.#answer.passed()
       const failure = await this.#answer.instead(error, body)
       discard(body)
-      if (this.#answer.mapsErrors()) mapError(failure)
-      prepareForError(reply, failure)
-      throw failure
+      throw prepareForError(reply, failure, this.#answer.mapsErrors())
     }
     return () => {
       release()
@@ -157,11 +153,27 @@ export class LastOnSend {
 
 export type SendDone = (error?: Error | null, payload?: unknown) => void
 
+/**
+ * Has Fastify send a reply.
+ * @throws what Fastify throws, while another reply can be sent
+ */
+export function sendNow (reply: FastifyReply, send: () => void): void {
+  const { raw, log } = reply
+  try {
+    send()
+  } catch (err) {
+    // Behind a head that is out, as where a trailer cannot be made, nobody would end it.
+    if (!raw.headersSent || raw.writableEnded) throw err
+    log.error({ err }, 'a reply failed behind its head and was broken off')
+    raw.destroy()
+  }
+}
+
 /** Sends a reply when its outcome is carried out, or gives Fastify what stops it. */
-export function sendWhenEnded (ended: Promise<() => unknown>, done: SendDone): void {
+export function sendWhenEnded (ended: Promise<() => unknown>, reply: FastifyReply, done: SendDone): void {
   ended.then(send => {
     try {
-      done(null, send())
+      sendNow(reply, () => { done(null, send()) })
     } catch (error) {
       // What Fastify throws, it wants to hear of as an error of the hook.
       done(error as Error)

@@ -2,11 +2,15 @@ import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
 import { Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import { connectionOf, isClosed } from './client-connection.ts'
 
 /** What Fastify takes for a stream: it may be much older than `node:stream`. */
 interface OldStream {
   pipe (to: Writable): unknown
   on (event: string, listener: (value: never) => void): unknown
+  readonly readable?: boolean
+  readonly readableEnded?: boolean
+  readonly destroyed?: boolean
   pause? (): unknown
   resume? (): unknown
   destroy? (): unknown
@@ -37,13 +41,17 @@ export function fromOldStream (old: OldStream): Readable {
   })
   old.on('data', chunk => { if (!stream.push(chunk)) old.pause?.() })
   let hasEnded = false
-  old.on('end', () => {
+  const end = () => {
     hasEnded = true
     stream.push(null)
-  })
+  }
+  old.on('end', end)
   old.on('error', (error: Error) => { stream.destroy(error) })
   // After its end, what was read may still have to be sent.
   old.on('close', () => { if (!hasEnded) stream.destroy() })
+  // One that is over tells of nothing any more.
+  if (old.readableEnded === true || (old.readable === false && old.destroyed !== true)) end()
+  else if (old.destroyed === true) stream.destroy()
   return stream
 }
 
@@ -80,18 +88,25 @@ function letGo (stream: OldStream): void {
  */
 export async function firstByte (payload: Readable, reply: FastifyReply): Promise<void> {
   if (payload.errored !== null) throw payload.errored
-  if (payload.readableFlowing === true || isEventStream(reply)) return
-  if (payload.readableLength > 0 || payload.readableEnded || reply.raw.destroyed) return
+  if (payload.readableEnded || isClosed(reply.raw)) return
+  // What is in one that was destroyed is never sent.
+  if (!payload.destroyed && (payload.readableFlowing === true || payload.readableLength > 0 || isEventStream(reply))) return
   const stop = new AbortController()
   const { signal } = stop
+  const connection = connectionOf(reply.raw)
+  const gone = Promise.withResolvers<undefined>()
+  const leave = () => { gone.resolve(undefined) }
+  // However it has left: an error of the connection is none of the reply.
+  connection.once('close', leave)
   try {
     await Promise.race([
       once(payload, 'readable', { signal }),
       finished(payload, { writable: false, cleanup: true, signal }),
-      once(reply.raw, 'close', { signal })
+      gone.promise
     ])
   } finally {
     stop.abort()
+    connection.off('close', leave)
   }
 }
 

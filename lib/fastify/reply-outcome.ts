@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import { errorCodes, type FastifyReply } from 'fastify'
 import type { ScopeHost } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import type { Retry } from '../scope/retry.ts'
@@ -10,7 +10,7 @@ import { decide } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
-import { failuresBefore, isStreamed, sendKnowing } from './reply.ts'
+import { failuresBefore, isStreamed, prepareForError, sendKnowing } from './reply.ts'
 import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
 import { Unattended, type UnattendedReply } from './unattended.ts'
@@ -69,15 +69,10 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     this.#lastOnSend?.interrupt(error)
   }
 
-  /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
-  handle (handler: () => unknown): unknown {
-    return this.unattended.handle(handler)
-  }
-
   /** Runs a handler that is run again when it fails with a transient error. */
   handleAgain (retry: Retry, handler: () => unknown): unknown {
     // A wrapper that another plugin has put around it is the handler.
-    if (this.#handlerRetry !== undefined) return this.handle(handler)
+    if (this.#handlerRetry !== undefined) return this.unattended.handle(handler)
     this.#handlerRetry = new HandlerRetry(this, retry, this.#reply, handler)
     return this.#handlerRetry.start()
   }
@@ -101,7 +96,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   attempt (handler: () => unknown): unknown {
-    return this.handle(() => inScope(this.#scope.openScope(), handler))
+    return this.unattended.handle(() => inScope(this.#scope.openScope(), handler))
   }
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
@@ -111,13 +106,15 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   /** Records what was thrown or sent as an error, and gives it the status that it is to be answered with. */
-  fail (error: Error): void {
+  fail (error: Error | undefined): void {
     if (this.mapsErrors()) mapError(error)
-    this.#error ??= error
+    // What is thrown may be nothing at all.
+    const failure = error ?? new errorCodes.FST_ERR_SEND_UNDEFINED_ERR()
+    this.#error ??= failure
     this.#failures++
     // A reply that turned out to be unsendable was not the last: the error's own follows.
     this.#scope.reopen()
-    this.interrupt(error)
+    this.interrupt(failure)
   }
 
   /** Before serialization: flushes what will be committed, so that generated ids are in the reply. */
@@ -135,9 +132,12 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   end (payload: unknown): Sending {
     const { made } = this.#scope
     if (made === undefined) this.#endUnmade()
-    if (made !== undefined || isStreamed(payload)) return this.#sending.end(made, payload)
-    this.passed()
-    return 'send'
+    if (made === undefined && !isStreamed(payload)) {
+      this.passed()
+      return 'send'
+    }
+    this.#lastOnSend ??= new LastOnSend(this, this.#reply)
+    return this.#lastOnSend.end(made, payload)
   }
 
   passed (): void {
@@ -183,16 +183,11 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     try {
       const decision = given === undefined ? this.decide(statusCode) : { outcome: given, reason: 'nobody waits for the reply any more' }
       // Of what was written by hand, the client has seen something.
-      made.explain({ ...decision, isSurprising: decision.outcome === 'rollback' && (sent || raw.headersSent) })
+      made.explain({ ...decision, isSurprising: decision.outcome === 'rollback' && (sent || raw.headersSent) && statusCode < 400 })
       await made.end(decision.outcome)
     } catch (err) {
       log.error({ err }, 'the commit of a request failed after its reply had begun')
     }
-  }
-
-  get #sending (): LastOnSend {
-    this.#lastOnSend ??= new LastOnSend(this, this.#reply)
-    return this.#lastOnSend
   }
 
   /** Nobody has used the scope: whatever the outcome, there is nothing to carry out. */
@@ -207,7 +202,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
       await flushed
     } catch (error) {
       const failure = await this.instead(error, undefined, 'open')
-      if (this.#error === undefined) throw failure
+      if (this.#error === undefined) throw prepareForError(this.#reply, failure, this.mapsErrors())
     } finally {
       if (this.#state === 'flushing') this.#enter('awaited')
     }

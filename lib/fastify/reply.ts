@@ -2,13 +2,28 @@ import type { FastifyReply } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ServerResponse } from 'node:http'
 import { isClosed } from './client-connection.ts'
+import { mapError } from './http-errors.ts'
 import { isPlainObject } from '../options/validate.ts'
 
-/** Error handlers that leave the status line alone must not answer `error` with that of the success. */
-export function prepareForError (reply: FastifyReply, error: unknown): void {
+/**
+ * Error handlers that leave the status line alone must not answer `error` with that of the success.
+ * @param isMapped whether an error of the database has the status of what it means
+ * @returns the error
+ */
+export function prepareForError (reply: FastifyReply, error: unknown, isMapped: boolean): unknown {
+  if (isMapped) mapError(error)
   reply.code(errorStatus(error))
+  // They are of the reply that is not sent, and Fastify would announce them beside the length of the error's.
+  for (const name of trailersOf(reply)) reply.removeTrailer(name)
   // Node's own for the status. HTTP/2 has none, and warns of them.
   if (reply.raw instanceof ServerResponse) reply.raw.statusMessage = ''
+  return error
+}
+
+/** The names of a reply's trailers. Fastify tells of one only when it is named. */
+export function trailersOf (reply: FastifyReply): string[] {
+  const trailers = Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  return trailers === undefined ? [] : Object.keys(Object(Reflect.get(reply, trailers)) as object).filter(name => reply.hasTrailer(name))
 }
 
 /** Whether a payload goes out bit by bit, while the application may still work on it. */

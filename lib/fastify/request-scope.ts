@@ -10,9 +10,21 @@ import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
 import { Scope } from '../scope/scope.ts'
 import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
+import { transition } from '../transition.ts'
 import type { Log, Outcome } from '../types.ts'
 import { ReplyOutcome } from './reply-outcome.ts'
 import type { ReplyScope } from './reply-scope.ts'
+
+/** That of a scope that is not made. */
+type UnmadeState = Exclude<ScopeState, 'ending' | 'destroyed'>
+
+/** Where each state can lead to. docs/architecture.md has the same as a table of states and events. */
+const UNMADE_TRANSITIONS: Readonly<Record<UnmadeState, readonly UnmadeState[]>> = {
+  open: ['committed', 'rolled back', 'closed'],
+  committed: ['open', 'closed'],
+  'rolled back': ['open', 'closed'],
+  closed: []
+}
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
@@ -32,8 +44,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   readonly #surroundings: ScopeSource | undefined
   #made: Scope | undefined
   #awaitsBody = true
-  /** The state of a scope that was not made. */
-  #unmade: Exclude<ScopeState, 'ending' | 'destroyed'> = 'open'
+  #unmade: UnmadeState = 'open'
 
   constructor (application: Application, settings: RouteSettings, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
     this.request = request
@@ -109,16 +120,16 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   }
 
   endUnmade (outcome: Outcome): void {
-    if (this.#unmade === 'open') this.#unmade = ENDED[outcome]
+    if (this.#unmade === 'open') this.#enter(ENDED[outcome])
   }
 
   close (): Promise<void> | undefined {
-    this.#unmade = 'closed'
+    if (this.#unmade !== 'closed') this.#enter('closed')
     return this.#made?.close()
   }
 
   reopen (): void {
-    if (this.#unmade !== 'closed') this.#unmade = 'open'
+    if (this.#unmade === 'committed' || this.#unmade === 'rolled back') this.#enter('open')
   }
 
   renew (): void {
@@ -138,6 +149,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     if (this.#unmade === 'closed') void scope.close()
     else if (this.#unmade !== 'open') void scope.end(this.#unmade === 'committed' ? 'commit' : 'rollback')
     return scope
+  }
+
+  #enter (state: UnmadeState): void {
+    this.#unmade = transition(UNMADE_TRANSITIONS, this.#unmade, state, () => this.log)
   }
 
   #newScope (): Scope {

@@ -3,6 +3,7 @@ import { errorCodes, type FastifyReply } from 'fastify'
 import { ServerResponse, type OutgoingHttpHeaders } from 'node:http'
 import { Readable, Writable } from 'node:stream'
 import { fromOldStream, isOldStream, isResponse, isWebStream } from './payload.ts'
+import { isStreamed, trailersOf } from './reply.ts'
 
 /**
  * Looks whether Fastify and Node will be able to send a reply. They look at it only after the last `onSend` hook, and answer 500 when
@@ -56,16 +57,32 @@ function assertHead (reply: FastifyReply, body: unknown, response: Response | un
   const headers: OutgoingHttpHeaders = { ...reply.getHeaders() as OutgoingHttpHeaders, ...response && Object.fromEntries(response.headers) }
   const isHttp2 = request.raw.httpVersionMajor === 2
   const trial = new ServerResponse(request.raw)
-  if (isHttp2) assertHttp2Headers(headers)
-  else if (raw.statusMessage !== undefined) trial.statusMessage = raw.statusMessage
-  trial.writeHead(status, headers)
+  if (isHttp2) {
+    assertHttp2Headers(headers)
+    // A body that ends as it likes: what is left are the names and values.
+    trial.writeHead(200, { ...headers, 'transfer-encoding': 'chunked' })
+  } else {
+    if (raw.statusMessage !== undefined) trial.statusMessage = raw.statusMessage
+    trial.writeHead(status, { ...headers, ...framing(reply, body) })
+  }
+}
+
+/** What Fastify adds of how the reply ends: HTTP/1 has trailers only where the length is not told before. */
+function framing (reply: FastifyReply, body: unknown): OutgoingHttpHeaders {
+  const trailers = trailersOf(reply)
+  if (trailers.length > 0) return { 'transfer-encoding': 'chunked', trailer: trailers.join(' ') }
+  return isStreamed(body) ? {} : { 'content-length': Buffer.byteLength(body as string | Buffer | undefined ?? '') }
 }
 
 function assertHttp2Headers (headers: object): void {
   for (const [name, value] of Object.entries(headers) as [string, unknown][]) {
     if (value === null || (Array.isArray(value) && value.length > 1 && SINGLE_HTTP2_VALUES.has(name))) throw new HeaderValueError(name)
+    if (HTTP1_HEADERS.has(name) || (name === 'te' && value !== 'trailers')) throw new ConnectionHeaderError(name)
   }
 }
+
+/** Those of the connection of HTTP/1. `connection` itself is left out with a warning. */
+const HTTP1_HEADERS = new Set(['http2-settings', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
 
 /** Those of a reply that HTTP/2 has once only. */
 const SINGLE_HTTP2_VALUES = new Set([
@@ -74,5 +91,7 @@ const SINGLE_HTTP2_VALUES = new Set([
 ])
 
 const HeadersSentError = createError('ERR_HTTP_HEADERS_SENT', 'Cannot send a reply: its headers are sent to the client already')
+
+const ConnectionHeaderError = createError('ERR_HTTP2_INVALID_CONNECTION_HEADERS', 'HTTP/1 connection-specific header "%s" is forbidden')
 
 const HeaderValueError = createError('ERR_HTTP2_INVALID_HEADER_VALUE', 'Invalid value for header "%s"')

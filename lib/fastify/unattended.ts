@@ -12,7 +12,7 @@ export interface UnattendedReply {
   leave (): void
   responded (): void
   /** Records that the handler has failed. */
-  fail (error: Error): void
+  fail (error: Error | undefined): void
   /** Carries out the outcome, that of the rule unless it is given, if there is none yet. Never throws. */
   endQuietly (outcome?: Outcome): Promise<void>
 }
@@ -35,7 +35,9 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   #waiting: (() => void)[] | undefined
   /** Whether nothing will come to `onSend` any more, and the outcome is there. */
   #isOver = false
-  /** How many of the application's `onResponse` hooks run. */
+  /** Ends the wait for the application's `onResponse` hooks. */
+  #hooksLimit: NodeJS.Timeout | undefined
+  /** How many of them run. */
   #responding = 0
   /** Whether all of them have run. */
   #isAnswered = false
@@ -50,6 +52,10 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     return this.#answer.state
   }
 
+  get timeLimit (): number {
+    return this.state === 'gone' ? Number(this.#reply.request.routeOptions.handlerTimeout) : 0
+  }
+
   get isBusy (): boolean {
     return this.#scope.made?.isBusy === true
   }
@@ -62,7 +68,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   /** From now on it counts what becomes of the handler and of the connection. Called again, with what has taken the place of the reply's listeners. */
   watch (isAnew = false): void {
     if (this.#client !== undefined && !isAnew) return
-    this.#handlerEnd.follow()
+    this.#handlerEnd().follow()
     this.#client ??= new ClientConnection(this.#reply, this)
     this.#client.watch()
   }
@@ -82,7 +88,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     const result = promised(returned, this.#reply)
     // A wrapper of a handler may return nothing, and have called it.
     if (result instanceof Promise || !(this.returned instanceof Promise)) this.returned = result
-    if (this.#client !== undefined) this.#handlerEnd.follow()
+    if (this.#client !== undefined) this.#handlerEnd().follow()
     this.#end?.changed()
     return result
   }
@@ -97,7 +103,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   }
 
   replyTakenOver (): void {
-    if (this.state !== 'sent' && !this.#isDecided) this.#handlerEnd.watch()
+    if (this.state !== 'sent' && !this.#isDecided) this.#handlerEnd().watch()
   }
 
   afterReply (next: () => void): void {
@@ -122,17 +128,17 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     } else if (this.#reply.sent && !(this.returned instanceof Promise)) {
       void this.#endAndClose('rollback')
     } else {
-      this.#handlerEnd.watch()
+      this.#handlerEnd().watch()
     }
   }
 
   handlerEnded (result: HandlerResult): void {
     const { sent } = this.#reply
-    if ('error' in result && sent) this.#answer.fail(result.error as Error)
+    if ('error' in result && sent) this.#answer.fail(result.error as Error | undefined)
     const isSilent = 'value' in result && result.value === undefined && !this.hasSent && !this.isAwaited
     // Otherwise a reply is on its way.
     if (sent || isSilent) void this.#endAndClose()
-    else this.#handlerEnd.limit()
+    else this.#handlerEnd().limit()
   }
 
   handlerLost (): void {
@@ -152,7 +158,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   /** The last `onResponse` hook may never be called, if one before it has failed. */
   connectionEnded (): void {
-    if (this.#scope.made?.isClosed === false) setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+    if (this.#scope.made?.isClosed === false) this.#hooksLimit = setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
   }
 
   /** An `onResponse` hook of the application begins. Gives what to call when it is over. */
@@ -164,6 +170,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
   /** Every `onResponse` hook has run. */
   answered (): Promise<void> | undefined {
     this.#isAnswered = true
+    clearTimeout(this.#hooksLimit)
     return this.isPending ? undefined : this.#scope.close()
   }
 
@@ -173,7 +180,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     this.#end?.close()
   }
 
-  get #handlerEnd (): HandlerEnd {
+  #handlerEnd (): HandlerEnd {
     this.#end ??= new HandlerEnd(this, this.#reply)
     return this.#end
   }

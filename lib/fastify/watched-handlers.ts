@@ -17,13 +17,13 @@ type ResponseHook = (this: unknown, request: FastifyRequest, reply: FastifyReply
 /**
  * Has a listener of each request see when error handlers, not-found handlers and `onResponse` hooks run that are added from now on: Fastify
  * tells nobody how they end. Its methods are put in the place of the originals, for contexts inside this one as well.
- * @param added is told of each hook that is added
+ * @param added is told of each hook that is added to `fastify` itself: one of a context inside is for routes to come only
  */
 export function watchHandlers (fastify: FastifyInstance, listenerOf: ListenerOf, added: (hook: string) => void): void {
   wrap(fastify, 'setErrorHandler', ([handler]) => [typeof handler === 'function' ? watchedErrorHandler(handler as ErrorHandler, listenerOf) : handler])
   wrap(fastify, 'setNotFoundHandler', args => args.map(arg => typeof arg === 'function' ? watchedHandler(arg as Handler, listenerOf) : arg))
-  wrap(fastify, 'addHook', ([name, hook]) => {
-    added(name as string)
+  wrap(fastify, 'addHook', ([name, hook], to) => {
+    if (to === fastify) added(name as string)
     return [name, name === 'onResponse' && isValidHook(hook) ? watchedResponseHook(hook, listenerOf) : hook]
   })
 }
@@ -71,11 +71,11 @@ function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof (Object(value) as { then?: unknown }).then === 'function'
 }
 
-function wrap (fastify: FastifyInstance, name: 'setErrorHandler' | 'setNotFoundHandler' | 'addHook', change: (args: unknown[]) => unknown[]): void {
+function wrap (fastify: FastifyInstance, name: 'setErrorHandler' | 'setNotFoundHandler' | 'addHook', change: (args: unknown[], to: unknown) => unknown[]): void {
   const original = fastify[name] as AnyFunction
   const { [name]: method } = {
     [name] (this: unknown, ...args: unknown[]) {
-      return original.apply(this, change(args))
+      return original.apply(this, change(args, this))
     }
   }
   Object.defineProperty(fastify, name, { value: method, configurable: true, enumerable: true, writable: true })

@@ -31,7 +31,8 @@ export class Scope implements SessionOwner, ScopeStatus {
   #isRollbackOnly = false
   /** What `end()` has given, while there was something to wait for. */
   #ending: Promise<void> | undefined
-  #closing: Promise<void> | undefined
+  /** What `close()` has given; null where there was nothing to wait for. */
+  #closing: Promise<void> | null | undefined
   /** What the log is told at its end, once it has a session. */
   #report: ScopeReport | undefined
 
@@ -161,8 +162,11 @@ export class Scope implements SessionOwner, ScopeStatus {
    * Idempotent. Where nothing is open there is nothing to wait for.
    */
   close (): Promise<void> | undefined {
-    this.#closing ??= this.#state === 'ending' ? this.#closeLater() : this.#close()
-    return this.#closing
+    if (this.#closing === undefined) {
+      this.#closing = null
+      this.#closing = (this.#state === 'ending' ? this.#closeLater() : this.#close()) ?? null
+    }
+    return this.#closing ?? undefined
   }
 
   /** Asks the servers to stop the statements that run now, rolls back, and closes. An outcome under way is left alone. */

@@ -116,6 +116,59 @@ onEachTransport('a commit that fails with nothing at all is a failure', automati
   t.same(await labels(), [])
 })
 
+onEachTransport('a flush or a commit that fails is a failure, also for an error handler that leaves the status alone', automatic, async (t, { app, labels, transport, assertClean }) => {
+  app.setErrorHandler(async (error: Error, _request, reply) => await reply.send(error.message))
+  const failing = async () => { throw new Error('not worth it') }
+  const configs = { once: {}, again: { db: { retry: { attempts: 2, when: () => { throw new Error('asked in vain') } } } } }
+  for (const [how, config] of Object.entries(configs)) {
+    app.post(`/flush/${how}`, { config }, async (request, reply) => {
+      for (const label of ['same', 'same']) request.db.create(Item, { label })
+      return await reply.code(201).send({ fine: true })
+    })
+    app.post(`/commit/${how}`, { config }, async (request, reply) => {
+      for (const label of ['same', 'same']) request.db.create(Item, { label })
+      return await reply.code(201).send('fine')
+    })
+    app.post(`/callback/${how}`, { config }, (_request, reply) => {
+      insert('lost').then(failing).catch((error: unknown) => reply.code(500).send(error))
+    })
+  }
+  for (const how of Object.keys(configs)) {
+    for (const what of ['flush', 'commit', 'callback']) {
+      const { status, body } = await transport.request('POST', `/${what}/${how}`)
+      t.equal(status, 500, `${what} ${how}`)
+      t.match(body, how === 'again' ? 'asked in vain' : what === 'callback' ? 'not worth it' : /duplicate|unique/i, `${what} ${how}`)
+    }
+  }
+  await assertClean()
+  t.same(await labels(), [])
+})
+
+onEachTransport('a handler or a hook that fails with nothing at all has failed, whatever its error handler answers', automatic, async (t, { app, labels, transport, assertClean }) => {
+  const errors: unknown[] = []
+  const rule = (_request: unknown, _reply: unknown, error: unknown) => {
+    errors.push(error)
+    return error === undefined
+  }
+  app.setErrorHandler(async (_error, _request, reply) => await reply.code(200).send('fine'))
+  const fail = async (reason?: unknown) => {
+    await insert('lost')
+    const { promise, reject } = Promise.withResolvers<void>()
+    reject(reason)
+    await promise
+  }
+  app.post('/handler', async () => { await fail() })
+  app.post('/hook', { preHandler: async () => { await fail() } }, async () => 'never')
+  app.post('/null', async () => { await fail(null) })
+  app.post('/rule', { config: { db: { commitOnTeardown: rule } } }, async () => { await fail() })
+  for (const path of ['/handler', '/hook', '/null', '/rule']) {
+    t.match(await transport.request('POST', path), { status: 200, body: 'fine' }, path)
+    await assertClean()
+  }
+  t.same(await labels(), [])
+  t.match(errors, [{ code: 'FST_ERR_SEND_UNDEFINED_ERR' }])
+})
+
 /** As the packages of Node 0.8 had them. */
 class OldStream extends EventEmitter {
   readable = true
@@ -150,6 +203,12 @@ const REFUSED: Record<string, (reply: FastifyReply) => unknown> = {
   'a stream without on()': reply => reply.send({ pipe () {} }),
   'a stream that can only be written to': reply => reply.send(new Writable({ write () {} })),
   'a stream that is destroyed': reply => reply.send(new Readable({ read () {} }).destroy()),
+  'a stream that was destroyed with something in it': reply => {
+    const stream = new Readable({ read () {} })
+    stream.push('half')
+    return reply.send(stream.destroy())
+  },
+  'an event stream that is destroyed': reply => reply.type('text/event-stream').send(new Readable({ read () {} }).destroy()),
   'a stream that is destroyed soon': reply => {
     const stream = new Readable({ read () {} })
     setTimeout(() => stream.destroy(), 5)
@@ -157,6 +216,7 @@ const REFUSED: Record<string, (reply: FastifyReply) => unknown> = {
   },
   'a stream that has failed': reply => reply.send(new Readable({ read () {} }).on('error', () => {}).destroy(new Error('cannot read'))),
   'an old stream that fails': reply => reply.send(new OldStream(['error', new Error('cannot read')])),
+  'an old stream that was destroyed': reply => reply.send(Object.assign(new OldStream(), { readable: false, destroyed: true })),
   'an old stream that closes early': reply => reply.send(new OldStream(['close'])),
   'a web stream that fails': reply => reply.send(failing()),
   'a web stream that is locked': reply => {
@@ -179,6 +239,8 @@ const REFUSED: Record<string, (reply: FastifyReply) => unknown> = {
 }
 
 const REFUSED_BY_HTTP1: typeof REFUSED = {
+  'trailers that are announced beside a length': reply => reply.header('trailer', 'x-late').send('ok'),
+  'trailers that are announced behind nothing': reply => reply.header('trailer', 'x-late').send(),
   'a status message that HTTP does not know': reply => {
     reply.raw.statusMessage = '€'
     return reply.send('ok')
@@ -190,6 +252,10 @@ const REFUSED_BY_HTTP1: typeof REFUSED = {
 }
 
 const REFUSED_BY_HTTP2: typeof REFUSED = {
+  ...Object.fromEntries(['transfer-encoding', 'keep-alive', 'upgrade', 'te', 'proxy-connection', 'http2-settings'].map(name => (
+    [`a header of connections: ${name}`, reply => reply.header(name, 'chunked').send('ok')] satisfies [string, (typeof REFUSED)[string]]
+  ))),
+  'a header of connections, in other letters': reply => reply.header('Keep-Alive', 'timeout=5').send('ok'),
   'a header that is null': reply => reply.header('x-bad', null).send('ok'),
   'a header that is single, and is not': reply => reply.header('etag', ['a', 'b']).send('ok')
 }
@@ -216,6 +282,18 @@ onEachTransport('a reply that cannot be sent is not committed', automatic, async
   t.same(heads, refused.map(() => 500), 'an error handler need not set the status')
 })
 
+onEachTransport('a reply of an error that cannot be sent is another error', automatic, async (t, { app, labels, transport, assertClean }) => {
+  app.setErrorHandler(async (_error, _request, reply) => await reply.code(500).send('no'))
+  app.post('/:use', async (request, reply) => {
+    if (request.url === '/writes') await insert('lost')
+    else await request.db.count(Item)
+    return await reply.code(409).serializer(payload => payload as string).send({ not: 'text' })
+  })
+  for (const use of ['writes', 'reads']) t.match(await transport.request('POST', `/${use}`), { status: 500, body: 'no' }, use)
+  await assertClean()
+  t.same(await labels(), [])
+})
+
 onEachTransport('a head that was written by hand, and a reply behind it that cannot be sent', automatic, async (t, { app, labels, transport, assertClean }) => {
   app.post('/', async (_request, reply) => {
     await insert('by hand')
@@ -232,7 +310,13 @@ onEachTransport('a head that was written by hand, and a reply behind it that can
 const SENT: Record<string, (reply: FastifyReply) => unknown> = {
   text: reply => reply.header('x-number', 7).send('text'),
   'an old stream': reply => reply.send(new OldStream(['data', 'te'], ['data', 'xt'], ['end'], ['close'])),
+  'an old stream that has ended': async reply => {
+    reply.raw.setHeader('x-body', 'none')
+    return await reply.send(Object.assign(new OldStream(), { readable: false }))
+  },
   'a Node stream': reply => reply.send(Readable.from(['te', 'xt'])),
+  'trailers that are announced before a stream': reply => reply.header('trailer', 'x-late').send(Readable.from(['te', 'xt'])),
+  'a header of trailers that are accepted': reply => reply.header('te', 'trailers').send('text'),
   'a web stream': reply => reply.send(new Blob(['text']).stream()),
   'a web stream of text': reply => reply.send(ReadableStream.from(['te', 'xt'])),
   'a Response': reply => reply.code(500).send(new Response('text', { status: 200, headers: [['set-cookie', 'a=1'], ['set-cookie', 'b=2'], ['x-of', 'response']] }))
@@ -249,7 +333,10 @@ onEachTransport('what can be sent is committed and sent', automatic, async (t, {
     await insert('empty')
     return await reply.send(new Response(null, { status: 204, headers: { 'x-of': 'response' } }))
   })
-  for (const [n, [what]] of Object.entries(SENT).entries()) t.match(await transport.request('POST', `/${n}`), { status: 200, body: 'text' }, what)
+  for (const [n, [what]] of Object.entries(SENT).entries()) {
+    const answer = await transport.request('POST', `/${n}`)
+    t.match(answer, { status: 200, body: 'x-body' in answer.headers ? /^$/ : 'text' }, what)
+  }
   t.match(await transport.request('POST', '/empty'), { status: 204, body: '', headers: { 'x-of': 'response' } })
   await assertClean()
   t.same(await labels(), [...Object.keys(SENT).keys(), 'empty'].map(String))

@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
+import { onEachTransport } from '../support/transports.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 const manual = { plugin: { commitOnTeardown: false } }
@@ -83,6 +85,19 @@ onEachDatabase('handlerTimeout while a new transaction beside the own one of the
   answered.open()
   t.match(await finished.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
   t.same(await labels(), [])
+})
+
+onEachTransport('a handlerTimeout does not end a handler that has taken its reply over', automatic, async (t, { app, labels, transport, assertClean }) => {
+  app.post('/', { handlerTimeout: 50 }, async (request, reply) => {
+    await request.db.insert(Item, { label: 'first', amount: 1 })
+    reply.hijack()
+    await sleep(150)
+    await request.db.insert(Item, { label: 'second', amount: 1 })
+    reply.raw.end('done')
+  })
+  t.match(await transport.request('POST', '/'), { status: 200, body: 'done' })
+  await assertClean()
+  t.same(await labels(), ['first', 'second'])
 })
 
 onEachDatabase('a handlerTimeout during the commit does not take the commit back', automatic, async (t, { app, labels, listen, assertClean, orm }) => {

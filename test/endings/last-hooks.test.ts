@@ -61,7 +61,8 @@ onEachDatabase('routes that were there before the plugin, and an onSend hook tha
     app.get('/users', { exposeHeadRoute: false }, async () => 'ok')
     const add = async (to: FastifyInstance) => {
       await to.register(scopedDb, { orm, name: 'early' })
-      t.same(lines, [], 'nothing comes later yet')
+      await to.register(async child => { child.addHook('onSend', refuse) })
+      t.same(lines, [], 'nothing comes later yet: what is for routes inside a context is for none of these')
       to.addHook('onSend', refuse)
     }
     await (isChild ? app.register(add) : add(app))

@@ -1,5 +1,6 @@
 /** Replies that are streamed while their session is still open, to be read from. */
 import { Readable } from 'node:stream'
+import { db } from '../../plugin.ts'
 import { rawClient } from '../support/clients.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -38,6 +39,22 @@ onEachDatabase('a session that is first asked for while the body streams reads, 
   t.equal(await response.text(), 'begun;0;end')
   await assertClean()
   t.same(await labels(), [])
+})
+
+onEachDatabase('a stream that is fed after a commit by hand', automatic, async (t, { app, labels, assertClean }) => {
+  app.post('/', async (request, reply) => {
+    const body = new Readable({ read () {} })
+    request.db.create(Item, { label: 'committed' })
+    db.afterCommit(async () => {
+      body.push('committed')
+      body.push(null)
+    })
+    await db.commit()
+    return reply.type('text/plain').send(body)
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).body, 'committed')
+  await assertClean()
+  t.same(await labels(), ['committed'])
 })
 
 onEachDatabase('a stream of rows that breaks off', automatic, async (t, { app, database, listen, assertClean }) => {

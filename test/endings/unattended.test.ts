@@ -1,6 +1,7 @@
 /** A unit of work ends when its reply would have been sent, whoever has left meanwhile. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { createReadStream } from 'node:fs'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { postAndLeave } from '../support/clients.ts'
@@ -207,6 +208,26 @@ for (const [which, handler] of Object.entries(LOST)) {
     t.same(await labels(), [])
   })
 }
+
+onEachTransport('client gone, and the stream that is the reply is silent for ever', automatic, async (t, { app, labels, transport, assertClean }) => {
+  let arrived = new Gate()
+  app.post('/:when', async (request, reply) => {
+    await insert((request.params as { when: string }).when)
+    const gone = new Promise(resolve => { reply.raw.once('close', resolve) })
+    const stream = new Readable({ read () { arrived.open() } })
+    if (request.url === '/before') {
+      arrived.open()
+      await gone
+    }
+    return await reply.send(stream)
+  })
+  for (const when of ['during', 'before']) {
+    arrived = new Gate()
+    await transport.leave('POST', `/${when}`, arrived.opened)
+    await assertClean()
+  }
+  t.same(await labels(), ['before', 'during'])
+})
 
 onEachDatabase('client gone, a handler with callbacks whose statement takes longer than an end that nobody can see', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, listen, assertClean }) => {
   const arrived = new Gate()

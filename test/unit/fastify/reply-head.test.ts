@@ -1,7 +1,7 @@
 import Fastify, { type FastifyReply } from 'fastify'
 import t from 'tap'
 import { isClosed } from '../../../lib/fastify/client-connection.ts'
-import { errorStatus, snapshotSending } from '../../../lib/fastify/reply.ts'
+import { errorStatus, snapshotSending, trailersOf } from '../../../lib/fastify/reply.ts'
 
 void t.test('the client has gone when the reply, or its stream of HTTP/2, says so in one way or the other', t => {
   const raw = (state: object) => ({ destroyed: false, closed: false, ...state }) as FastifyReply['raw']
@@ -32,4 +32,18 @@ void t.test('of the head of a reply that was dropped nothing is left', async t =
   t.notOk('x-by-hand' in headers)
   t.equal(headers['x-kept'], 'first')
   t.notOk('x-dropped' in headers)
+})
+
+void t.test('the trailers of a reply are those that were given and not taken back', async t => {
+  const app = Fastify()
+  const seen: string[][] = []
+  app.get('/', async (_request, reply) => {
+    seen.push(trailersOf(reply))
+    reply.trailer('x-kept', async () => 'kept').trailer('x-dropped', async () => 'dropped').removeTrailer('x-dropped')
+    seen.push(trailersOf(reply))
+    return ''
+  })
+  await app.inject('/')
+  t.same(seen, [[], ['x-kept']])
+  t.same(trailersOf({} as FastifyReply), [], 'a Fastify that keeps them elsewhere')
 })

@@ -36,14 +36,21 @@ void t.test('what is there, or will never come, is not waited for', async t => {
   t.equal(await isOver(firstByte(silent(), reply({ contentType: 'text/event-stream; charset=utf-8' }).reply)), true, 'an event stream')
   t.equal(await isOver(firstByte(silent(), reply({ destroyed: true }).reply)), true, 'nobody to send it to')
   await t.rejects(firstByte(silent().on('error', () => {}).destroy(new Error('no such file')), reply().reply), { message: 'no such file' })
-  await t.rejects(firstByte(silent().destroy(), reply().reply), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+  const half = silent()
+  half.push('half')
+  for (const stream of [silent(), half]) await t.rejects(firstByte(stream.destroy(), reply().reply), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
 })
 
 void t.test('the wait ends with the first byte, the end of the stream, or that of the client, and leaves no listener', async t => {
   const ends: Record<string, (stream: Readable, raw: EventEmitter) => unknown> = {
     'first byte': stream => stream.push('first'),
     end: stream => stream.push(null),
-    'client gone': (_stream, raw) => raw.emit('close')
+    'client gone': (_stream, raw) => raw.emit('close'),
+    'client gone, with an error': (_stream, raw) => {
+      raw.once('error', () => {})
+      raw.emit('error', new Error('aborted'))
+      raw.emit('close')
+    }
   }
   for (const [name, end] of Object.entries(ends)) {
     const stream = silent()
@@ -77,6 +84,17 @@ void t.test('old streams are let go of in the way that they know, and read no fa
   t.equal(String(stream.read()).length, stream.readableHighWaterMark)
   await nextTurn()
   t.match(calls, ['pause', 'resume'])
+})
+
+void t.test('an old stream that is over tells of it no more', async t => {
+  const over = (state: object) => fromOldStream(Object.assign(new EventEmitter(), { pipe () {}, ...state }) as never).on('error', () => {})
+  for (const state of [{ readable: false }, { readableEnded: true }, { readable: false, readableEnded: true, destroyed: true }]) {
+    const stream = over(state).resume()
+    await once(stream, 'end')
+    t.equal(stream.readableEnded, true)
+  }
+  for (const state of [{ destroyed: true }, { readable: false, destroyed: true }]) t.equal(over(state).destroyed, true)
+  for (const state of [{}, { readable: true }, { readable: true, destroyed: false }]) t.equal(over(state).destroyed, false)
 })
 
 void t.test('a stream that fails while nobody listens ends no process', async t => {

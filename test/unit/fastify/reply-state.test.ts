@@ -33,7 +33,10 @@ class Subject {
       explain: () => {},
       flush: () => this.flushed.promise,
       end: async () => { note('ends', 'committed') },
-      close: async () => { note('closes', 'closed') },
+      close: async () => {
+        made.isClosed = true
+        note('closes', 'closed')
+      },
       cancel: async () => { note('cancels', 'destroyed') }
     }
     Object.defineProperty(made, 'state', { get: () => this.#state })
@@ -70,6 +73,7 @@ const WAYS: Record<ReplyState, (subject: Subject) => unknown> = {
 const EVENTS: Record<string, (subject: Subject) => unknown> = {
   'flush begins': ({ outcome }) => { void outcome.flush() },
   'flush over': async ({ flushed }) => { flushed.resolve() },
+  'handler runs again': ({ outcome }) => { outcome.renewScope() },
   error: ({ outcome }) => { outcome.fail(new Error('mine')) },
   'last onSend': async subject => {
     const ended = subject.outcome.end('payload')
@@ -101,4 +105,15 @@ void t.test('a reply in each state, and all that can happen to it', async t => {
       if (expected !== '-') t.equal(await after(t, state as ReplyState, event), expected, `${state}, ${event}`)
     }
   }
+})
+
+void t.test('nothing waits for the hooks of a reply any more when they have run', async t => {
+  const timers = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+  const before = timers()
+  const subject = new Subject()
+  await WAYS.sent(subject)
+  subject.raw.emit('close')
+  t.equal(timers(), before + 1, 'the last of them may never be called')
+  await subject.outcome.close()
+  t.equal(timers(), before)
 })

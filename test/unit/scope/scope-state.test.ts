@@ -86,3 +86,21 @@ void t.test('a transition that is not in the table throws in tests, and is logge
 void t.test('what comes too late is told how late', async t => {
   t.match(scopeIs('rolled back'), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /: this scope is rolled back\. Most likely something was not awaited, .+\. Nothing more/ })
 })
+
+void t.test('the log is told of a scope once, however often it is closed', async t => {
+  const orm = await MikroORM.init({ entities: [Item, Part], dbName: ':memory:' })
+  const lines: { msg: string }[] = []
+  const app = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { lines.push(JSON.parse(line) as { msg: string }) } } } })
+  await app.register(scopedDb, { orm, commitOnTeardown: true })
+  await orm.schema.create()
+  for (const state of STATES) {
+    lines.length = 0
+    const scope = app.db.host.open({})
+    await scope.session(app.db).insert(Item, { label: state, amount: 0 })
+    await WAYS[state](scope, Promise.resolve())
+    for (let n = 0; n < 2; n++) await Promise.all([scope.close(), scope.close()])
+    t.equal(lines.filter(({ msg }) => msg === 'a unit of work has ended').length, 1, state)
+  }
+  await app.close()
+  await orm.close()
+})
