@@ -1,5 +1,53 @@
 import type { DatabaseConnection } from 'kysely'
-import type { ErrorKind } from '../errors/driver-codes.ts'
+
+/**
+ * What has happened, of the same name in every database:
+ * - `'invalid value'`: a value is none of its column's type, or does not fit into it;
+ * - `'lock timeout'`: it has waited too long for a lock, or was not to wait;
+ * - `'serialization'`: it met another transaction, and has to be done again as a whole;
+ * - `'interrupted'`: the server has stopped it: a time limit of its own, or a kill;
+ * - `'failed transaction'`: something before it has failed, and only a rollback is left;
+ * - `'connection'`: none could be made, or it was lost; another one may do;
+ * - `'read only'`: the server has become read-only, as after a failover; another connection may lead to one that is not;
+ * - `'access'`: the server lets nobody in: wrong login, no such database;
+ * - `'privilege'`: the user may not do that.
+ */
+export type ErrorKind = 'not found' | 'optimistic lock' | 'unique' | 'foreign key' | 'check' | 'not null' | 'invalid value' |
+  'deadlock' | 'lock timeout' | 'serialization' | 'interrupted' | 'failed transaction' | 'connection' | 'read only' | 'access' | 'privilege'
+
+/** What drivers put into their errors. */
+export interface DriverError {
+  readonly name?: unknown
+  readonly message: string
+  readonly code?: unknown
+  /** mysql2, mariadb: the number that the server gives. */
+  readonly errno?: unknown
+  readonly sqlState?: unknown
+  /** mysql2, mariadb: what the server has said, and nothing else. */
+  readonly sqlMessage?: unknown
+  /** pg: only errors of the server have it, in the language of its locale. */
+  readonly severity?: unknown
+  /** pg: where in the server it came up. */
+  readonly routine?: unknown
+  /** mysql2, mariadb: whether the connection has ended with it. */
+  readonly fatal?: unknown
+  /** node:sqlite: SQLite's extended result code. */
+  readonly errcode?: unknown
+  /** libsql: the same. */
+  readonly rawCode?: unknown
+}
+
+/** What the errors of one database, and of its driver, mean. In doubt an error is not known: its kind decides whether work is done again. */
+export interface DriverErrors {
+  /** Gives nothing for an error that is not known, or another driver's. */
+  kindOf (error: DriverError): ErrorKind | undefined
+  /** Whether the driver has made it: its message may hold SQL, values and names of the schema. */
+  isOwn (error: DriverError): boolean
+  /** Whether it says, to a COMMIT, that this was refused and is rolled back, beyond what its kind says. */
+  refuses (error: DriverError): boolean
+  /** What the driver says of a connection that it knew to be closed before the statement. */
+  readonly neverSent: readonly string[]
+}
 
 /** Whether a connection is in a transaction. In one that is `failed` nothing but a rollback goes through, of all or to a savepoint. */
 export type TransactionStatus = 'none' | 'open' | 'failed'
@@ -14,18 +62,35 @@ export interface PhysicalConnection {
   onEnd (listener: () => void): void
 }
 
+/** How a server is asked about its connections, by the name that it has for each. */
+export interface ProcessList {
+  /** A query for the name of the connection that it is sent on, as `id`. */
+  readonly ownId: string
+  /** A query for the connections of these names, as `id`, and what each of them does, as `state`. */
+  statesOf (ids: readonly number[]): string
+  /** The state of one that works on a statement. */
+  readonly working: string
+  /** The state of one that waits for a statement. */
+  readonly idle: string
+}
+
 /** What has to be known of one database, and of its driver, beyond what Kysely and MikroORM tell. */
 export interface Driver {
   /** The names of Kysely's adapters for it. */
   readonly adapters: readonly string[]
+  readonly errors: DriverErrors
+  /** What a plain read may have ahead of a bracket, besides what is so in every database: see `sql/functions.ts`. */
+  readonly functions: ReadonlySet<string>
   /** Whether it is in this process: COMMIT tells for certain whether it was carried out, and no server can be lost. */
   readonly isEmbedded: boolean
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
+  /** Gives nothing where nobody can be asked. */
+  readonly processes: ProcessList | undefined
   /** Gives nothing where it cannot be reached. */
   physical (connection: DatabaseConnection): PhysicalConnection | undefined
   /** What the native client of MikroORM's connection says, if that is one connection and knows. */
   nativeStatus (client: unknown): TransactionStatus | undefined
   /** Whether a transaction in which `error` came up is `failed` by that. Asked only where there is no status. */
-  failsTransaction (error: unknown): boolean
+  failsTransaction (error: DriverError): boolean
 }

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { QueryExecutor } from 'kysely'
 import type { Driver } from './contracts.ts'
 import { MSSQL } from './mssql.ts'
 import { MYSQL } from './mysql.ts'
@@ -6,9 +6,12 @@ import { POSTGRESQL } from './postgresql.ts'
 import { SQLITE } from './sqlite.ts'
 import { UNKNOWN } from './unknown.ts'
 
-const DRIVERS = new Map([MYSQL, POSTGRESQL, SQLITE, MSSQL].flatMap(driver => driver.adapters.map(adapter => [adapter, driver] as const)))
+/** All of them. An error can be any one's. */
+export const DRIVERS: readonly Driver[] = [MYSQL, POSTGRESQL, SQLITE, MSSQL, UNKNOWN]
 
-/** That of the database which a Kysely speaks to. */
-export function driverOf (client: Kysely<unknown>): Driver {
-  return DRIVERS.get(client.getExecutor().adapter.constructor.name) ?? UNKNOWN
+const BY_ADAPTER = new Map(DRIVERS.flatMap(driver => driver.adapters.map(adapter => [adapter, driver] as const)))
+
+/** That of the database which a Kysely's executor speaks to. */
+export function driverOf ({ adapter }: Pick<QueryExecutor, 'adapter'>): Driver {
+  return BY_ADAPTER.get(adapter.constructor.name) ?? UNKNOWN
 }

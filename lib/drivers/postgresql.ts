@@ -1,16 +1,73 @@
 import type { DatabaseConnection } from 'kysely'
 import { EventEmitter } from 'node:events'
-import type { Driver, PhysicalConnection, TransactionStatus } from './contracts.ts'
+import type { Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
+import { isRollbackState, kindOfState } from './kinds.ts'
+import { words } from './sql/functions.ts'
+import { UNKNOWN } from './unknown.ts'
 
 /** PostgreSQL, by way of pg. */
 export const POSTGRESQL: Driver = {
+  ...UNKNOWN,
   adapters: ['PostgresAdapter'],
-  isEmbedded: false,
+  errors: {
+    kindOf,
+    isOwn,
+    refuses: error => isOwn(error) && (isRollbackState(error.code) || DEFERRED.test(String(error.code))),
+    neverSent: ['Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']
+  },
+  functions: words(
+    'any some array ilike filter within group lateral row materialized varying timestamp interval ' +
+    'string_agg array_agg bool_and bool_or every bit_and bit_or stddev stddev_pop stddev_samp variance var_pop var_samp greatest least ' +
+    'initcap left right lpad rpad btrim reverse repeat char_length character_length bit_length position strpos ascii chr translate split_part starts_with ' +
+    'regexp_replace regexp_matches quote_literal quote_ident encode decode md5 sha256 convert trunc random ' +
+    'now localtime localtimestamp extract age date_trunc date_part make_date make_interval make_timestamp to_char to_date to_timestamp to_number ' +
+    'json_each json_build_object json_build_array json_agg json_object_agg json_array_length json_array_elements json_array_elements_text ' +
+    'jsonb_extract_path_text jsonb_build_object jsonb_build_array jsonb_agg jsonb_object_agg jsonb_array_length jsonb_array_elements ' +
+    'jsonb_array_elements_text jsonb_set jsonb_typeof to_json to_jsonb row_to_json unnest array_length array_position array_to_string string_to_array ' +
+    'cardinality generate_series gen_random_uuid version pg_sleep'),
   // After everything else its transaction is failed, and a rollback to a savepoint makes it whole.
   rollsBackWith: new Set(['connection']),
+  processes: {
+    ownId: 'select pg_backend_pid() as id',
+    statesOf: ids => `select pid as id, state as state from pg_stat_activity where pid in (${ids.join(', ')})`,
+    working: 'active',
+    idle: 'idle'
+  },
   physical,
-  nativeStatus: () => undefined,
-  failsTransaction: isOfServer
+  // It takes no statement after one that has failed.
+  failsTransaction: isOwn
+}
+
+/** The classes with which it refuses a COMMIT besides: what checks and triggers say that were deferred until then. */
+const DEFERRED = /^(?:22|23|42|44|P0)[0-9A-Z]{3}$/
+
+/** pg's own errors, which have no code. */
+const LOST = new Set([
+  'Client has encountered a connection error and is not queryable',
+  'Client was closed and is not queryable',
+  'Connection terminated',
+  'Connection terminated unexpectedly',
+  'Connection terminated due to connection timeout',
+  'timeout exceeded when trying to connect',
+  // What it was about still runs on the server.
+  'Query read timeout'
+])
+
+/** A function is not there, or an operator for values of these types, such as a text and a number. */
+const UNDEFINED_FUNCTION = '42883'
+const NO_OPERATOR = 'op_error'
+
+function kindOf (error: DriverError): ErrorKind | undefined {
+  if (!isOwn(error)) return LOST.has(error.message) ? 'connection' : undefined
+  return error.code === UNDEFINED_FUNCTION && error.routine === NO_OPERATOR ? 'invalid value' : kindOfState(error.code)
+}
+
+/** The codes of the server: those of the SQL standard, and its own. */
+const STATE = /^[0-9A-Z]{5}$/
+
+/** Applications have severities, too. */
+function isOwn ({ code, severity }: DriverError): boolean {
+  return typeof severity === 'string' && typeof code === 'string' && STATE.test(code)
 }
 
 /** What pg gives to whatever it sends, pg-cursor for one: the connection to send it on. */
@@ -71,13 +128,4 @@ function connectionOf (connection: DatabaseConnection): PgConnection | undefined
   const probe = new Probe()
   connection.executeQuery({ sql: probe as unknown as string, parameters: [], query: { kind: 'RawNode', sqlFragments: [], parameters: [] }, queryId: { queryId: 'fastify-scoped-db' } }).catch(() => undefined)
   return probe.connection instanceof EventEmitter ? probe.connection : undefined
-}
-
-/** The codes of errors of the server. */
-const SQLSTATE = /^[0-9A-Z]{5}$/
-
-/** PostgreSQL takes no statement after one that has failed. Only errors of the server have both. */
-function isOfServer (error: unknown): boolean {
-  const { severity, code } = Object(error) as { severity?: unknown, code?: unknown }
-  return typeof severity === 'string' && typeof code === 'string' && SQLSTATE.test(code)
 }

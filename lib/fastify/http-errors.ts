@@ -20,6 +20,7 @@ const ANSWERS: Partial<Record<ErrorKind, (error: Error) => HttpError>> = {
   'foreign key': conflict,
   check: invalid,
   'not null': invalid,
+  'invalid value': invalid,
   deadlock: busy,
   'lock timeout': busy,
   serialization: busy,

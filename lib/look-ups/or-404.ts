@@ -1,5 +1,6 @@
 import type { EntityManager, EntityName, FilterQuery, FindOneOptions, FindOptions, Loaded } from '@mikro-orm/core'
 import { NotFoundError } from '../errors/errors.ts'
+import { errorKind } from '../session/error-kind.ts'
 import { completeOrder, primaryKeyIs, type LookUpId } from './primary-key.ts'
 
 /** Options of `db.getOr404()`: those of `em.findOne()`, and what the 404 says. */
@@ -22,7 +23,7 @@ export async function getOr404<Entity extends object, Hint extends string, Field
 ): Promise<Loaded<Entity, Hint, Fields, Excludes>> {
   const { description, ...findOptions } = options
   const where = primaryKeyIs(em.getMetadata(entity), id) as FilterQuery<NoInfer<Entity>> | undefined
-  const found = where === undefined ? null : await em.findOne<Entity, Hint, Fields, Excludes>(entity, where, findOptions as object)
+  const found = where === undefined ? null : await em.findOne<Entity, Hint, Fields, Excludes>(entity, where, findOptions as object).catch(nullIfInvalid)
   return found ?? notFound(em, entity, description)
 }
 
@@ -49,6 +50,12 @@ async function find<Entity extends object, Hint extends string, Fields extends s
   const { description, ...findOptions } = options
   const orderBy = completeOrder(em.getMetadata(entity), options.orderBy)
   return await em.find<Entity, Hint, Fields, Excludes>(entity, where, { ...findOptions, orderBy, limit } as object)
+}
+
+/** What a column's type cannot be is not there. Only the database knows what a type can be that MikroORM does not know. */
+function nullIfInvalid (error: unknown): null {
+  if (errorKind(error) === 'invalid value') return null
+  throw error
 }
 
 function notFound (em: EntityManager, entity: EntityName, description = `${em.getMetadata(entity).className} not found`): never {

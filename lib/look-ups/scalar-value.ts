@@ -4,7 +4,7 @@ import { hasOwnType, isBinary, isDay, isDecimal, isUuid } from '../session/metad
 
 /**
  * What a value that came with a request means as a value of a property: what to compare its column with, or `undefined` if no
- * row can have it. Databases do not leave that at "no row": MySQL takes 'abc' for 0 and '1abc' for 1, others answer with an error.
+ * row can have it. Databases do not leave that at "no row": some take 'abc' for 0 and '1abc' for 1, others answer with an error.
  */
 export function scalarValue (prop: EntityProperty, value: unknown): unknown {
   const read = READERS.find(([reads]) => reads(prop))?.[1] ?? asTextOrObject
@@ -29,7 +29,7 @@ const READERS: [(prop: EntityProperty) => boolean, Reader][] = [
   [prop => prop.runtimeType === 'string', asText(/^/)]
 ]
 
-/** The sizes of integers by their SQL types. `integer` is SQLite's, which has all sizes in one. */
+/** The sizes of integers by their SQL types. Where `integer` is the name of the type it has all sizes in one. */
 const BITS: Partial<Record<string, number>> = {
   tinyint: 8, smallint: 16, smallserial: 16, mediumint: 24, int: 32, serial: 32, integer: 64, bigint: 64, bigserial: 64
 }

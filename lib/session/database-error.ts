@@ -1,6 +1,7 @@
 import { DriverException } from '@mikro-orm/core'
 import { causesOf } from '../errors/causes.ts'
-import { isDriverError, isOwnError } from '../errors/driver-error.ts'
+import { isDriverError } from '../drivers/errors.ts'
+import { isOwnError } from '../errors/own-error.ts'
 
 /** Whether an error came from the database, so that its message may hold SQL, values and names of the schema. */
 export function isDatabaseError (error: unknown): error is Error {

@@ -2,11 +2,12 @@ import {
   CheckConstraintViolationException, ConnectionException, DeadlockException, ForeignKeyConstraintViolationException, LockWaitTimeoutException,
   NotFoundError, NotNullConstraintViolationException, OptimisticLockError, UniqueConstraintViolationException
 } from '@mikro-orm/core'
+import type { ErrorKind } from '../drivers/contracts.ts'
+import { errorKindOfDriver } from '../drivers/errors.ts'
 import { causesOf, isInDoubt } from '../errors/causes.ts'
 import { isDatabaseError } from './database-error.ts'
-import { errorKindOfCode, type ErrorKind } from '../errors/driver-codes.ts'
 
-export type { ErrorKind } from '../errors/driver-codes.ts'
+export type { ErrorKind } from '../drivers/contracts.ts'
 
 /**
  * What kind of database error something is, whichever driver it comes from: one of MikroORM's exceptions, or a raw error of the
@@ -27,13 +28,13 @@ export function isTransient (error: unknown): boolean {
 
 const TRANSIENT = new Set<ErrorKind | undefined>(['deadlock', 'lock timeout', 'serialization', 'connection', 'read only'])
 
-/** The codes come first: they say more than MikroORM's classes, which it finds for SQLite by the words of the message. */
+/** The codes come first: they say more than MikroORM's classes, which it finds by the words of the message where there are no codes. */
 function errorKindOfOne (error: Error): ErrorKind | undefined {
   if (error instanceof NotFoundError) return 'not found'
   // "Cannot obtain optimistic lock on unversioned entity" is of the same class, and a mistake in the code.
   if (error instanceof OptimisticLockError) return error.message.startsWith('Cannot') ? undefined : 'optimistic lock'
   if (!isDatabaseError(error)) return undefined
-  return errorKindOfCode(error) ?? CLASSES.find(([Class]) => error instanceof Class)?.[1]
+  return errorKindOfDriver(error) ?? CLASSES.find(([Class]) => error instanceof Class)?.[1]
 }
 
 /** Whether it is an error of MikroORM that means something to a client, or one of the database: itself, not by a cause. */

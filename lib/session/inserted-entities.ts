@@ -36,7 +36,7 @@ export class InsertedEntities {
   }
 }
 
-/** MikroORM's driver for MySQL, which asks the server once by how much its keys grow. */
+/** A driver of MikroORM's that asks the server once by how much its keys grow. */
 interface AskingDriver {
   readonly autoIncrementIncrement?: number
   getAutoIncrementIncrement? (ctx: Transaction | undefined): Promise<number>

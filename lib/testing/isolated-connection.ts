@@ -160,7 +160,7 @@ export class IsolatedConnection implements DatabaseConnection {
     await this.#outer.savepoints.release(first.savepoint)
   }
 
-  /** @throws IsolationLostError when there is nothing to roll back to: MySQL commits at DDL, and after a deadlock all is rolled back */
+  /** @throws IsolationLostError when there is nothing to roll back to: some databases commit at DDL, and after a deadlock all is rolled back */
   async #rollBackTo ({ savepoint }: NamedSavepoint): Promise<void> {
     try {
       await this.#outer.savepoints.rollbackTo(savepoint)

@@ -48,7 +48,7 @@ export class ActiveTransaction {
     this.kysely = kysely
     this.#settings = settings
     this.#connection = connection
-    this.#driver = driverOf(settings.connection.getClient())
+    this.#driver = driverOf(settings.connection.getClient().getExecutor())
   }
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
@@ -102,7 +102,7 @@ export class ActiveTransaction {
       await this.kysely.commit().execute()
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
-      const reason = commitError(error, this.#driver.isEmbedded)
+      const reason = commitError(error, this.#driver)
       if (reason instanceof CommitUnknownError) await this.#connection.destroy()
       else await this.rollback().catch(() => undefined)
       throw reason
@@ -140,7 +140,7 @@ export class ActiveTransaction {
   /** Is told what a statement has failed with. */
   statementFailed (error: unknown): void {
     const { status } = this.#connection
-    if (status === undefined ? this.#driver.failsTransaction(error) : status === 'failed') this.#failure ??= error
+    if (status === undefined ? this.#driver.failsTransaction(error as Error) : status === 'failed') this.#failure ??= error
   }
 
   /** Is told what has gone through. */

@@ -1,7 +1,6 @@
 import type { DatabaseConnection, QueryExecutor } from 'kysely'
 import { Bag } from '../bag.ts'
-import { NEVER_SENT } from '../errors/driver-codes.ts'
-import { driverError } from '../errors/driver-error.ts'
+import { driverError, wasNeverSent } from '../drivers/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
 import { ReadWatch } from './read-watch.ts'
@@ -68,7 +67,7 @@ export class ConnectionPool implements PoolInUse {
         admit()
         isSent = true
       }))
-    }, error => isRepeatable || !isSent || NEVER_SENT.has(error.message))
+    }, error => isRepeatable || !isSent || wasNeverSent(error))
   }
 
   /** Whether one owner has a connection. */

@@ -1,27 +1,25 @@
 import { causesOf } from '../errors/causes.ts'
-import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
-import { errorKindOfCode, isRefusal, NEVER_SENT, type DriverCodes, type ErrorKind } from '../errors/driver-codes.ts'
-import { driverError, isDriverError } from '../errors/driver-error.ts'
+import type { Driver, DriverError, ErrorKind, TransactionStatus } from '../drivers/contracts.ts'
+import { driverError, errorKindOfDriver, isDriverError, isRefusal, wasNeverSent } from '../drivers/errors.ts'
 import { CommitUnknownError, RollbackOnlyError } from '../errors/errors.ts'
 
 /**
  * What to throw when COMMIT has failed with `error`: that error, if it is certain that nothing was committed; when in
  * doubt a CommitUnknownError.
- * @param isEmbedded whether the database is in this process: it always knows
  */
-export function commitError (error: unknown, isEmbedded: boolean): unknown {
-  const failure: DriverCodes = error instanceof Error ? error : new Error()
-  if (isEmbedded || NEVER_SENT.has(failure.message) || isRefusal(failure)) return driverError(error)
+export function commitError (error: unknown, { isEmbedded }: Driver): unknown {
+  const failure: DriverError & Error = error instanceof Error ? error : new Error()
+  if (isEmbedded || wasNeverSent(failure) || isRefusal(failure)) return driverError(error)
   return Object.assign(new CommitUnknownError(), { cause: error })
 }
 
 /**
  * Whether the database has, or may have, rolled the transaction back together with the statement that failed. A server
  * does so after a deadlock or a serialization failure, after a lock wait timeout if it is set up that way, and in other distress, such as a
- * full lock table; SQLite after `insert or rollback` or when its disk is full. Whoever can be asked is asked.
+ * full lock table or disk, or because the statement said so (`insert or rollback`). Whoever can be asked is asked.
  */
 export async function hasRolledBack (driver: Driver, error: unknown, transaction: AskedTransaction): Promise<boolean> {
-  const kinds = [...causesOf(error)].filter(isDriverError).map(errorKindOfCode)
+  const kinds = [...causesOf(error)].filter(isDriverError).map(errorKindOfDriver)
   if (kinds.some(kind => kind !== undefined && driver.rollsBackWith.has(kind))) return true
   const status = await transaction.status()
   if (status !== undefined) return status === 'none'

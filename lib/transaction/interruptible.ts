@@ -1,7 +1,7 @@
 import type { DatabaseConnection } from 'kysely'
 import { Bag } from '../bag.ts'
 import type { PhysicalConnection } from '../drivers/contracts.ts'
-import { driverError } from '../errors/driver-error.ts'
+import { driverError } from '../drivers/errors.ts'
 
 /** Ends what waits for an answer of a connection that was closed, with `error`. */
 export type Interrupt = (error: Error) => void
@@ -16,7 +16,7 @@ export function isInterruptible (connection: DatabaseConnection): boolean {
 const OVER: IteratorResult<never> = { done: true, value: undefined }
 
 /**
- * Makes a connection interruptible. A driver that closes a connection forgets the statement that runs on it (mysql2 does), and
+ * Makes a connection interruptible. A driver that closes a connection can forget the statement that runs on it, and
  * whoever waits for that would wait for ever. Kysely changes connections in the same way, to log their statements. What its
  * statements fail with is remembered as the database's error.
  * @param physical given, the end of that interrupts, too
@@ -39,7 +39,7 @@ export function interruptible (connection: DatabaseConnection, physical?: Physic
     const rows = streamQuery.apply(connection, args) as AsyncGenerator<never>
     return {
       next: () => answered(rows.next()),
-      // pg never closes a cursor on a connection that has ended.
+      // A cursor may never close on a connection that has ended.
       return: () => hasEnded ? Promise.resolve(OVER) : answered(rows.return(undefined), OVER),
       [Symbol.asyncIterator] () { return this }
     }

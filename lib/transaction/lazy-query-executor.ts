@@ -1,5 +1,6 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
-import { dialectOf, type Dialect } from './dialect.ts'
+import type { Driver } from '../drivers/contracts.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
@@ -14,13 +15,13 @@ export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
   readonly #runner: StatementRunner
   readonly #usage: StatementUsage | undefined
-  readonly #dialect: Dialect | undefined
+  readonly #driver: Driver
 
   constructor (compiler: QueryExecutor, runner: StatementRunner, usage: StatementUsage | undefined) {
     this.#compiler = compiler
     this.#runner = runner
     this.#usage = usage
-    this.#dialect = dialectOf(compiler)
+    this.#driver = driverOf(compiler)
   }
 
   get adapter () {
@@ -41,12 +42,12 @@ export class LazyQueryExecutor implements QueryExecutor {
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
     const execute = (sending?: () => void) =>
-      this.#runner.execute(new Statement(query.sql, this.#dialect), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
+      this.#runner.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     return this.#usage === undefined ? execute() : this.#usage.measure(execute)
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql, this.#dialect), executor => {
+    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql, this.#driver), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)
     })

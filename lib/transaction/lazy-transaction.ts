@@ -1,8 +1,7 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import { driverOf } from '../drivers/drivers.ts'
-import { isAboutConnection } from '../errors/driver-codes.ts'
-import { driverError } from '../errors/driver-error.ts'
+import { driverError, isAboutConnection } from '../drivers/errors.ts'
 import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
 import { connecting } from './connecting.ts'
@@ -112,6 +111,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     await this.statements.control(async () => {})
   }
 
+  get isReadOnly (): boolean {
+    return this.#settings.readOnly === true
+  }
+
   /** Whether a statement by itself has to be in a transaction: the session has something to tell row level security, which lasts for one. */
   get needsTransaction (): boolean {
     return this.#settings.sessionContext?.() !== undefined
@@ -136,7 +139,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     if (isAboutConnection(error)) this.#taint()
     if (this.#active instanceof ActiveTransaction) {
       this.#active.statementFailed(error)
-      if (await hasRolledBack(driverOf(this.client), error, this.#active)) this.doom(error)
+      if (await hasRolledBack(driverOf(this.client.getExecutor()), error, this.#active)) this.doom(error)
     }
     return error
   }

@@ -40,7 +40,7 @@ export class ConnectionInUse implements BagMember {
     this.isFresh = !isInterruptible(connection)
     this.#pool = pool
     this.#connection = connection
-    this.#physical = driverOf(owner.client).physical(connection)
+    this.#physical = driverOf(owner.client.getExecutor()).physical(connection)
     this.#interrupt = interruptible(connection, this.#physical)
     pool.inUse.add(this)
   }

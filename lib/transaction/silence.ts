@@ -1,10 +1,8 @@
 import type { DatabaseConnection } from 'kysely'
-import { driverError } from '../errors/driver-error.ts'
-import { dialectOf } from './dialect.ts'
+import { driverError } from '../drivers/errors.ts'
+import type { ProcessList } from '../drivers/contracts.ts'
+import { driverOf } from '../drivers/drivers.ts'
 import type { SqlConnection } from './sql-connection.ts'
-
-/** By which name a server knows a connection. */
-const ID = 'select connection_id() as id'
 
 /** What it is made of. */
 interface ConnectionParts {
@@ -20,16 +18,21 @@ type ConnectionClass = new (config: unknown, options: unknown, type: 'read') => 
  */
 export class Silence {
   readonly #connection: SqlConnection
+  readonly #processes: ProcessList
   readonly #ids = new WeakMap<DatabaseConnection, unknown>()
   #isTrusted = true
 
-  private constructor (connection: SqlConnection) {
+  private constructor (connection: SqlConnection, processes: ProcessList) {
     this.#connection = connection
+    this.#processes = processes
   }
 
-  /** That of a database which can be asked: MySQL and MariaDB, on connections that MikroORM makes itself. */
+  /** That of a database which can be asked, on connections that MikroORM makes itself. */
   static of (connection: SqlConnection): Silence | undefined {
-    if (!known.has(connection)) known.set(connection, canBeAsked(connection) ? new Silence(connection) : undefined)
+    if (!known.has(connection)) {
+      const { processes } = driverOf(connection.getClient().getExecutor())
+      known.set(connection, processes !== undefined && isOwn(connection) ? new Silence(connection, processes) : undefined)
+    }
     return known.get(connection)
   }
 
@@ -40,7 +43,7 @@ export class Silence {
 
   /** Asks a connection for its name, which proves at the same time that it leads to a server. */
   async identify (connection: DatabaseConnection): Promise<void> {
-    this.#ids.set(connection, await idOf(connection))
+    this.#ids.set(connection, await this.#idOf(connection))
   }
 
   /** Whether a connection that has been asked something does not work on it. In doubt it does. */
@@ -54,11 +57,17 @@ export class Silence {
   }
 
   async #isIdle (own: DatabaseConnection, suspect: number): Promise<boolean> {
-    const self = Number(await idOf(own))
-    const { rows } = await own.executeQuery<{ id: unknown, command: string }>(query(`select id as id, command as command from information_schema.processlist where id in (${self}, ${suspect})`))
-    const commandOf = (id: number) => rows.find(row => Number(row.id) === id)?.command
+    const self = Number(await this.#idOf(own))
+    const { statesOf, working, idle } = this.#processes
+    const { rows } = await own.executeQuery<{ id: unknown, state: string }>(query(statesOf([self, suspect])))
+    const stateOf = (id: number) => rows.find(row => Number(row.id) === id)?.state
     // Where it does not see itself, it sees another server.
-    return commandOf(self) === 'Query' && [undefined, 'Sleep'].includes(commandOf(suspect))
+    return stateOf(self) === working && [undefined, idle].includes(stateOf(suspect))
+  }
+
+  async #idOf (connection: DatabaseConnection): Promise<unknown> {
+    const { rows } = await connection.executeQuery<{ id: unknown }>(query(this.#processes.ownId))
+    return rows[0]?.id
   }
 
   async #ask<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
@@ -76,16 +85,11 @@ export class Silence {
 
 const known = new WeakMap<SqlConnection, Silence | undefined>()
 
-function canBeAsked (connection: SqlConnection): boolean {
+/** Whether another one like it can be made. */
+function isOwn (connection: SqlConnection): boolean {
   const { config, options } = connection as unknown as ConnectionParts
   const driverOptions = Object(options.driverOptions ?? config.get('driverOptions')) as object
-  const isOwn = typeof driverOptions !== 'function' && !('createDriver' in driverOptions) && !('getExecutor' in driverOptions)
-  return isOwn && dialectOf(connection.getClient().getExecutor()) === 'mysql'
-}
-
-async function idOf (connection: DatabaseConnection): Promise<unknown> {
-  const { rows } = await connection.executeQuery<{ id: unknown }>(query(ID))
-  return rows[0]?.id
+  return typeof driverOptions !== 'function' && !('createDriver' in driverOptions) && !('getExecutor' in driverOptions)
 }
 
 function query (sql: string): Parameters<DatabaseConnection['executeQuery']>[0] {

@@ -1,15 +1,16 @@
 import type { ControlledTransaction, DatabaseConnection, QueryExecutor } from 'kysely'
-import { driverError } from '../errors/driver-error.ts'
-import { GivenConnectionError, OpenStreamError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
+import { driverOf } from '../drivers/drivers.ts'
+import { driverError, errorKindOfDriver } from '../drivers/errors.ts'
+import { leavesState } from '../drivers/sql/session-state.ts'
+import { mayEndTransaction, setsAutocommit } from '../drivers/sql/statements.ts'
+import { GivenConnectionError, OpenStreamError, ReadOnlyError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
-import { dialectOf } from './dialect.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
-import { leavesState } from './session-state.ts'
-import { CONTROL, mayEndTransaction, PROVIDED, setsAutocommit, Statement, type Placement, type PlacementRule } from './statement.ts'
+import { CONTROL, PROVIDED, Statement, type Placement, type PlacementRule } from './statement.ts'
 import { leadsNowhere } from './until-one-works.ts'
 
 /** The transaction that the statements are for. */
@@ -23,6 +24,8 @@ export interface StatementTransaction extends ConnectionOwner {
    * @throws RollbackOnlyError when only a rollback is left
    */
   activate (): ActiveTransaction | Promise<ActiveTransaction>
+  /** Whether it is begun as a read-only one. */
+  readonly isReadOnly: boolean
   /** Whether a statement outside has to be in a transaction of its own. */
   readonly needsTransaction: boolean
   /** Begins one for it. */
@@ -99,7 +102,7 @@ export class StatementRunner {
     const entered = await this.#enter(PROVIDED)
     const executor = entered.on.kysely.getExecutor()
     const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql, dialectOf(executor)), entered),
+      enter: async sql => await this.#enterProvided(new Statement(sql, driverOf(executor)), entered),
       failed: async error => await this.#failed(entered, error)
     }
     return await this.#execute(entered, PROVIDED, () => executor.provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
@@ -128,7 +131,9 @@ export class StatementRunner {
     }
   }
 
-  async #failed (entered: Entered, error: unknown): Promise<unknown> {
+  async #failed (entered: Entered, said: unknown): Promise<unknown> {
+    // The server has not become so: it is what the transaction was begun as.
+    const error = this.#transaction.isReadOnly && said instanceof Error && errorKindOfDriver(said) === 'read only' ? new ReadOnlyError() : said
     if (entered.placement === 'inside') return await this.#transaction.failed(error)
     entered.hasFailed = true
     if (leadsNowhere(error)) entered.on.taint()
@@ -245,4 +250,4 @@ function isDubious (statement: Statement): boolean {
   return !statement.isControl && statement.kind !== 'read' && mayEndTransaction(statement.sql)
 }
 
-const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL on MySQL)'
+const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL where that commits)'

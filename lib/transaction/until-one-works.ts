@@ -1,4 +1,4 @@
-import { isAboutConnection } from '../errors/driver-codes.ts'
+import { isAboutConnection } from '../drivers/errors.ts'
 import { AcquireTimeoutError } from '../errors/errors.ts'
 import type { AcquireTimeout } from './acquire-timeout.ts'
 

@@ -2,7 +2,7 @@ import { ConnectionException, DeadlockException, ForeignKeyConstraintViolationEx
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { isDatabaseError, tellsOfDatabase } from '../../lib/session/database-error.ts'
-import { driverError } from '../../lib/errors/driver-error.ts'
+import { driverError } from '../../lib/drivers/errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
-import { KEYED } from '../support/keyed-entities.ts'
+import { KEYED, useOwnTypes } from '../support/keyed-entities.ts'
 import { onEachDatabase, type Stage, type StageOptions } from '../support/on-each-database.ts'
 
 const logged: string[] = []
@@ -16,7 +16,7 @@ async function statementsOf (work: () => Promise<unknown>): Promise<string[]> {
 }
 
 const watched: StageOptions = { orm: { debug: ['query', 'query-params'], colors: false, logger: line => { logged.push(line) } } }
-const keyed: StageOptions = { orm: { ...watched.orm, entities: Object.values(KEYED) } }
+const keyed: StageOptions = { orm: { ...watched.orm, entities: Object.values(KEYED), discovery: { onMetadata: useOwnTypes } } }
 
 async function addItems (stage: Stage, ...labels: string[]): Promise<void> {
   await stage.app.db.run(async session => await session.insertMany(Item, labels.map((label, index) => ({ id: index + 1, label, amount: labels.length - index }))))

@@ -1,4 +1,4 @@
-import { BlobType, defineEntity, p, Type, type Platform } from '@mikro-orm/core'
+import { defineEntity, p, Type, type EntityMetadata, type Platform } from '@mikro-orm/core'
 
 /** A type of an application: a code such as 'c12' that is a number in the database. It makes an error of anything else. */
 export class CodeType extends Type<string, number> {
@@ -39,20 +39,6 @@ const Seat = defineEntity({
   properties: { row: p.integer().primary(), place: p.string().length(10).primary() }
 })
 
-/** Binary keys, by a name of their column's type that each database knows. */
-class HashType extends BlobType {
-  override getColumnType (_property: unknown, platform: Platform): string {
-    return platform.getBlobDeclarationSQL() === 'bytea' ? 'bytea' : 'varbinary(8)'
-  }
-}
-
-/** Addresses, in a column of a type that MikroORM knows nothing of. */
-class HostType extends Type<string, string> {
-  override getColumnType (_property: unknown, platform: Platform): string {
-    return platform.getBlobDeclarationSQL() === 'bytea' ? 'inet' : 'inet6'
-  }
-}
-
 /** Entities with all kinds of primary keys. */
 export const KEYED = {
   Tiny: defineEntity({ name: 'Tiny', properties: { id: p.tinyint().primary().autoincrement(false) } }),
@@ -68,9 +54,9 @@ export const KEYED = {
   Price: defineEntity({ name: 'Price', properties: { id: p.decimal().precision(10).scale(2).primary().autoincrement(false) } }),
   Ratio: defineEntity({ name: 'Ratio', properties: { id: p.double().primary().autoincrement(false) } }),
   Switch: defineEntity({ name: 'Switch', properties: { id: p.boolean().primary() } }),
-  Hash: defineEntity({ name: 'Hash', properties: { id: p.type(HashType).primary() } }),
+  Hash: defineEntity({ name: 'Hash', properties: { id: p.blob().columnType('varbinary(8)').primary() } }),
   Cents: defineEntity({ name: 'Cents', properties: { id: p.decimal('number').precision(10).scale(2).primary().autoincrement(false) } }),
-  Host: defineEntity({ name: 'Host', properties: { id: p.type(HostType).primary() } }),
+  Host: defineEntity({ name: 'Host', properties: { id: p.type('inet6').primary() } }),
   Loose: defineEntity({ name: 'Loose', properties: { id: p.type(LooseType).primary() } }),
   Coded: defineEntity({ name: 'Coded', properties: { id: p.type(CodeType).primary() } }),
   Seat,
@@ -80,4 +66,15 @@ export const KEYED = {
     properties: { seat: () => p.manyToOne(Seat).primary(), day: p.date().primary() }
   }),
   Holder: defineEntity({ name: 'Holder', properties: { seat: () => p.oneToOne(Seat).primary(), name: p.string() } })
+}
+
+/** What PostgreSQL calls the types of columns that MikroORM has no name for. */
+const IN_POSTGRESQL: Partial<Record<string, string>> = { 'varbinary(8)': 'bytea', inet6: 'inet' }
+
+export function useOwnTypes (meta: EntityMetadata, platform: Platform): void {
+  if (platform.getBlobDeclarationSQL() !== 'bytea') return
+  for (const prop of Object.values(meta.properties)) {
+    const type = IN_POSTGRESQL[prop.columnTypes?.[0] ?? prop.type]
+    if (type !== undefined) prop.columnTypes = [type]
+  }
 }

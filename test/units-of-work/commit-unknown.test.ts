@@ -1,5 +1,7 @@
 import type { Pool } from 'mysql2'
 import t, { type Test } from 'tap'
+import { MYSQL } from '../../lib/drivers/mysql.ts'
+import { SQLITE } from '../../lib/drivers/sqlite.ts'
 import { commitError } from '../../lib/transaction/errors.ts'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -124,7 +126,7 @@ onEachDatabase('a savepoint that is lost', { kinds: ['mysql'] }, async (t, { lab
 })
 
 void t.test('which errors of COMMIT leave it unknown', async t => {
-  const isUnknown = (error: unknown, isEmbedded = false) => (commitError(error, isEmbedded) as { code?: unknown }).code === UNKNOWN
+  const isUnknown = (error: unknown, driver = MYSQL) => (commitError(error, driver) as { code?: unknown }).code === UNKNOWN
   const failure = (details: object, message = '') => Object.assign(new Error(message), details)
   for (const known of [
     { errno: 1213, code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
@@ -173,6 +175,6 @@ void t.test('which errors of COMMIT leave it unknown', async t => {
   t.ok(isUnknown(failure({}, 'Connection terminated unexpectedly')))
   t.ok(isUnknown(undefined))
   const lost = failure({ code: 'PROTOCOL_CONNECTION_LOST', fatal: true })
-  t.equal((commitError(lost, false) as Error).cause, lost)
-  t.notOk(isUnknown(failure({}, 'The database connection is not open'), true))
+  t.equal((commitError(lost, MYSQL) as Error).cause, lost)
+  t.notOk(isUnknown(failure({}, 'The database connection is not open'), SQLITE))
 })

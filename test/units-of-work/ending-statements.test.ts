@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { sql, type Kysely } from 'kysely'
 import type { Pool } from 'mysql2'
-import { mayEndTransaction, statementKind } from '../../lib/transaction/statement.ts'
+import { mayEndTransaction, statementKind } from '../../lib/drivers/sql/statements.ts'
 import type { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import type { Kind } from '../support/databases.ts'

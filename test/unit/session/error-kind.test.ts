@@ -6,7 +6,7 @@ import { MySqlPlatform } from '@mikro-orm/mysql'
 import { SqlitePlatform } from '@mikro-orm/sqlite'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { driverError } from '../../../lib/errors/driver-error.ts'
+import { driverError } from '../../../lib/drivers/errors.ts'
 import { isTransient, errorKind } from '../../../lib/session/error-kind.ts'
 import { CommitUnknownError, PartlyCommittedError, ReadOnlyError, RollbackOnlyError } from '../../../lib/errors/errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../../support/entities.ts'
@@ -29,6 +29,8 @@ const CASES: [kind: Kind, errors: Error[]][] = [
   ['foreign key', [mysql(1216), mysql(1217), mysql(1451), mysql(1452, '23000'), mysql(1701), pg('23503'), pg('23001'), sqlite('SQLITE_CONSTRAINT_FOREIGNKEY')]],
   ['check', [mysql(3819), mysql(4025, '23000'), pg('23514'), sqlite('SQLITE_CONSTRAINT_CHECK')]],
   ['not null', [mysql(1048, '23000'), mysql(1263), mysql(1364), pg('23502'), sqlite('SQLITE_CONSTRAINT_NOTNULL')]],
+  ['invalid value', [mysql(1264, '22003'), mysql(1265), mysql(1292), mysql(1366), mysql(1406, '22001'), mysql(1411), mysql(1690), ...['22001', '22003', '22007', '22008', '22P02', '22P03', '22P05', '22021'].map(code => pg(code)), Object.assign(pg('42883'), { routine: 'op_error' })]],
+  ['failed transaction', [pg('25P02')]],
   ['deadlock', [mysql(1213, '40001'), mysql(1206), mysql(1180, 'HY000', "Got error 149 'Lock deadlock; Retry transaction' during COMMIT"), mysql(1180, 'HY000', 'Fehler 149 "Lock deadlock; Retry transaction" beim COMMIT'), shaped('(conn:7, no: 1180, SQLState: HY000) secret', { errno: 1180, sqlMessage: "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", sqlState: 'HY000' }), pg('40P01')]],
   ['lock timeout', [mysql(1205), mysql(3572), pg('55P03'), ...['BUSY', 'BUSY_RECOVERY', 'BUSY_TIMEOUT', 'LOCKED', 'LOCKED_SHAREDCACHE', 'LOCKED_VTAB'].map(code => sqlite(`SQLITE_${code}`))]],
   ['serialization', [mysql(1020), mysql(3101, '40000'), mysql(9999, '40001'), pg('40001'), sqlite('SQLITE_BUSY_SNAPSHOT')]],
@@ -38,12 +40,12 @@ const CASES: [kind: Kind, errors: Error[]][] = [
     ...[1040, 1203, 1053, 1047, 1927, 4031, 2002, 2003, 2005, 2006, 2013].map(errno => mysql(errno)), mysql(1159, '08S01'), mysql(1927, '70100'),
     ...['53300', '57P01', '57P02', '57P03', '57P05', '25P03', '25P04', '08000', '08003', '08006', '08P01'].map(code => pg(code, 'FATAL')),
     ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ESOCKET', 'PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'].map(code => lost(code)),
-    ...["Can't add new command when connection is in closed state", "Can't write in closed state", 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable', 'Connection terminated', 'Connection terminated unexpectedly', 'Connection terminated due to connection timeout', 'timeout exceeded when trying to connect'].map(message => lost(undefined, message))
+    ...["Can't add new command when connection is in closed state", "Can't write in closed state", 'Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable', 'Connection terminated', 'Connection terminated unexpectedly', 'Connection terminated due to connection timeout', 'timeout exceeded when trying to connect', 'Query read timeout'].map(message => lost(undefined, message))
   ]],
   ['access', [mysql(1044), mysql(1045, '28000'), mysql(1049), mysql(1698), pg('28000', 'FATAL'), pg('28P01', 'FATAL'), pg('3D000', 'FATAL'), sqlite('SQLITE_CANTOPEN')]],
   ['privilege', [mysql(1095), mysql(1142), mysql(1143), mysql(1227), mysql(1370), pg('42501')]],
   [undefined, [
-    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1180, 'HY000', "Got error 1490 'error 149' during COMMIT"), shaped('(conn:149, no: 1180, SQLState: HY000) secret', { errno: 1180, sqlMessage: "Got error 28 'No space left' during COMMIT", sqlState: 'HY000' }), mysql(1290, 'HY000', 'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement'), pg('42601'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
+    mysql(1064, '42000'), mysql(1146), mysql(1180, 'HY000', "Got error 28 'No space left' during COMMIT"), mysql(1180, 'HY000', "Got error 1490 'error 149' during COMMIT"), shaped('(conn:149, no: 1180, SQLState: HY000) secret', { errno: 1180, sqlMessage: "Got error 28 'No space left' during COMMIT", sqlState: 'HY000' }), mysql(1290, 'HY000', 'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement'), pg('42601'), pg('42883'), pg('40003'), pg('08007', 'FATAL'), pg('57P04', 'FATAL'),
     mysql(9999, '08S010'), mysql(9999, '108S01'),
     sqlite('SQLITE_ERROR'), sqlite('SQLITE_CONSTRAINT_TRIGGER', 'database is locked'), lost(undefined, 'Pool is closed.')
   ]]
@@ -171,9 +173,14 @@ onEachDatabase('a lock that another connection holds', {}, async (t, { kind, dat
   await holder.begin()
   await holder.insert(Item, { label: 'held', amount: 0 })
   const em = orm.em.fork()
-  await em.execute(kind === 'mysql' ? 'set innodb_lock_wait_timeout = 1' : 'pragma busy_timeout = 20')
+  const insert = "insert into item (label, amount) values ('held', 1)"
+  const impatient = {
+    sqlite: ['pragma busy_timeout = 20', insert],
+    mysql: ['set innodb_lock_wait_timeout = 1', `set statement innodb_lock_wait_timeout = 1 for ${insert}`],
+    postgresql: [`set local lock_timeout = 20; ${insert}`]
+  }
   try {
-    await em.execute(kind === 'mysql' ? "set statement innodb_lock_wait_timeout = 1 for insert into item (label, amount) values ('held', 1)" : "insert into item (label, amount) values ('held', 1)")
+    for (const sql of impatient[kind]) await em.execute(sql)
     t.fail('it was let in')
   } catch (error) {
     t.equal(errorKind(error), 'lock timeout')

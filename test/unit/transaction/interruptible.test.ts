@@ -41,3 +41,19 @@ void t.test('what runs on a connection whose session is killed ends', async t =>
   t.equal(calls[0], connection)
   t.same(calls.slice(1), [control])
 })
+
+void t.test('what waits for a connection that ends by itself ends with it, and its streams are over', async t => {
+  const never = new Promise<never>(() => {})
+  const connection = { executeQuery: async () => await never, streamQuery: () => ({ next: async () => await never, return: async () => await never }) } as unknown as DatabaseConnection
+  let end = () => {}
+  interruptible(connection, { status: undefined, close () {}, onEnd (listener) { end = listener } })
+  const rows = connection.streamQuery(QUERY, 1)
+  const lost = { code: 'ECONNRESET', message: 'the connection has ended' }
+  const ended = [t.rejects(connection.executeQuery(QUERY), lost), t.rejects(rows.next(), lost)]
+  const returned = rows.return?.()
+  end()
+  await Promise.all(ended)
+  const over = { done: true, value: undefined }
+  t.same(await returned, over, 'closing it did not come to an end')
+  t.same(await rows.return?.(), over, 'nor is it waited for afterwards')
+})

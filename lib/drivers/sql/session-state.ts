@@ -1,4 +1,4 @@
-import { AHEAD_EXECUTED, statementsIn, withoutLiterals } from './statement.ts'
+import { AHEAD_EXECUTED, statementsIn, withoutLiterals } from './text.ts'
 
 /** Most of what is sent, and leaves nothing but by way of a function. */
 const CHANGES_ROWS = /^\s*(?:insert|update|delete|replace|merge)\b/i

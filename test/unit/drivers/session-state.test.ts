@@ -1,5 +1,5 @@
 import t from 'tap'
-import { leavesState } from '../../../lib/transaction/session-state.ts'
+import { leavesState } from '../../../lib/drivers/sql/session-state.ts'
 
 const LEAVES = [
   "set session sql_mode = ''", 'SET sql_mode = 1', 'set @@session.sql_mode = 1', 'set @@sql_mode = 1', 'set names latin1', 'set character set latin1', 'set role admin', 'set autocommit = 0',

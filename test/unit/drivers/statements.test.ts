@@ -1,17 +1,21 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { raw } from '@mikro-orm/core'
 import { db } from '../../../plugin.ts'
-import { mayEndTransaction, setsAutocommit, statementKind } from '../../../lib/transaction/statement.ts'
-import type { Dialect } from '../../../lib/transaction/dialect.ts'
+import { MYSQL } from '../../../lib/drivers/mysql.ts'
+import { POSTGRESQL } from '../../../lib/drivers/postgresql.ts'
+import { SQLITE } from '../../../lib/drivers/sqlite.ts'
+import { mayEndTransaction, setsAutocommit, statementKind } from '../../../lib/drivers/sql/statements.ts'
 import { ItemSchema as Item } from '../../support/entities.ts'
 import { onEachDatabase, type Stage } from '../../support/on-each-database.ts'
+import pg from 'pg'
 import t from 'tap'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
-/** What the server was asked to do while `work` ran: its own general log, or SQLite's trace of prepared statements. */
+/** What the server was asked to do while `work` ran: MySQL's general log, or a trace of what SQLite prepares and of what pg sends. */
 async function statementsOf ({ kind, database, orm }: Stage, work: () => Promise<unknown>): Promise<string[]> {
   if (kind === 'sqlite') return await tracedBySqlite(orm, work)
+  if (kind === 'postgresql') return await tracedByPg(work)
   // The log is the whole server's, which others may be testing on too.
   return await database.witness.em.fork().transactional(async em => {
     await em.execute("do get_lock('fastify-scoped-db general_log', 60)")
@@ -41,6 +45,19 @@ async function tracedBySqlite (orm: MikroORM, work: () => Promise<unknown>): Pro
   return statements
 }
 
+async function tracedByPg (work: () => Promise<unknown>): Promise<string[]> {
+  const { prototype } = pg.Client as unknown as { prototype: { query (query: unknown, ...rest: unknown[]): unknown } }
+  const { query } = prototype
+  const statements: string[] = []
+  prototype.query = function (sql, ...rest) {
+    if (typeof sql === 'string') statements.push(sql)
+    return query.call(this, sql, ...rest)
+  }
+  await work()
+  prototype.query = query
+  return statements
+}
+
 /** MikroORM asks MySQL for the increment of its ids before its first insert. */
 async function warmUp ({ app, orm }: Stage): Promise<void> {
   await app.ready()
@@ -52,6 +69,8 @@ async function warmUp ({ app, orm }: Stage): Promise<void> {
 }
 
 const verb = (sql: string) => sql.trim().split(/[\s(]/)[0]?.toLowerCase() ?? ''
+
+const DRIVERS = { mysql: MYSQL, postgresql: POSTGRESQL, sqlite: SQLITE }
 
 onEachDatabase('the first statement begins, and nothing is sent when nothing was asked', automatic, async (t, stage) => {
   const { app } = stage
@@ -205,15 +224,15 @@ void t.test('kinds of statements', async t => {
 })
 
 void t.test('a function is harmless where it is built in, and where it is not it may be a user\'s', async t => {
-  const calls: [string, ...Dialect[]][] = [
+  const calls: [string, ...(keyof typeof DRIVERS)[]][] = [
     ["date_format(a, '%Y')", 'mysql'], ["json_unquote(json_extract(a, '$.b'))", 'mysql'], ['match (a) against (?)', 'mysql'], ['st_distance(a, b)', 'mysql'],
     ["to_char(a, 'YYYY')", 'postgresql'], ["date_trunc('day', a)", 'postgresql'], ['jsonb_agg(a)', 'postgresql'], ['a = any (?)', 'postgresql'],
     ["strftime('%Y', a)", 'sqlite'], ['typeof(a)', 'sqlite'], ['now()', 'mysql', 'postgresql'], ['ifnull(a, 1)', 'mysql', 'sqlite'],
     ['count(*), coalesce(lower(a), cast(b as char(1)))', 'mysql', 'postgresql', 'sqlite']
   ]
-  for (const [call, ...dialects] of calls) {
-    for (const dialect of ['mysql', 'postgresql', 'sqlite'] as const) t.equal(statementKind(`select ${call} from b`, dialect), dialects.includes(dialect) ? 'read' : 'doubtful', `${dialect}: ${call}`)
-    t.equal(statementKind(`select ${call} from b`), dialects.length === 3 ? 'read' : 'doubtful', call)
+  for (const [call, ...names] of calls) {
+    for (const [name, { functions }] of Object.entries(DRIVERS)) t.equal(statementKind(`select ${call} from b`, functions), names.includes(name as keyof typeof DRIVERS) ? 'read' : 'doubtful', `${name}: ${call}`)
+    t.equal(statementKind(`select ${call} from b`), names.length === 3 ? 'read' : 'doubtful', call)
   }
 })
 
