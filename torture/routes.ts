@@ -35,8 +35,9 @@ export const ROUTES: readonly Route[] = [
   writing('conflict', 2, 409, [1, 2]),
   writing('refuse', 2, 422, [1, 2]),
   writing('throw', 1, 500, [1]),
-  // Fastify 5 forgets the handlerTimeout of a request whose body it has read (fastify/fastify#6725), so this one has none.
+  // Fastify 5 forgets the handlerTimeout of a request whose body it has read (fastify/fastify#6725), so these have none.
   writing('late', 1, 503, [1, 2, 3], { method: 'DELETE' }),
+  writing('limited', 1, 200, [1, 2, 3, 4], { method: 'DELETE' }),
   writing('redirect', 1, 303, [1]),
   writing('stream', 3, 200, [1, 2, 3]),
   writing('download', 2, 200, [1, 2]),

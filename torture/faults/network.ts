@@ -21,12 +21,21 @@ export const networkDelay: StrikingFault = {
   }
 }
 
-/** Strands every connection there is, also in its statements. New ones lead somewhere. */
+/** How long a request may take that is not to take long, in milliseconds. */
+const PATIENCE = 10_000
+
+/** Strands every connection there is, also in its statements. New ones lead somewhere. Who has a time limit has to keep to it. */
 export const networkHalfOpen: StrikingFault = {
   name: 'network-half-open',
   needsServer: true,
-  async strike ({ server }, random) {
-    await server.proxy.strand('at once', () => sleep(random.between(300, 2_000)))
+  async strike ({ server, send, complain }, random) {
+    const limited = Array.from({ length: 3 }, () => send('limited'))
+    await Promise.all(limited.map(({ arrived, answered }) => Promise.race([arrived, answered])))
+    await server.proxy.strand('at once', async () => {
+      await sleep(random.between(100, 1_500))
+      const answers = await Promise.race([Promise.all(limited.map(({ answered }) => answered)), sleep(PATIENCE)])
+      if (answers === undefined) complain('a request with a time limit waits for a connection that leads nowhere')
+    })
   }
 }
 

@@ -3,12 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Order } from '../../order.ts'
 import { EntrySchema as Entry, TAKEN } from '../entities.ts'
-import { add, Expected, type Arrive } from './handler.ts'
+import { add, Expected, insert, type Arrive } from './handler.ts'
 
-/** How long the handler of `/late` may take, in milliseconds, which it does not keep to. */
+/** How long the handler of `/late` may take, in milliseconds, which it does not keep to; that of `/limited` ten times as long. */
 const HANDLER_TIMEOUT = 100
 
-/** Handlers that answer 4xx or 5xx. */
+/** Handlers that answer 4xx or 5xx, or would after a while. */
 export function addFailingRoutes (app: FastifyInstance, arrive: Arrive): void {
   app.post<{ Body: Order }>('/conflict', async (request, reply) => {
     add(request, 1)
@@ -36,6 +36,18 @@ export function addFailingRoutes (app: FastifyInstance, arrive: Arrive): void {
     await request.db.flush()
     await arrive(request)
     throw new Expected()
+  })
+
+  // Statements that are not answered any more end with it.
+  app.delete<{ Body: Order }>('/limited', { handlerTimeout: HANDLER_TIMEOUT * 10 }, async request => {
+    add(request, 1)
+    await request.db.flush()
+    await arrive(request)
+    for (const part of [2, 3, 4]) {
+      await sleep(HANDLER_TIMEOUT / 4)
+      await insert(request, part)
+    }
+    return 'in time'
   })
 
   app.delete<{ Body: Order }>('/late', { handlerTimeout: HANDLER_TIMEOUT }, async request => {
