@@ -83,12 +83,13 @@ function upload (outgoing: ClientRequest, body: string, then: (rest: string) => 
 
 async function readAnswer (incoming: IncomingMessage, hasLeft: boolean): Promise<Answer> {
   const body = await textOf(incoming)
-  const { statusCode: status, headers, complete: isRead } = incoming
+  const { statusCode: status, headers, complete } = incoming
   return {
     status,
     body,
     hasLeft,
-    isRead,
+    // Of a small reply all may have come before its client left.
+    isRead: complete && !hasLeft,
     code: codeIn(body),
     hasRun: headers['x-run'] === 'committed',
     retryAfter: headers['retry-after']
