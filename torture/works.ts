@@ -35,8 +35,10 @@ export class Works {
 
 /** @returns what is wrong with the work of a request whose unit of work, if it has one, has this fate */
 export function checkWork ({ registered, committed, rolledBack, takenBack, dropped }: WorkCounts, fate: Fate | undefined, isInDoubt: boolean): string[] {
-  const done = committed + rolledBack + takenBack + dropped
-  const found = registered === done ? [] : [`has registered work ${registered} times, of which ${committed} were done after a commit, ${rolledBack} after a rollback, ${takenBack} taken back, and ${dropped} dropped`]
+  const done = committed + rolledBack + dropped
+  // The rollback of everything may come before that of a savepoint.
+  const isSettled = registered === done + takenBack || (registered === done && committed === 0)
+  const found = isSettled ? [] : [`has registered work ${registered} times, of which ${committed} were done after a commit, ${rolledBack} after a rollback, ${takenBack} taken back, and ${dropped} dropped`]
   if (isInDoubt && committed > 0) found.push('has done its work after the commit, although nobody knows of one')
   if (fate !== undefined && committed > 0 && fate !== 'whole') found.push(`has done its work after the commit, but is ${fate}`)
   if (fate === 'whole' && committed === 0 && dropped === 0) found.push('is whole, but has not done its work after the commit')

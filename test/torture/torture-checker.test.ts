@@ -111,6 +111,7 @@ void t.test('work after the outcome is done once, and after that outcome', async
   t.same(told(works(['registered', 'rolledBack', 'registered', 'committed']), [1, 2]), [], 'a retry')
   t.same(told(works(['registered', 'registered', 'takenBack', 'committed']), [1, 2]), [], 'a savepoint')
   t.match(told(works(['registered', 'registered', 'takenBack', 'committed', 'committed']), [1, 2]), [/registered work 2 times, of which 2 were done after a commit, 0 after a rollback, 1 taken back/])
+  t.same(told(works(['registered', 'registered', 'rolledBack', 'rolledBack', 'takenBack']), []), [], 'a rollback of everything before that of the savepoint')
   t.same(told(works([]), []), [])
   t.same([...told(works(['registered'], 2), [], UNKNOWN), ...told(works(['registered'], 2), [1, 2], UNKNOWN)], [])
   t.match(told(works(['registered']), []), [/registered work 1 times, of which 0 were done/])
