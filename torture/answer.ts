@@ -7,6 +7,7 @@ export interface Answer {
   /** Whether the reply says that the `db.run()` inside was committed. */
   readonly hasRun?: boolean
   readonly retryAfter?: string | undefined
+  /** Its beginning. */
   readonly body?: string
   /** Why there was no answer: the code of an error, or that the client has left. */
   readonly error?: string

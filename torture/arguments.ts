@@ -2,12 +2,14 @@ import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
 import { parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
 import { faultNames } from './faults/all.ts'
+import { ROUTES, type Route } from './routes.ts'
 
 /** What a run is told on the command line. */
 export interface Arguments {
   readonly requests: number
   readonly seed: number
   readonly faults: readonly string[]
+  readonly routes: readonly Route[]
   readonly database: 'mysql' | 'sqlite'
   readonly clients: number
   readonly plugin: string
@@ -19,6 +21,7 @@ export const HELP = `npm run torture -- [options]
   --requests N    how many to send (20000)
   --seed N        repeats the same requests and faults (a new one each time)
   --faults LIST   all, none, or names with commas between: ${faultNames(true).join(',')}
+  --routes LIST   all, or names with commas between: ${ROUTES.map(({ name }) => name).join(',')}
   --database D    mysql or sqlite (mysql)
   --clients N     how many send at a time (64)
   --plugin FILE   the module with the plugin to torture (this project's)
@@ -28,6 +31,7 @@ const OPTIONS = {
   requests: { type: 'string', default: '20000' },
   seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
   faults: { type: 'string', default: 'all' },
+  routes: { type: 'string', default: 'all' },
   database: { type: 'string', default: 'mysql' },
   clients: { type: 'string', default: '64' },
   plugin: { type: 'string', default: fileURLToPath(new URL('../plugin.ts', import.meta.url)) },
@@ -43,17 +47,23 @@ export function readArguments (args: string[]): Arguments {
     requests: wholeNumber('requests', values.requests),
     seed: wholeNumber('seed', values.seed),
     clients: wholeNumber('clients', values.clients),
-    faults: readFaults(values.faults, faultNames(database === 'mysql'), database),
+    faults: readNames('faults', values.faults === 'none' ? '' : values.faults, faultNames(database === 'mysql'), ` for ${database}`),
+    routes: readRoutes(values.routes),
     database,
     plugin: resolve(values.plugin),
     plot: values.plot
   }
 }
 
-function readFaults (list: string, known: string[], database: string): string[] {
+function readRoutes (list: string): Route[] {
+  const names = readNames('routes', list, ROUTES.map(({ name }) => name))
+  return ROUTES.filter(({ name }) => names.includes(name))
+}
+
+function readNames (option: string, list: string, known: string[], where = ''): string[] {
   if (list === 'all') return known
-  const names = list === 'none' ? [] : list.split(',')
+  const names = list.split(',').filter(name => name !== '')
   const wrong = names.find(name => !known.includes(name))
-  if (wrong !== undefined) throw new UsageError(`--faults: there is no "${wrong}" for ${database}, only ${known.join(', ')}`)
+  if (wrong !== undefined) throw new UsageError(`--${option}: there is no "${wrong}"${where}, only ${known.join(', ')}`)
   return names
 }

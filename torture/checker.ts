@@ -1,7 +1,9 @@
 import { NEVER_ANSWERED, type Answer } from './answer.ts'
 import type { Contents } from './database/database.ts'
 import type { Entry } from './ledger.ts'
+import { ACQUIRE_TIMEOUT, LAST_PAUSE } from './limits.ts'
 import type { Unit } from './plan.ts'
+import { checkWork, type Works } from './works.ts'
 
 /** Something that breaks the promise. */
 export interface Violation {
@@ -11,7 +13,7 @@ export interface Violation {
 }
 
 /** What has become of a unit of work. */
-type Fate = 'whole' | 'absent' | 'torn' | 'repeated'
+export type Fate = 'whole' | 'absent' | 'torn' | 'repeated'
 
 /** What may have become of it, from what its client was told. */
 type Expected = 'whole' | 'absent' | 'either'
@@ -19,19 +21,25 @@ type Expected = 'whole' | 'absent' | 'either'
 /** The code of the reply that says that nobody knows. */
 const UNKNOWN = 'FST_SCOPED_DB_COMMIT_UNKNOWN'
 
-const ACQUIRE_TIMEOUT = 'FST_SCOPED_DB_ACQUIRE_TIMEOUT'
+/** The code of the reply that says that it is in the first database, and not in the second, or nobody knows. */
+const PARTLY = 'FST_SCOPED_DB_PARTLY_COMMITTED'
+
+const WAITED_TOO_LONG = 'FST_SCOPED_DB_ACQUIRE_TIMEOUT'
+
+/** What the server says when it has no place for a connection: there may be one in a moment. */
+const NO_PLACE = 'ER_CON_COUNT_ERROR'
 
 /** What a database would say, and nobody else here does. */
 const TELLING = /\b(?:entry|counter|insert into|select|update|taken|duplicate)\b|`/i
 
 /**
- * Compares what clients were told with what is in the database.
+ * Compares what clients were told with what is in the databases.
  *
  * Answered 2xx or 3xx: all of it is there, once. Answered 4xx or 5xx: none of it is. Not answered, or told that
- * nobody knows: all of it or none.
+ * nobody knows: all of it or none. Work after the outcome was done if all of it is there, and only then.
  */
-export function check (entries: readonly Entry[], contents: Contents): Violation[] {
-  return [...entries.flatMap(entry => [...checkUnits(entry, contents), ...checkReply(entry)]), ...checkStrays(entries, contents), ...checkCounters(contents)]
+export function check (entries: readonly Entry[], contents: Contents, works: Works): Violation[] {
+  return [...entries.flatMap(entry => checkEntry(entry, contents, works)), ...checkStrays(entries, contents), ...checkCounters(contents)]
 }
 
 /** What has become of the units whose clients were told that nobody knows. */
@@ -39,11 +47,24 @@ export function fatesOfUnknown (entries: readonly Entry[], contents: Contents): 
   return entries.flatMap(({ request: { unit }, answer }) => unit !== undefined && answer.code === UNKNOWN ? [fateOf(unit, contents)] : [])
 }
 
-function checkUnits ({ request: { token, route, unit, runUnit }, answer }: Entry, contents: Contents): Violation[] {
-  const told = answer.status === undefined ? 'got no answer' : `was answered ${answer.status}${answer.code === undefined ? '' : ` (${answer.code})`}`
+function checkEntry (entry: Entry, contents: Contents, works: Works): Violation[] {
+  const { token, unit } = entry.request
+  const fate = unit === undefined ? undefined : fateOf(unit, contents)
   return [
-    ...violationOf(unit, expectedOf(answer), contents).map(fate => ({ token, what: `${token} to /${route} ${told}, but its unit of work is ${fate}` })),
-    ...violationOf(runUnit, expectedOfRun(answer), contents).map(fate => ({ token, what: `the db.run() of ${token}, which ${told}, is ${fate}` }))
+    ...checkUnits(entry, fate, contents),
+    ...checkReply(entry),
+    ...checkWork(works.of(token), fate, isInDoubt(entry.answer)).map(what => ({ token, what: `${token} to /${entry.request.route.name} ${what}` }))
+  ]
+}
+
+function checkUnits ({ request, answer }: Entry, fate: Fate | undefined, contents: Contents): Violation[] {
+  const { token, route, unit, runUnit, secondUnit } = request
+  const told = answer.status === undefined ? 'got no answer' : `was answered ${answer.status}${answer.code === undefined ? '' : ` (${answer.code})`}`
+  const expected = route.answersFirst === true && isGood(answer) ? 'either' : expectedOf(answer)
+  return [
+    ...violationOf(unit, expected, contents).map(fate => ({ token, what: `${token} to /${route.name} ${told}, but its unit of work is ${fate}` })),
+    ...violationOf(runUnit, expectedOfRun(answer), contents).map(fate => ({ token, what: `the db.run() of ${token}, which ${told}, is ${fate}` })),
+    ...violationOf(secondUnit, expectedOfSecond(answer, fate), contents).map(fate => ({ token, what: `${token} to /${route.name} ${told}, but its second database has it ${fate}` }))
   ]
 }
 
@@ -53,9 +74,14 @@ function violationOf (unit: Unit | undefined, expected: Expected, contents: Cont
   return fate === expected || (expected === 'either' && (fate === 'whole' || fate === 'absent')) ? [] : [fate]
 }
 
+function isGood ({ status = 500 }: Answer): boolean {
+  return status < 400
+}
+
 function expectedOf (answer: Answer): Expected {
+  if (answer.code === PARTLY) return 'whole'
   if (answer.status === undefined || isUnknown(answer)) return 'either'
-  return answer.status < 400 ? 'whole' : 'absent'
+  return isGood(answer) ? 'whole' : 'absent'
 }
 
 /** Whether the client was told that nobody knows, or would have been, had it read more than the status. */
@@ -63,10 +89,21 @@ function isUnknown ({ status, code, isRead }: Answer): boolean {
   return code === UNKNOWN || (status === 500 && !isRead)
 }
 
+/** Whether the client was told that it may not be in each of the databases. */
+function isInDoubt ({ code }: Answer): boolean {
+  return code === UNKNOWN || code === PARTLY
+}
+
 /** It has an outcome of its own, which the reply tells in a header if it was a commit. */
 function expectedOfRun (answer: Answer): Expected {
   if (answer.hasRun === true) return 'whole'
   return answer.status === undefined || isUnknown(answer) ? 'either' : 'absent'
+}
+
+/** The second database commits only once the first has, which nobody knows after the code for that. */
+function expectedOfSecond (answer: Answer, first: Fate | undefined): Expected {
+  if (answer.code === UNKNOWN || first === 'absent') return 'absent'
+  return answer.code === PARTLY ? 'either' : expectedOf(answer)
 }
 
 function fateOf ({ token, parts }: Unit, { parts: all }: Contents): Fate {
@@ -77,13 +114,14 @@ function fateOf ({ token, parts }: Unit, { parts: all }: Contents): Fate {
 }
 
 /** Every request must be answered, error replies must not repeat what the database says, and who has waited too long must be told when to come back. */
-function checkReply ({ request: { token, route }, answer: { status, code, body, retryAfter, error } }: Entry): Violation[] {
-  if (error === NEVER_ANSWERED) return [{ token, what: `${token} to /${route} was ${NEVER_ANSWERED}` }]
+function checkReply ({ request: { token, route: { name } }, answer: { status, code, body, retryAfter, error }, took }: Entry): Violation[] {
+  if (error === NEVER_ANSWERED) return [{ token, what: `${token} to /${name} was ${NEVER_ANSWERED}` }]
   if (status === undefined || status < 500) return []
   const found: Violation[] = []
   if (TELLING.test(textIn(body))) found.push({ token, what: `the error reply to ${token} tells of the database: ${body}` })
-  if (code === ACQUIRE_TIMEOUT && (status !== 503 || retryAfter === undefined)) {
-    found.push({ token, what: `${token} to /${route} waited too long for a connection and got ${status}, Retry-After: ${retryAfter}` })
+  if (code === NO_PLACE && took < ACQUIRE_TIMEOUT - LAST_PAUSE) found.push({ token, what: `${token} to /${name} waited only ${Math.round(took)} ms for the server to have a place` })
+  if (code === WAITED_TOO_LONG && (status !== 503 || retryAfter === undefined)) {
+    found.push({ token, what: `${token} to /${name} waited too long for a connection and got ${status}, Retry-After: ${retryAfter}` })
   }
   return found
 }
@@ -99,7 +137,7 @@ function textIn (body = ''): string {
 }
 
 function checkStrays (entries: readonly Entry[], { parts }: Contents): Violation[] {
-  const known = new Set(entries.flatMap(({ request: { unit, runUnit } }) => [unit?.token, runUnit?.token]))
+  const known = new Set(entries.flatMap(({ request: { unit, runUnit, secondUnit } }) => [unit?.token, runUnit?.token, secondUnit?.token]))
   return [...parts.keys()].filter(token => !known.has(token)).map(token => ({ what: `${token} is in the database, and nobody sent it` }))
 }
 

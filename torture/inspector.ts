@@ -5,7 +5,7 @@ import type { ApplicationState } from './application/messages.ts'
 import type { Database } from './database/database.ts'
 import type { Ledger } from './ledger.ts'
 import type { Order } from './order.ts'
-import { HEALTHY_ANSWERS } from './plan.ts'
+import type { Route } from './routes.ts'
 
 /** How long what is left behind may take to go, in milliseconds. */
 const SETTLING = 5_000
@@ -19,6 +19,7 @@ const HEAP_GROWTH = 1.1
 /** What an inspector works with. */
 export interface Inspected {
   readonly ledger: Ledger
+  readonly routes: readonly Route[]
   send (route: string, order: Partial<Order>): { answered: Promise<Answer> }
   complain (what: string): void
 }
@@ -70,10 +71,11 @@ export class Inspector {
     }
   }
 
-  #leftBehind ({ pool, openScopes, heapUsed }: ApplicationState): string[] {
+  #leftBehind ({ pool, openScopes, descriptors, heapUsed }: ApplicationState): string[] {
     const before = this.#heapAfterWarmUp ?? Infinity
     return [
       ...pool,
+      ...descriptors,
       ...openScopes > 0 ? [`${openScopes} scopes are open`] : [],
       ...heapUsed > before * HEAP_GROWTH ? [`the heap has grown from ${before} bytes after warm-up to ${heapUsed}`] : []
     ]
@@ -81,11 +83,11 @@ export class Inspector {
 
   /** What has gone wrong before must not poison what comes now. */
   async #checkHealth (): Promise<void> {
-    const { send, complain } = this.#inspected
-    for (const [route, healthy] of HEALTHY_ANSWERS) {
-      const { status, code, error, body } = await send(route, { counters: [1] }).answered
-      if (status !== healthy) complain(`with nothing to disturb it /${route} answers ${status ?? error} ${code ?? ''}`)
-      if (route === 'stream' && body !== 'begin\n1\n2\n3\nend\n') complain(`with nothing to disturb it /${route} sends ${body}`)
+    const { send, complain, routes } = this.#inspected
+    for (const { name, status: healthy } of routes) {
+      const { status, code, error, body } = await send(name, { counters: [1] }).answered
+      if (status !== healthy) complain(`with nothing to disturb it /${name} answers ${status ?? error} ${code ?? ''}`)
+      if (name === 'stream' && body !== 'begin\n1\n2\n3\nend\n') complain(`with nothing to disturb it /${name} sends ${body}`)
     }
   }
 }

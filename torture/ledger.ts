@@ -1,4 +1,5 @@
 import type { Answer } from './answer.ts'
+import type { Work } from './application/messages.ts'
 import type { PlannedRequest } from './plan.ts'
 
 /** One request, and what its client was told. */
@@ -7,6 +8,8 @@ export interface Entry {
   readonly answer: Answer
   /** Milliseconds since the beginning of the run. */
   readonly at: number
+  /** How long the client has waited for it, in milliseconds. */
+  readonly took: number
 }
 
 /** A fault that has struck. */
@@ -25,6 +28,8 @@ export class Ledger {
   readonly complaints: string[] = []
   /** The heap whenever it was compared, as a multiple of what it was after the warm-up of its process. */
   readonly heap: number[] = []
+  /** What the application has told of the work after each request's outcome. */
+  readonly works = new Map<string, Work[]>()
   readonly #start = performance.now()
 
   /** Milliseconds since the beginning of the run. */
@@ -32,8 +37,16 @@ export class Ledger {
     return performance.now() - this.#start
   }
 
-  write (request: PlannedRequest, answer: Answer): void {
-    this.entries.push({ request, answer, at: this.now })
+  /** @param began when it was sent, in milliseconds since the beginning of the run */
+  write (request: PlannedRequest, answer: Answer, began: number): void {
+    const at = this.now
+    this.entries.push({ request, answer, at, took: at - began })
+  }
+
+  worked (token: string, work: Work): void {
+    const works = this.works.get(token)
+    if (works === undefined) this.works.set(token, [work])
+    else works.push(work)
   }
 
   struck (name: string, from: number): void {

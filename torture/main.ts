@@ -1,5 +1,5 @@
 /** Tortures the plugin and checks its promise: `npm run torture -- --help`. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from '../scripts/command-line.ts'
@@ -12,6 +12,10 @@ import { chooseFaults } from './faults/all.ts'
 import type { Ledger } from './ledger.ts'
 import { details, table } from './report.ts'
 import { Storm } from './storm.ts'
+import { readDropped, Works } from './works.ts'
+
+/** How large the file is that replies are made of: more than what sockets take by themselves. */
+const PAYLOAD = 32 * 1024 * 1024
 
 type Draw = (ledger: Ledger) => Promise<void>
 
@@ -27,15 +31,25 @@ async function main (args: string[], signal: AbortSignal): Promise<number> {
 }
 
 async function torture (given: Arguments, database: Database, folder: string, signal: AbortSignal, draw: Draw): Promise<Violation[]> {
-  const { requests, seed, clients, plugin } = given
-  const storm = new Storm(database, { requests, seed, clients, plugin, folder, signal, faults: chooseFaults(given.faults) })
+  const { requests, seed, clients, plugin, routes } = given
+  const storm = new Storm(database, {
+    requests,
+    seed,
+    clients,
+    plugin,
+    routes,
+    folder,
+    signal,
+    payload: await makePayload(folder),
+    faults: chooseFaults(given.faults)
+  })
   const { ledger } = storm
   const progress = setInterval(() => console.error(`${Math.round(ledger.now / 1000)} s: ${ledger.entries.length} of ${requests} requests, ${ledger.strikes.length} strikes`), 10_000)
   try {
     await storm.run()
     const contents = await database.read()
     const missing = given.faults.filter(name => !ledger.faults().has(name)).map(name => `the fault ${name} never happened: send more requests`)
-    const violations = [...[...ledger.complaints, ...missing].map(what => ({ what })), ...check(ledger.entries, contents)]
+    const violations = [...[...ledger.complaints, ...missing].map(what => ({ what })), ...check(ledger.entries, contents, new Works(ledger.works, await readDropped(folder)))]
     const title = `torture of ${given.database}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
     console.log(table(title, ledger, fatesOfUnknown(ledger.entries, contents), violations))
     if (violations.length > 0) console.log(await details(violations, folder))
@@ -45,6 +59,14 @@ async function torture (given: Arguments, database: Database, folder: string, si
     clearInterval(progress)
     await database.close()
   }
+}
+
+async function makePayload (folder: string): Promise<string> {
+  const path = join(folder, 'payload')
+  const file = await open(path, 'w')
+  await file.truncate(PAYLOAD)
+  await file.close()
+  return path
 }
 
 /** What draws has its packages from bench/, which may not be installed: better to know before the run than after it. */

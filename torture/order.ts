@@ -8,8 +8,12 @@ export interface Order {
   readonly fails: boolean
   /** Whether to write what a unique constraint refuses at the end. */
   readonly collides: boolean
+  /** Which value there is that cannot be converted: one to be written, or one to be read. */
+  readonly unconvertible?: 'in' | 'out'
   /** Makes the upload long. */
   readonly filler: string
+  /** How long the body of the reply is to be, where it is a file. */
+  readonly bytes: number
 }
 
-export const PLAIN_ORDER: Order = { counters: [], pause: 0, fails: false, collides: false, filler: '' }
+export const PLAIN_ORDER: Order = { counters: [], pause: 0, fails: false, collides: false, filler: '', bytes: 1_000 }

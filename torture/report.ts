@@ -14,7 +14,7 @@ export function table (title: string, ledger: Ledger, unknown: readonly string[]
   return [
     title,
     '',
-    section('requests', new Map([...countBy(entries.map(({ request }) => `${request.method} /${request.route}`)), ['total', entries.length]])),
+    section('requests', new Map([...countBy(entries.map(({ request }) => `${request.route.method} /${request.route.name}`)), ['total', entries.length]])),
     section('faults', ledger.faults()),
     section('answers', countBy(entries.map(describeAnswer))),
     section('told that nobody knows', countBy(unknown.map(fate => `in the database: ${fate}`))),

@@ -6,31 +6,31 @@ import { Client } from './client.ts'
 import type { Database } from './database/database.ts'
 import type { TorturedServer } from './database/mariadb.ts'
 import type { Faults } from './faults/all.ts'
-import type { Field } from './faults/fault.ts'
+import type { Field, Stall } from './faults/fault.ts'
 import { Inspector, type Inspected } from './inspector.ts'
 import { Ledger } from './ledger.ts'
+import { ACQUIRE_TIMEOUT, CONNECTIONS } from './limits.ts'
 import type { Order } from './order.ts'
 import { Plan, planRequest, planStrikes, type PlannedRequest, type PlannedStrike } from './plan.ts'
 import { Random } from './random.ts'
+import { findRoute, type Route } from './routes.ts'
 
 export interface StormSettings {
   readonly requests: number
   readonly seed: number
   readonly faults: Faults
+  readonly routes: readonly Route[]
   /** How many clients send at a time. */
   readonly clients: number
   /** The module with the plugin under test. */
   readonly plugin: string
   /** Where the logs go. */
   readonly folder: string
+  /** A large file to be sent. */
+  readonly payload: string
   /** Ends the run before its time. */
   readonly signal: AbortSignal
 }
-
-const CONNECTIONS = 8
-
-/** Milliseconds. */
-const ACQUIRE_TIMEOUT = 1_000
 
 /** How long a client waits after an error before it sends again, in milliseconds. */
 const BACK_OFF = 50
@@ -63,7 +63,11 @@ export class Storm implements Field, Inspected {
   constructor (database: Database, settings: StormSettings) {
     this.#database = database
     this.#settings = settings
-    this.#plan = new Plan(settings.seed, settings.faults.ofRequests)
+    this.#plan = new Plan(settings.seed, settings.routes, settings.faults.ofRequests)
+  }
+
+  get routes (): readonly Route[] {
+    return this.#settings.routes
   }
 
   get server (): TorturedServer {
@@ -94,10 +98,11 @@ export class Storm implements Field, Inspected {
     if (this.#settings.requests >= LONG_RUN && this.ledger.heap.length === 0) this.complain('the heap was never compared')
   }
 
-  send = (route: string, order: Partial<Order> = {}): { arrived: Promise<void>, answered: Promise<Answer> } => {
-    const request = { ...planRequest(`x${++this.#extra}`, route, order), tells: 'handler' as const }
+  send = (route: string, order: Partial<Order> = {}, stall?: Stall): { arrived: Promise<void>, answered: Promise<Answer> } => {
+    const tells = stall?.at === 'upload' ? 'hook' : 'handler'
+    const request = planRequest(`x${++this.#extra}`, findRoute(route), order, { stall, tells })
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
-    this.#application?.onStage(request.token, 'handler', resolve)
+    this.#application?.onStage(request.token, tells, resolve)
     return { arrived, answered: this.#send(request) }
   }
 
@@ -117,11 +122,16 @@ export class Storm implements Field, Inspected {
     const settings: ApplicationSettings = {
       ...this.#database.settings,
       plugin: this.#settings.plugin,
+      payload: this.#settings.payload,
       log: `${this.#settings.folder}/application-${++this.#processes}.log`,
       connections: CONNECTIONS,
       acquireTimeout: ACQUIRE_TIMEOUT
     }
-    this.#application = await Application.start(settings, this.complain, this.#brokenOff.reject)
+    this.#application = await Application.start(settings, {
+      complain: this.complain,
+      lost: this.#brokenOff.reject,
+      worked: (token, work) => this.ledger.worked(token, work)
+    })
     this.#inspector = new Inspector(this.#application, this.#database, this)
   }
 
@@ -140,9 +150,10 @@ export class Storm implements Field, Inspected {
   async #send (request: PlannedRequest): Promise<Answer> {
     this.#running++
     try {
+      const began = this.ledger.now
       const answer = await this.#ask(request)
       this.#inspector?.count()
-      this.ledger.write(request, answer)
+      this.ledger.write(request, answer, began)
       return answer
     } finally {
       this.#running--
@@ -185,6 +196,7 @@ export class Storm implements Field, Inspected {
     this.#limit = 0
     while (this.#running > 0) await this.#rest()
     await this.#inspector?.inspect()
+    this.#client.hangUp()
     this.#limit = Infinity
   }
 }

@@ -5,9 +5,9 @@ import type { SqlORM } from '../../test/support/databases.ts'
 import { CounterSchema, EntrySchema } from './entities.ts'
 import type { ApplicationSettings, FromApplication } from './messages.ts'
 
-/** The application's MikroORM. Opens no connection yet. */
-export async function connect ({ database, url, dbName, connections }: ApplicationSettings, tell: (message: FromApplication) => void): Promise<SqlORM> {
-  const options = { dbName, entities: [EntrySchema, CounterSchema], subscribers: [commitTeller(tell)] }
+/** A MikroORM of the application, on one of its databases. Opens no connection yet. */
+export async function connect ({ database, url, connections }: ApplicationSettings, dbName: string, tell: (message: FromApplication) => void): Promise<SqlORM> {
+  const options = { dbName, contextName: dbName, entities: [EntrySchema, CounterSchema], subscribers: [commitTeller(tell)] }
   if (database === 'sqlite') return await SqliteORM.init(options)
   return await MySqlORM.init({ ...options, clientUrl: url as string, pool: { max: connections } })
 }

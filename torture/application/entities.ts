@@ -1,13 +1,14 @@
-import { defineEntity, OptionalProps, p } from '@mikro-orm/core'
+import { defineEntity, JsonType, OptionalProps, p } from '@mikro-orm/core'
 
 /** One row of a unit of work: each request writes several, under its token. */
 export class Entry {
-  declare [OptionalProps]?: 'counter' | 'mark'
+  declare [OptionalProps]?: 'counter' | 'mark' | 'note'
   declare id: number
   declare token: string
   declare part: number
   declare counter: number | null
   declare mark: string | null
+  declare note: Note | null
 }
 
 /** What requests fight for. Its value must be the number of entries that name it. */
@@ -16,11 +17,26 @@ export class Counter {
   declare value: number
 }
 
+/** JSON cannot hold a bigint. */
+export type Note = Record<string, number | bigint | boolean>
+
 /** The mark that is taken from the start, so that a second entry with it is refused. */
 export const TAKEN = 'taken'
 
+/** The token of the entry whose note nobody can read. */
+export const UNREADABLE = 'unreadable'
+
 /** How many counters there are; requests fight most for the first ones. */
 export const COUNTERS = 8
+
+/** JSON that cannot be converted in either direction, depending on what is in it. */
+class NoteType extends JsonType {
+  override convertToJSValue (...args: Parameters<JsonType['convertToJSValue']>): unknown {
+    const note = super.convertToJSValue(...args) as Note | null
+    if (note?.[UNREADABLE] === true) throw new RangeError('this note cannot be read')
+    return note
+  }
+}
 
 export const EntrySchema = defineEntity({
   class: Entry,
@@ -29,7 +45,8 @@ export const EntrySchema = defineEntity({
     token: p.string().index(),
     part: p.integer(),
     counter: p.integer().nullable(),
-    mark: p.string().nullable().unique()
+    mark: p.string().nullable().unique(),
+    note: p.type(NoteType).$type<Note>().nullable()
   }
 })
 

@@ -2,21 +2,25 @@ import type { FastifyInstance } from 'fastify'
 import type { Pool } from 'mysql2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlORM } from '../../test/support/databases.ts'
+import type { Descriptors } from './descriptors.ts'
 import type { ApplicationState } from './messages.ts'
 
 type OpenedPool = Pool & Record<'_allConnections' | '_freeConnections' | '_connectionQueue', { length: number }>
 
 /** Looks at what requests have left behind. To be called when none runs. */
-export async function inspect (app: FastifyInstance, orm: SqlORM, connections: number): Promise<ApplicationState> {
+export async function inspect (app: FastifyInstance, orms: readonly SqlORM[], connections: number, descriptors: Descriptors): Promise<ApplicationState> {
+  const pools = await Promise.all(orms.map(async orm => await orm.driver.getConnection().getNativeClient() as OpenedPool | { inTransaction: boolean }))
+  const found = await Promise.all(pools.map(async pool => await inspectConnections(pool, connections)))
+  const pooled = pools.reduce((sum, pool) => sum + ('inTransaction' in pool ? 0 : pool._allConnections.length), 0)
   return {
     openScopes: app.db.openScopes,
-    pool: await inspectConnections(orm, connections),
+    pool: found.flat(),
+    descriptors: await descriptors.leftBehind(pooled),
     heapUsed: await heapUsed()
   }
 }
 
-async function inspectConnections (orm: SqlORM, connections: number): Promise<string[]> {
-  const client = await orm.driver.getConnection().getNativeClient() as OpenedPool | { inTransaction: boolean }
+async function inspectConnections (client: OpenedPool | { inTransaction: boolean }, connections: number): Promise<string[]> {
   if ('inTransaction' in client) return client.inTransaction ? ['the connection has an open transaction'] : []
   const found: string[] = []
   const busy = client._allConnections.length - client._freeConnections.length

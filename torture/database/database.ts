@@ -1,12 +1,12 @@
 import type { SqlORM } from '../../test/support/databases.ts'
-import { COUNTERS, CounterSchema, EntrySchema, TAKEN } from '../application/entities.ts'
+import { COUNTERS, CounterSchema, EntrySchema, TAKEN, UNREADABLE } from '../application/entities.ts'
 import type { ApplicationSettings } from '../application/messages.ts'
 import type { TorturedServer } from './mariadb.ts'
 
 /** Where the application under test keeps its data, seen from outside of it. */
 export interface Database {
   /** How the application reaches it. */
-  readonly settings: Pick<ApplicationSettings, 'database' | 'url' | 'dbName'>
+  readonly settings: Pick<ApplicationSettings, 'database' | 'url' | 'dbName' | 'secondDbName'>
   /** The server, if there is one to be struck. */
   readonly server: TorturedServer | undefined
   /** What is committed. */
@@ -29,15 +29,20 @@ export const entities = [EntrySchema, CounterSchema]
 export async function prepare (orm: SqlORM): Promise<void> {
   await orm.schema.create()
   await orm.em.fork().insertMany(CounterSchema, Array.from({ length: COUNTERS }, (_, index) => ({ id: index + 1, value: 0 })))
-  await orm.em.fork().insert(EntrySchema, { token: TAKEN, part: 0, mark: TAKEN })
+  await orm.em.fork().insertMany(EntrySchema, [{ token: TAKEN, part: 0, mark: TAKEN }, { token: UNREADABLE, part: 0, note: { [UNREADABLE]: true } }])
 }
 
-export async function readContents (orm: SqlORM): Promise<Contents> {
+/** What is in both databases. Tokens of the second one say so. */
+export async function readContents (orm: SqlORM, second: SqlORM): Promise<Contents> {
   const em = orm.em.fork()
-  const tokens = await em.execute<{ token: string, parts: string }[]>('select token, group_concat(part) as parts from entry where token <> ? group by token', [TAKEN])
+  const tokens = [...await readTokens(orm), ...await readTokens(second)]
   const counters = await em.execute<{ id: number, value: number, named: number }[]>('select id, value, (select count(*) from entry where counter = counter.id) as named from counter')
   return {
     parts: new Map(tokens.map(({ token, parts }) => [token, parts.split(',').map(Number).sort((a, b) => a - b)])),
     counters: counters.map(({ id, value, named }) => ({ id, value: Number(value), named: Number(named) }))
   }
+}
+
+async function readTokens (orm: SqlORM): Promise<{ token: string, parts: string }[]> {
+  return await orm.em.fork().execute('select token, group_concat(part) as parts from entry where token not in (?, ?) group by token', [TAKEN, UNREADABLE])
 }

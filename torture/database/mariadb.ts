@@ -1,6 +1,6 @@
 import { MikroORM } from '@mikro-orm/mysql'
 import { once } from 'node:events'
-import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
+import { createConnection, createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
 import { startServer } from '../../test/support/mariadb.ts'
 import type { Server } from '../../test/support/server.ts'
 import type { SqlORM } from '../../test/support/databases.ts'
@@ -8,12 +8,19 @@ import { UsageError } from '../../scripts/command-line.ts'
 import { entities, prepare, readContents, type Database } from './database.ts'
 import { Proxy } from './proxy.ts'
 
-const NAME = 'torture'
+const NAMES = ['torture', 'torture_second'] as const
 const USER = 'application'
+
+const MAX_CONNECTIONS = 500
+
+/** The least that a server's max_connections can be. */
+const LEAST_CONNECTIONS = 10
 
 /** What faults can do to a server, besides what the proxy in front of it can. */
 export class TorturedServer {
   readonly proxy: Proxy
+  /** The first database of the application, and the second. */
+  readonly databases = NAMES
   readonly #server: Server
   readonly #admin: Pool
 
@@ -51,6 +58,27 @@ export class TorturedServer {
     await kill(this.#admin, connection)
   }
 
+  /** Has the server full, without any connection of the application, while `meanwhile` runs. */
+  async fillUp (meanwhile: () => Promise<void>): Promise<void> {
+    const crowd = await Promise.all(Array.from({ length: LEAST_CONNECTIONS }, () => createConnection(this.#server.url)))
+    const [first] = crowd
+    try {
+      await first?.query(`set global max_connections = ${LEAST_CONNECTIONS}`)
+      for (const doing of ['Query', 'Sleep'] as const) {
+        for (const connection of await this.connections(doing)) await first?.query(`kill connection ${connection}`).catch(() => undefined)
+      }
+      await meanwhile()
+    } finally {
+      await first?.query(`set global max_connections = ${MAX_CONNECTIONS}`)
+      for (const connection of crowd) connection.destroy()
+    }
+  }
+
+  /** How often the server had no place for a connection since it was started. */
+  async refusals (): Promise<number> {
+    return await this.#status('Connection_errors_max_connections')
+  }
+
   /** Holds the locks of all counters while `meanwhile` runs. */
   async lockCounters (meanwhile: () => Promise<void>): Promise<void> {
     const connection = await this.#admin.getConnection()
@@ -67,7 +95,11 @@ export class TorturedServer {
 
   /** How many deadlocks the server has seen since it was started. */
   async deadlocks (): Promise<number> {
-    const [rows] = await this.#admin.query<RowDataPacket[]>("show global status like 'Innodb_deadlocks'")
+    return await this.#status('Innodb_deadlocks')
+  }
+
+  async #status (name: string): Promise<number> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>(`show global status like '${name}'`)
     return Number(rows[0]?.['Value'])
   }
 }
@@ -75,26 +107,32 @@ export class TorturedServer {
 /** @throws UsageError when this machine has no MariaDB or MySQL to start */
 export async function openMariaDb (): Promise<Database> {
   // What is acknowledged has to survive the end of the process, and nobody has to wait long for a lock.
-  const server = await startServer(['--innodb-flush-log-at-trx-commit=1', '--innodb-lock-wait-timeout=1', '--max-connections=500'])
+  const server = await startServer(['--innodb-flush-log-at-trx-commit=1', '--innodb-lock-wait-timeout=1', `--max-connections=${MAX_CONNECTIONS}`])
   if (server === undefined) throw new UsageError('no MySQL server to torture. On Debian: apt-get install mariadb-server')
-  const orm = await MikroORM.init({ clientUrl: server.url, dbName: NAME, entities, ensureDatabase: true, pool: { max: 2 } }) as unknown as SqlORM
-  await prepare(orm)
-  const admin = createPool({ uri: server.url, database: NAME, connectionLimit: 8 })
+  const orms = await Promise.all(NAMES.map(dbName => openOrm(server.url, dbName))) as [SqlORM, SqlORM]
+  const [dbName, secondDbName] = NAMES
+  const admin = createPool({ uri: server.url, database: dbName, connectionLimit: 8 })
   for (const host of ['127.0.0.1', 'localhost']) await admin.query(`create user ${USER}@'${host}'`)
-  for (const host of ['127.0.0.1', 'localhost']) await admin.query(`grant all on ${NAME}.* to ${USER}@'${host}'`)
+  for (const host of ['127.0.0.1', 'localhost']) await admin.query(`grant all on \`torture%\`.* to ${USER}@'${host}'`)
   const proxy = await Proxy.open(Number(new URL(server.url).port), connection => kill(admin, connection))
   return {
-    settings: { database: 'mysql', url: `mysql://${USER}@127.0.0.1:${proxy.port}`, dbName: NAME },
+    settings: { database: 'mysql', url: `mysql://${USER}@127.0.0.1:${proxy.port}`, dbName, secondDbName },
     server: new TorturedServer(server, admin, proxy),
-    read: () => readContents(orm),
+    read: () => readContents(...orms),
     leftovers: () => openTransactions(admin),
     async close () {
-      await orm.close()
+      for (const orm of orms) await orm.close()
       await admin.end()
       await proxy.close()
       await server.stop()
     }
   }
+}
+
+async function openOrm (clientUrl: string, dbName: string): Promise<SqlORM> {
+  const orm = await MikroORM.init({ clientUrl, dbName, contextName: dbName, entities, ensureDatabase: true, pool: { max: 2 } }) as unknown as SqlORM
+  await prepare(orm)
+  return orm
 }
 
 /** One that has gone already is as good as killed. */

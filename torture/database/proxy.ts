@@ -1,12 +1,26 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Link } from './link.ts'
+import { COMMIT, failure, ROLLBACK } from './packets.ts'
 
-/** What happens to a COMMIT on its way; the first never reaches the server, the second has been carried out. */
-export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed'
+/** What happens to a COMMIT on its way: the connection is lost before the server has it, after it was carried out, or just then; or it is answered otherwise. */
+export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed' | Forgery
 
-/** A packet that holds `commit`: its length, its sequence number, the command COM_QUERY, the text. */
-const COMMIT = Buffer.from([7, 0, 0, 0, 3, ...Buffer.from('commit')])
+/** An error that does not say whether the COMMIT was carried out, which it was, or was not; or what the loser of a conflict is told, at last, in a cluster. */
+type Forgery = 'carried out, unclear answer' | 'rolled back, unclear answer' | 'refused'
+
+/** What a node of a Galera cluster answers that has lost the others, which may have it all the same. */
+const UNCLEAR = failure(1180, 'HY000', 'Got error 6 "No such device or address" during COMMIT')
+
+const CONFLICT = failure(1213, '40001', 'Deadlock found when trying to get lock; try restarting transaction')
+
+/** How a COMMIT is answered in the place of the server, and what the server is sent instead. */
+const FORGERIES: Record<Forgery, { readonly sent: Buffer, readonly answer: Buffer }> = {
+  'carried out, unclear answer': { sent: COMMIT, answer: UNCLEAR },
+  'rolled back, unclear answer': { sent: ROLLBACK, answer: UNCLEAR },
+  refused: { sent: ROLLBACK, answer: CONFLICT }
+}
 
 /**
  * Stands between the application and its MySQL server, on 127.0.0.1, and does to the connection what networks do. It knows so much of
@@ -20,7 +34,7 @@ export class Proxy {
   #isRefusing = false
   #flow: Promise<void> = Promise.resolve()
   #latency = 0
-  #armed: { loss: CommitLoss, met: () => void } | undefined
+  #armed: { loss: CommitLoss, database: string, met: () => void } | undefined
 
   private constructor (server: Server, target: number, kill: (connection: number) => Promise<void>) {
     this.#server = server
@@ -66,10 +80,25 @@ export class Proxy {
     this.#latency = 0
   }
 
-  /** Has the next COMMIT of any connection lost. Resolves when it was, to false if none came within `patience` milliseconds. */
-  async loseNextCommit (loss: CommitLoss, patience: number): Promise<boolean> {
+  /**
+   * Lets nothing through on the connections that there are while `meanwhile` runs, and tells neither end: as when the power is cut or a
+   * firewall has forgotten them. Then they break off.
+   * @param when at once, or each as soon as it is out of its transaction, and in the pool again
+   */
+  async strand (when: 'at once' | 'when idle', meanwhile: () => Promise<void>): Promise<void> {
+    const links = [...this.#links]
+    for (const link of links) link.strand(when)
+    await meanwhile()
+    for (const link of links) link.unstrand()
+  }
+
+  /**
+   * Has the next COMMIT of any connection to `database` lost. Resolves when it was, to false if none came within `patience`
+   * milliseconds.
+   */
+  async loseNextCommit (loss: CommitLoss, database: string, patience: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
-    this.#armed = { loss, met: () => resolve(true) }
+    this.#armed = { loss, database, met: () => resolve(true) }
     const timer = setTimeout(() => resolve(false), patience)
     const isMet = await promise
     clearTimeout(timer)
@@ -90,11 +119,13 @@ export class Proxy {
     for (const socket of [application, server]) {
       socket.setNoDelay(true)
       socket.on('error', () => {})
-      socket.on('close', () => {
-        link.destroy()
-        this.#links.delete(link)
-      })
     }
+    // Of a connection that leads nowhere neither end hears that the other has gone.
+    application.on('close', () => { if (!link.isStranded) link.destroy() })
+    server.on('close', () => {
+      if (!link.isStranded) application.destroy()
+      this.#links.delete(link)
+    })
     if (this.#isRefusing) link.destroy()
     application.on('data', chunk => link.toServer(() => this.#pass(chunk, link)))
     server.on('data', chunk => link.toApplication(() => this.#answer(chunk, link)))
@@ -102,9 +133,10 @@ export class Proxy {
 
   async #pass (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
-    const armed = COMMIT.equals(chunk) ? this.#armed : undefined
+    link.sent(chunk)
+    const armed = COMMIT.equals(chunk) && this.#armed !== undefined && link.leadsTo(this.#armed.database) ? this.#armed : undefined
     if (armed === undefined) {
-      link.server.write(chunk)
+      link.write('server', chunk)
       return
     }
     this.#armed = undefined
@@ -119,59 +151,30 @@ export class Proxy {
         break
       case 'after its answer':
         link.isLastAnswer = true
-        link.server.write(chunk)
+        link.write('server', chunk)
         break
       case 'killed':
-        link.server.write(chunk)
+        link.write('server', chunk)
         await this.#kill(link.connection)
         break
+      default:
+        link.forgedAnswer = FORGERIES[loss].answer
+        link.write('server', FORGERIES[loss].sent)
     }
   }
 
   async #answer (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
     link.greet(chunk)
+    const answer = link.forgedAnswer ?? chunk
+    link.forgedAnswer = undefined
     if (link.isLastAnswer) link.destroy()
-    else link.application.write(chunk)
+    else link.write('application', answer)
+    link.answered()
   }
 
   async #travel (): Promise<void> {
     await this.#flow
     if (this.#latency > 0) await sleep(this.#latency)
-  }
-}
-
-/** One connection through the proxy. What goes one way arrives in order. */
-class Link {
-  readonly application: Socket
-  readonly server: Socket
-  /** The server's id for the connection, from its greeting. */
-  connection = 0
-  /** Whether the next answer is lost, and the connection with it. */
-  isLastAnswer = false
-  #outward: Promise<void> = Promise.resolve()
-  #homeward: Promise<void> = Promise.resolve()
-
-  constructor (application: Socket, server: Socket) {
-    this.application = application
-    this.server = server
-  }
-
-  toServer (pass: () => Promise<void>): void {
-    this.#outward = this.#outward.then(pass).catch(() => this.destroy())
-  }
-
-  toApplication (pass: () => Promise<void>): void {
-    this.#homeward = this.#homeward.then(pass).catch(() => this.destroy())
-  }
-
-  /** The first packet: length, sequence number, protocol version, server version up to a zero byte, connection id. */
-  greet (chunk: Buffer): void {
-    if (this.connection === 0) this.connection = chunk.readUInt32LE(chunk.indexOf(0, 5) + 1)
-  }
-
-  destroy (): void {
-    this.application.destroy()
-    this.server.destroy()
   }
 }

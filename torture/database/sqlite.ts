@@ -7,18 +7,23 @@ import { entities, prepare, readContents, type Database } from './database.ts'
 
 export async function openSqlite (): Promise<Database> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
-  const dbName = join(folder, 'torture.db')
-  const orm = await MikroORM.init({ dbName, entities }) as unknown as SqlORM
-  await orm.driver.execute('pragma journal_mode = wal')
-  await prepare(orm)
+  const [dbName, secondDbName] = ['torture', 'second'].map(name => join(folder, `${name}.db`)) as [string, string]
+  const orms = await Promise.all([dbName, secondDbName].map(openOrm)) as [SqlORM, SqlORM]
   return {
-    settings: { database: 'sqlite', dbName },
+    settings: { database: 'sqlite', dbName, secondDbName },
     server: undefined,
-    read: () => readContents(orm),
+    read: () => readContents(...orms),
     leftovers: async () => [],
     async close () {
-      await orm.close()
+      for (const orm of orms) await orm.close()
       await rm(folder, { recursive: true, force: true })
     }
   }
+}
+
+async function openOrm (dbName: string): Promise<SqlORM> {
+  const orm = await MikroORM.init({ dbName, contextName: dbName, entities }) as unknown as SqlORM
+  await orm.driver.execute('pragma journal_mode = wal')
+  await prepare(orm)
+  return orm
 }

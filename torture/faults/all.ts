@@ -1,10 +1,12 @@
 import { stop } from './applications.ts'
 import { clientFaults } from './clients.ts'
-import { killCommit, killIdle, killStatement } from './connections.ts'
+import { killCommit, killIdle, killStatement, refuseCommit, secondCommit } from './connections.ts'
 import { deadlock, lockWait, pool, unique } from './contention.ts'
 import type { RequestFault, StrikingFault } from './fault.ts'
-import { networkCut, networkDelay } from './network.ts'
-import { crash, freeze } from './servers.ts'
+import { networkCut, networkDelay, networkHalfOpen, poolHalfOpen } from './network.ts'
+import { crash, freeze, maxConnections } from './servers.ts'
+import { slowReader, slowUpload, stalledReaders, stalledUploads } from './stalls.ts'
+import { unconvertible } from './values.ts'
 
 /** The faults that a run has. */
 export interface Faults {
@@ -14,9 +16,14 @@ export interface Faults {
   readonly striking: readonly StrikingFault[]
 }
 
-const REQUEST_FAULTS = [...clientFaults, unique]
+const REQUEST_FAULTS = [...clientFaults, slowUpload, slowReader, unique, unconvertible]
 
-const STRIKING_FAULTS = [deadlock, lockWait, pool, killIdle, killStatement, killCommit, freeze, crash, networkCut, networkDelay, stop]
+const STRIKING_FAULTS = [
+  deadlock, lockWait, pool, stalledUploads, stalledReaders,
+  killIdle, killStatement, killCommit, refuseCommit, secondCommit,
+  freeze, crash, maxConnections, networkCut, networkDelay, networkHalfOpen, poolHalfOpen,
+  stop
+]
 
 /** The names of all faults that can be done to a database. */
 export function faultNames (hasServer: boolean): string[] {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { TorturedServer } from '../database/mariadb.ts'
 import type { CommitLoss } from '../database/proxy.ts'
 import type { Random } from '../random.ts'
-import type { StrikingFault } from './fault.ts'
+import type { Field, StrikingFault } from './fault.ts'
 
 /** How long to wait for what a strike needs to happen, in milliseconds. */
 const PATIENCE = 5_000
@@ -49,13 +49,28 @@ async function killSome (server: TorturedServer, doing: 'Query' | 'Sleep', rando
 export const killCommit: StrikingFault = {
   name: 'kill-commit',
   needsServer: true,
-  async strike ({ server, send, complain }) {
-    const losses: CommitLoss[] = ['before it arrives', 'after its answer', 'killed']
-    for (const loss of losses) {
-      const lost = server.proxy.loseNextCommit(loss, PATIENCE)
-      let isLost: boolean | undefined
-      while (isLost === undefined) isLost = await Promise.race([lost, send('insert').answered.then(() => undefined)])
-      if (!isLost) complain('no COMMIT came to be lost')
-    }
+  strike: async field => await loseCommits(field, ['before it arrives', 'after its answer', 'killed'], 'insert', 0)
+}
+
+/** Has a COMMIT answered with an error that is a refusal, or with one that is not known to be one. */
+export const refuseCommit: StrikingFault = {
+  name: 'refuse-commit',
+  needsServer: true,
+  strike: async field => await loseCommits(field, ['carried out, unclear answer', 'rolled back, unclear answer', 'refused'], 'insert', 0)
+}
+
+/** Loses the COMMIT of the second database, when the first has carried out its own. */
+export const secondCommit: StrikingFault = {
+  name: 'second-commit',
+  needsServer: true,
+  strike: async field => await loseCommits(field, ['before it arrives', 'after its answer', 'refused'], 'both', 1)
+}
+
+async function loseCommits ({ server, send, complain }: Field, losses: CommitLoss[], route: string, database: 0 | 1): Promise<void> {
+  for (const loss of losses) {
+    const lost = server.proxy.loseNextCommit(loss, server.databases[database], PATIENCE)
+    let isLost: boolean | undefined
+    while (isLost === undefined) isLost = await Promise.race([lost, send(route).answered.then(() => undefined)])
+    if (!isLost) complain('no COMMIT came to be lost')
   }
 }

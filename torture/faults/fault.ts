@@ -7,14 +7,22 @@ import type { Random } from '../random.ts'
 /** Where a client goes away. */
 export type Departure = 'upload' | Stage | 'reply'
 
+/** Where a client does nothing for a while. */
+export interface Stall {
+  readonly at: 'upload' | 'reply'
+  /** Resolves when it goes on. */
+  until (): Promise<unknown>
+}
+
 /** A fault that a request brings with it. */
 export interface RequestFault {
   readonly name: string
   readonly leaves?: Departure
-  /** The route that it takes; any by default. */
-  readonly route?: string
+  /** The routes that it takes one of; any by default. */
+  readonly routes?: readonly string[]
   /** What it asks of the route beside the usual. */
   order? (random: Random): Partial<Order>
+  stall? (random: Random): Stall
 }
 
 /** A fault that strikes whatever is under way. */
@@ -35,8 +43,11 @@ export interface Field {
   readonly connections: number
   /** How long the application waits for a pooled connection, in milliseconds. */
   readonly acquireTimeout: number
-  /** Sends one more request, which counts as any other. `arrived` resolves when its handler is half done. */
-  send (route: string, order?: Partial<Order>): { arrived: Promise<void>, answered: Promise<Answer> }
+  /**
+   * Sends one more request, which counts as any other. `arrived` resolves when its handler is half done; of one that stalls in its
+   * upload, when a hook has read.
+   */
+  send (route: string, order?: Partial<Order>, stall?: Stall): { arrived: Promise<void>, answered: Promise<Answer> }
   /** Tells the application to stop, waits until it has, and starts it again. */
   restart (): Promise<void>
   /** How many answers have had this code so far. */

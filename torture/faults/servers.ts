@@ -17,6 +17,20 @@ export const freeze: StrikingFault = {
   }
 }
 
+/** Has the server refuse every connection, for it has as many as it takes. */
+export const maxConnections: StrikingFault = {
+  name: 'max-connections',
+  needsServer: true,
+  async strike ({ server, send, complain }, random) {
+    const before = await server.refusals()
+    await server.fillUp(async () => {
+      void send('insert')
+      await sleep(random.between(300, 1_500))
+      if (await server.refusals() === before) complain('nobody was refused by a server that is full')
+    })
+  }
+}
+
 /** Kills the database server and starts it again. */
 export const crash: StrikingFault = {
   name: 'crash',
