@@ -39,6 +39,11 @@ export class Notifications {
     if (report !== undefined) this.#log().error({ err: error, ...report }, 'a unit of work is not in all of its databases')
   }
 
+  /** Whoever has caught the error has ended as a success. */
+  refused (err: unknown): void {
+    this.#log().warn({ err }, 'a commit by hand was refused, and its unit of work ended as a success: nothing of it is in the database')
+  }
+
   /** Waits for what nobody else waits for: at teardown there is nobody to throw to. */
   async reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
     try {

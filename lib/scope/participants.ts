@@ -1,3 +1,4 @@
+import { isInDoubt } from '../errors/causes.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
@@ -16,7 +17,9 @@ export class Participants {
   #isUsed = false
   #rolledBack: Promise<unknown> | undefined
   /** The commits and rollbacks by hand that are under way, each until it is over. */
-  readonly #byHand = new Set<Promise<unknown>>()
+  readonly #byHand = new Set<Promise<Error | undefined>>()
+  /** A commit by hand that was refused, until a rollback by hand. Who was told of it may leave it at that. */
+  #refusal: { readonly error: unknown, readonly isFirst: boolean } | undefined
 
   /**
    * @param info what the scope is for
@@ -91,6 +94,7 @@ export class Participants {
   /** Rolls back what has begun, and forgets every entity. */
   async rollback (): Promise<void> {
     await this.#untilOver(this.#rollback())
+    this.#refusal = undefined
   }
 
   /**
@@ -110,8 +114,9 @@ export class Participants {
    * @throws as `commit()` does
    */
   async endWithCommit (ready?: Ready): Promise<void> {
-    while (this.#byHand.size > 0) await Promise.all(this.#byHand)
-    await this.#commit([], ready, ENDED.commit)
+    while (this.#byHand.size > 0) await this.#byHandOver()
+    if (this.#isLeftAtRefusal()) this.#notifications.refused(this.#refusal?.error)
+    else await this.#commit([], ready, ENDED.commit)
     for (const { transactions } of this.#automatic) await transactions.end(ENDED.commit)
   }
 
@@ -194,8 +199,19 @@ export class Participants {
     for (const participant of this.#all) await participant.rollback()
   }
 
+  /** Whether a commit by hand was refused, and nothing has come after it. */
+  #isLeftAtRefusal (): boolean {
+    return this.#refusal?.isFirst === true && this.#automatic.every(participant => !participant.transactions.hasRefused && !participant.isDirty())
+  }
+
+  /** @throws what one of them fails with: who has not waited for it has answered as if all were there */
+  async #byHandOver (): Promise<void> {
+    const failure = (await Promise.all(this.#byHand)).find(failure => failure !== undefined)
+    if (failure !== undefined) throw failure
+  }
+
   async #untilOver (work: Promise<void>): Promise<void> {
-    const over = work.catch(() => undefined).finally(() => { this.#byHand.delete(over) })
+    const over = work.then(() => undefined, (error: Error) => error).finally(() => { this.#byHand.delete(over) })
     this.#byHand.add(over)
     await work
   }
@@ -211,6 +227,7 @@ export class Participants {
     } catch (error) {
       this.#notifications.commitFailed(error)
       await this.#rollback()
+      this.#refusal = { error, isFirst: this.#refusal === undefined && !isInDoubt(error) }
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error

@@ -73,6 +73,10 @@ export class SqlTransactions implements SessionTransactions {
     return [this.#main, ...this.#replicas].some(({ statements }) => statements.writes > 0)
   }
 
+  get hasRefused (): boolean {
+    return this.#main.hasRefused
+  }
+
   assertOpen (): void {
     if (this.#state === 'closed') throw scopeIs('closed')
   }

@@ -50,6 +50,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   #endedWrites = 0
   /** Why only a rollback is left, if so. */
   #doomedBy: unknown
+  #hasRefused = false
   /** That of `end()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
@@ -92,6 +93,11 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return this.#active !== undefined
   }
 
+  /** Whether it has refused a statement, since only a rollback is left. */
+  get hasRefused (): boolean {
+    return this.#hasRefused
+  }
+
   get hasUncommitted (): boolean {
     return this.#lastRollback !== undefined || (this.isAutomatic && this.statements.writes !== this.#endedWrites)
   }
@@ -127,7 +133,10 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   /** The same, for a statement that holds the mutex. */
   activate (): ActiveTransaction | Promise<ActiveTransaction> {
-    if (this.#doomedBy !== undefined) throw rollbackOnly(this.#doomedBy)
+    if (this.#doomedBy !== undefined) {
+      this.#hasRefused = true
+      throw rollbackOnly(this.#doomedBy)
+    }
     this.#active ??= ActiveTransaction.begin(this.#settings, this).then(
       active => (this.#active = active),
       (error: unknown) => { this.#ended(); throw error })
@@ -266,6 +275,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   async #rollback (): Promise<void> {
     await (await this.#current())?.rollback().catch(() => undefined)
     this.#doomedBy = undefined
+    this.#hasRefused = false
     this.#ended()
   }
 

@@ -63,7 +63,7 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   t.same(await labels(), [])
 })
 
-onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, { app, database, labels }) => {
+onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, { app, database, labels, logs }) => {
   await database.witness.em.fork().insert(Item, { label: 'there', amount: 0 })
   const swallowed = async (work: () => Promise<unknown>) => { await t.rejects(work(), { name: 'UniqueConstraintViolationException' }) }
   const onlyRollback = { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', cause: { name: 'UniqueConstraintViolationException' } }
@@ -96,9 +96,15 @@ onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, 
     return 'ok'
   })
   const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
-  for (const url of ['/nothing', '/goes-on']) t.equal(await post(url), 500, url)
+  t.equal(await post('/nothing'), 200, 'it was told, and has nothing more to say to the database')
+  t.match(logs.filter(({ level }) => level === 40), [{ msg: /^a commit by hand was refused/, err: { type: 'UniqueConstraintViolationException' } }])
+  t.equal(await post('/goes-on'), 500)
   t.equal(await post('/refuses'), 409)
-  await t.rejects(app.db.run(async () => { await swallowed(fail) }), onlyRollback)
+  await app.db.run(async () => { await swallowed(fail) })
+  await t.rejects(app.db.run(async session => {
+    await swallowed(fail)
+    session.create(Item, { label: 'after' })
+  }), onlyRollback)
   t.same(await labels(), ['there'])
   t.equal(await post('/rolls-back'), 200)
   t.same(await labels(), ['anew', 'there'])
