@@ -15,7 +15,7 @@ export class SessionSnapshot {
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
   /** What was inserted meanwhile, with the names of what the database has given it. */
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
-  /** What the database had of what was read meanwhile, and then changed or deleted. */
+  /** What the database had of what was changed or deleted meanwhile. */
   readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
   #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
@@ -53,9 +53,9 @@ export class SessionSnapshot {
     if (!this.#states.has(entity)) this.#inserted.set(entity, names)
   }
 
+  /** Also of what was there before: a transaction around this one, which absorbs it, may not have had it. */
   #noteChanged (entity: AnyEntity, original: EntityData<AnyEntity>): void {
-    const isKnown = this.#states.get(entity)?.isReference === false || this.#inserted.has(entity) || this.#changed.has(entity)
-    if (!isKnown) this.#changed.set(entity, original)
+    if (!this.#inserted.has(entity) && !this.#changed.has(entity)) this.#changed.set(entity, original)
   }
 
   /** The session itself flushes what the transaction rolls back with the rest: it is to be flushed again. */

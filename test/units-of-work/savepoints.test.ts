@@ -161,6 +161,27 @@ onEachDatabase('a collection that was not read is set before, and again inside',
   await matchShop(t, stage.orm, ['Ada ADA ada@example.com v1 ["old"] Old Street [first] {writers}'])
 })
 
+onEachDatabase('what was read two deep and changed three deep is what the database has', automatic, async (t, { app, database }) => {
+  const seed = database.witness.em.fork()
+  seed.create(PartSchema, { item: seed.create(ItemSchema, { label: 'owner' }), name: 'part' })
+  await seed.flush()
+  app.post('/', async request => {
+    const other = request.db.create(ItemSchema, { label: 'other' })
+    await t.rejects(request.db.transactional(async em => {
+      await em.transactional(async em => {
+        await em.find(ItemSchema, {}, { populate: ['parts'] })
+        const part = await em.findOneOrFail(PartSchema, { name: 'part' })
+        await em.transactional(async () => { part.item = other })
+      })
+      throw new Error('back')
+    }), { message: 'back' })
+    t.same(other.parts.getItems(), [])
+    t.equal((await request.db.findOneOrFail(PartSchema, { name: 'part' })).item.label, 'owner')
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+})
+
 onEachDatabase('what was read inside does not stay loaded halfway', automatic, async (t, stage) => {
   const response = await handle(stage, async em => {
     em.clear()
