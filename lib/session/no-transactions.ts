@@ -45,6 +45,7 @@ export class NoTransactions implements SessionTransactions {
 
   doom (): void {}
   end (): undefined {}
+  expire (): void {}
   async cancel (): Promise<void> {}
 
   close (): undefined {

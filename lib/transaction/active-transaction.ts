@@ -33,6 +33,7 @@ export class ActiveTransaction {
   readonly #settings: BeginSettings
   readonly #connection: PooledConnection
   #isTainted = false
+  #isCommitting = false
 
   private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
@@ -85,6 +86,7 @@ export class ActiveTransaction {
    */
   async commit (): Promise<void> {
     debug('COMMIT')
+    this.#isCommitting = true
     try {
       await this.kysely.commit().execute()
     } catch (error) {
@@ -116,6 +118,11 @@ export class ActiveTransaction {
   /** Nobody knows any more what is on its connection, or where it leads: it is destroyed in the end. */
   taint (): void {
     this.#isTainted = true
+  }
+
+  /** Whether it waits on this connection for the answer to its COMMIT. */
+  commitsOn (connection: ConnectionInUse): boolean {
+    return this.#isCommitting && this.has(connection)
   }
 
   /** Whether it is this connection that it has. */
