@@ -1,5 +1,11 @@
 /** What the torture takes for a violation of the promise. */
+import Fastify from 'fastify'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import t from 'tap'
+import { Descriptors } from '../../torture/application/descriptors.ts'
 import { check, fatesOfUnknown, type Violation } from '../../torture/checker.ts'
 import { NEVER_ANSWERED, type Answer } from '../../torture/answer.ts'
 import type { Contents } from '../../torture/database/database.ts'
@@ -145,4 +151,32 @@ void t.test('what error replies say', async t => {
   const full = entry('t1', { status: 500, code: 'ER_CON_COUNT_ERROR' }, 'insert')
   t.same(whatOf(check([full], contentsOf({}), NO_WORK)), [])
   t.match(whatOf(check([{ ...full, took: 20 }], contentsOf({}), NO_WORK)), [/waited only 20 ms/])
+})
+
+void t.test('files of replies, and sockets of nobody', { skip: existsSync('/proc/self/fd') ? false : 'this system has no /proc' }, async t => {
+  const payload = `${t.testdir({ payload: 'x' })}/payload`
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const app = Fastify()
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const descriptors = await Descriptors.watch(app, payload)
+  t.same(await descriptors.leftBehind(0), [])
+
+  const file = await open(payload)
+  t.same(await descriptors.leftBehind(0), ['1 files of replies are open'])
+  await file.close()
+
+  const socket = connect((other.address() as AddressInfo).port, '127.0.0.1')
+  const [accepted] = await once(other, 'connection') as [typeof socket]
+  // Both ends are here.
+  t.same(await descriptors.leftBehind(0), ['2 sockets are open that belong to nobody'])
+  t.same(await descriptors.leftBehind(2), [], 'of a pool')
+  for (const end of [socket, accepted]) end.destroy()
+
+  const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  await once(app.server, 'connection')
+  t.same(await descriptors.leftBehind(1), [], 'of a client, and its own end')
+  client.destroy()
+  other.close()
+  await app.close()
 })
