@@ -24,10 +24,9 @@ export const maxConnections: StrikingFault = {
   async strike ({ server, send, complain }, random) {
     const before = await server.refusals()
     await server.fillUp(async () => {
-      const { answered } = send('insert')
-      await sleep(random.between(100, 1_500))
+      void send('insert')
+      await sleep(random.between(300, 1_500))
       if (await server.refusals() === before) complain('nobody was refused by a server that is full')
-      void answered
     })
   }
 }
