@@ -26,7 +26,7 @@ export class Works {
   }
 
   of (token: string): WorkCounts {
-    const counts = { registered: 0, committed: 0, rolledBack: 0 }
+    const counts = { registered: 0, committed: 0, rolledBack: 0, takenBack: 0 }
     for (const work of this.#told.get(token) ?? []) counts[work]++
     // Each time, it is for either outcome.
     return { ...counts, dropped: (this.#dropped.get(token) ?? 0) / 2 }
@@ -34,12 +34,14 @@ export class Works {
 }
 
 /** @returns what is wrong with the work of a request whose unit of work, if it has one, has this fate */
-export function checkWork ({ registered, committed, rolledBack, dropped }: WorkCounts, fate: Fate | undefined, isInDoubt: boolean): string[] {
+export function checkWork ({ registered, committed, rolledBack, takenBack, dropped }: WorkCounts, fate: Fate | undefined, isInDoubt: boolean): string[] {
   const done = committed + rolledBack + dropped
-  const found = registered === done ? [] : [`has registered work ${registered} times, of which ${committed} were done after a commit, ${rolledBack} after a rollback, and ${dropped} dropped`]
+  // The rollback of everything may come before that of a savepoint.
+  const isSettled = registered === done + takenBack || (registered === done && committed === 0)
+  const found = isSettled ? [] : [`has registered work ${registered} times, of which ${committed} were done after a commit, ${rolledBack} after a rollback, ${takenBack} taken back, and ${dropped} dropped`]
   if (isInDoubt && committed > 0) found.push('has done its work after the commit, although nobody knows of one')
   if (fate !== undefined && committed > 0 && fate !== 'whole') found.push(`has done its work after the commit, but is ${fate}`)
-  if (fate === 'whole' && committed !== 1 && dropped === 0) found.push(`is whole, but has done its work after the commit ${committed} times`)
+  if (fate === 'whole' && committed === 0 && dropped === 0) found.push('is whole, but has not done its work after the commit')
   return found
 }
 

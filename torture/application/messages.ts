@@ -23,8 +23,8 @@ export const SECOND = 'second'
 /** Where in its life a request is, told for the clients that leave just there. */
 export type Stage = 'hook' | 'handler' | 'commit'
 
-/** What a request has to do after its outcome: it was registered, and done once it was committed or rolled back. */
-export type Work = 'registered' | 'committed' | 'rolledBack'
+/** What a request has to do after its outcome: it was registered, and done once it was committed or rolled back; or taken back with a savepoint. */
+export type Work = 'registered' | 'committed' | 'rolledBack' | 'takenBack'
 
 /** What the application process says. */
 export type FromApplication =

@@ -34,7 +34,7 @@ interface Unit {
   begun?: Promise<void>
   isOver: boolean
   /** What is done after a commit, and after a rollback. */
-  works: { commit: (() => unknown)[], rollback: (() => unknown)[] }
+  readonly works: { readonly commit: (() => unknown)[], readonly rollback: (() => unknown)[] }
 }
 
 /**
@@ -52,7 +52,9 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
     const current = new AsyncLocalStorage<Unit>()
 
     function make (): Unit {
-      const unit: Unit = { em: flushBeforeNesting(orm.em.fork()), isOver: false, works: { commit: [], rollback: [] } }
+      const em = orm.em.fork()
+      const unit: Unit = { em, isOver: false, works: { commit: [], rollback: [] } }
+      nestInside(unit)
       open.add(unit)
       return unit
     }
@@ -86,8 +88,7 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
 
     function work ({ works }: Unit, outcome: keyof Unit['works']): void {
       for (const done of works[outcome].splice(0)) done()
-      works.commit = []
-      works.rollback = []
+      works.commit.length = works.rollback.length = 0
     }
 
     async function roll ({ em }: Unit): Promise<void> {
@@ -154,7 +155,7 @@ export function handWritten (mistake: Partial<Ways>): FastifyPluginAsync<{ orm: 
       try {
         await complete(unit, isGood(reply), request.log)
       } catch (error) {
-        if (ways.payloads === 'are let go of') (payload as { destroy?: () => void }).destroy?.()
+        if (ways.payloads === 'are let go of') (Object(payload) as { destroy?: () => void }).destroy?.()
         throw error
       }
     })
@@ -174,14 +175,19 @@ function onceClosed ({ raw }: FastifyReply, then: () => void): void {
   else raw.once('close', then)
 }
 
-/** A savepoint that is rolled back would take with it what was added before and not yet flushed. */
-function flushBeforeNesting (em: EntityManager): EntityManager {
+/** A savepoint that is rolled back would take with it what was added before and not yet flushed; it does take the work with it that was registered inside. */
+function nestInside ({ em, works }: Unit): void {
   const { transactional } = em
   em.transactional = async (...args) => {
     await em.flush()
-    return await transactional.apply(em, args) as never
+    const before = [works.commit.length, works.rollback.length] as const
+    try {
+      return await transactional.apply(em, args) as never
+    } catch (error) {
+      [works.commit.length, works.rollback.length] = before
+      throw error
+    }
   }
-  return em
 }
 
 /** For replies that are streamed. */

@@ -18,7 +18,7 @@ export function addRoutes (app: FastifyInstance, tell: (message: FromApplication
   const arrive = arriving(tell)
   app.get('/idle', async () => 'idle')
   app.get('/read', async request => await request.db.find(Counter, {}))
-  addPlainRoutes(app, arrive)
+  addPlainRoutes(app, arrive, tell)
   addCounterRoutes(app, arrive)
   addFailingRoutes(app, arrive)
   addReplyRoutes(app, arrive, payload)

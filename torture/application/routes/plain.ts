@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import type { Order } from '../../order.ts'
 import { EntrySchema as Entry } from '../entities.ts'
+import type { FromApplication } from '../messages.ts'
+import { workAfterwards } from '../work-afterwards.ts'
 import { add, addCollision, Expected, ifExpected, type Arrive } from './handler.ts'
 
 /** What most handlers do. */
-export function addPlainRoutes (app: FastifyInstance, arrive: Arrive): void {
+export function addPlainRoutes (app: FastifyInstance, arrive: Arrive, tell: (message: FromApplication) => void): void {
   const session = app.db.session
 
   app.post<{ Body: Order }>('/insert', async (request, reply) => {
@@ -35,12 +37,18 @@ export function addPlainRoutes (app: FastifyInstance, arrive: Arrive): void {
 
   app.post<{ Body: Order }>('/nest', async request => {
     add(request, 1)
+    let isRegistered = false
     await request.db.transactional(async nested => {
+      workAfterwards(app, request, tell)
+      isRegistered = true
       nested.create(Entry, { token: request.id, part: 2 })
       await nested.flush()
       await arrive(request)
       if (request.body.fails) throw new Expected()
-    }).catch(ifExpected)
+    }).catch(error => {
+      if (isRegistered) tell({ type: 'work', token: request.id, work: 'takenBack' })
+      ifExpected(error)
+    })
     add(request, 3)
     return 'nested'
   })
