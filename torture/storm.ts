@@ -98,12 +98,12 @@ export class Storm implements Field, Inspected {
     if (this.#settings.requests >= LONG_RUN && this.ledger.heap.length === 0) this.complain('the heap was never compared')
   }
 
-  send = (route: string, order: Partial<Order> = {}, stall?: Stall): { arrived: Promise<void>, answered: Promise<Answer> } => {
+  send = (route: string, order: Partial<Order> = {}, stall?: Stall): { token: string, arrived: Promise<void>, answered: Promise<Answer> } => {
     const tells = stall?.at === 'upload' ? 'hook' : 'handler'
     const request = planRequest(`x${++this.#extra}`, findRoute(route), order, { stall, tells })
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     this.#application?.onStage(request.token, tells, resolve)
-    return { arrived, answered: this.#send(request) }
+    return { token: request.token, arrived, answered: this.#send(request) }
   }
 
   restart = async (): Promise<void> => {

@@ -115,6 +115,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     // A reply that turned out to be unsendable was not the last: the error's own follows.
     this.#scope.reopen()
     this.interrupt(failure)
+    if ((failure as { code?: unknown }).code === 'FST_ERR_HANDLER_TIMEOUT') this.#scope.made?.expire()
   }
 
   /** Before serialization: flushes what will be committed, so that generated ids are in the reply. */

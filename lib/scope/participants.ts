@@ -146,6 +146,11 @@ export class Participants {
     })
   }
 
+  /** Nobody waits any longer: a COMMIT that is not answered a while later is given up. */
+  expire (): void {
+    for (const { transactions } of this.#all) transactions.expire()
+  }
+
   /** Asks the servers to stop what runs now. Never throws. */
   async cancel (): Promise<void> {
     await Promise.all(this.#all.map(({ transactions }) => this.#notifications.reported(transactions.cancel())))

@@ -169,6 +169,11 @@ export class Scope implements SessionOwner, ScopeStatus {
     return this.#closing ?? undefined
   }
 
+  /** The time limit of the work is over. A COMMIT under way wins, but does not wait for a server that says nothing. */
+  expire (): void {
+    if (this.#state === 'ending') this.#participants.expire()
+  }
+
   /** Asks the servers to stop the statements that run now, rolls back, and closes. An outcome under way is left alone. */
   async cancel (): Promise<void> {
     try {

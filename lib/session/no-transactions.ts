@@ -47,6 +47,7 @@ export class NoTransactions implements SessionTransactions {
 
   doom (): void {}
   end (): undefined {}
+  expire (): void {}
   async cancel (): Promise<void> {}
 
   close (): undefined {

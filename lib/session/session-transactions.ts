@@ -33,6 +33,8 @@ export interface SessionTransactions {
   readonly hasRefused: boolean
   /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */
   end (outcome: string): Promise<void> | undefined
+  /** Nobody waits any longer: a COMMIT that is not answered a while later is given up. */
+  expire (): void
   /** Asks the server to stop what runs now. */
   cancel (): Promise<void>
   /** Refuses every further statement, then rolls back all that is open. Idempotent. At rest there is nothing to wait for. */

@@ -110,6 +110,10 @@ export class SqlTransactions implements SessionTransactions {
     return this.#onEach(transaction => transaction.end(outcome))
   }
 
+  expire (): void {
+    for (const transaction of this.#all()) transaction.expire()
+  }
+
   async cancel (): Promise<void> {
     await Promise.all(this.#all().map(transaction => transaction.cancel()))
   }

@@ -43,6 +43,7 @@ export class ActiveTransaction {
   readonly #driver: Driver
   /** What has made it `failed`. */
   #failure: unknown
+  #isCommitting = false
 
   private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
     this.kysely = kysely
@@ -98,6 +99,7 @@ export class ActiveTransaction {
    */
   async commit (): Promise<void> {
     debug('COMMIT')
+    this.#isCommitting = true
     try {
       await this.kysely.commit().execute()
     } catch (error) {
@@ -157,6 +159,11 @@ export class ActiveTransaction {
   /** Its connection does not go back to the pool. */
   taint (): void {
     this.#connection.taint()
+  }
+
+  /** Whether it waits on this connection for the answer to its COMMIT. */
+  commitsOn (connection: ConnectionInUse): boolean {
+    return this.#isCommitting && this.has(connection)
   }
 
   /** Whether it is this connection that it has. */

@@ -244,6 +244,11 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     return this.#rollbackOnce(this.statements.streams.close()).finally(() => { if (!pool.has(this)) callOff?.() })
   }
 
+  /** Nobody waits any longer: a COMMIT that is not answered a while later is given up, with its connection. */
+  expire (): void {
+    this.#settings.pool.destroyLater(this, connection => this.#active instanceof ActiveTransaction && this.#active.commitsOn(connection))
+  }
+
   /** Asks the server to stop the statements that run now. */
   async cancel (): Promise<void> {
     await this.#settings.pool.cancel(this)

@@ -56,6 +56,7 @@ void t.test('what a transaction would do is nothing', async t => {
   const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', pool: new ConnectionPool(1) })
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.doom(new Error('doomed'))
+  transactions.expire()
   t.equal(transactions.hasEnded({}), false)
   for (const work of ['begin', 'announceCommit', 'rollback', 'cancel'] as const) await t.resolves(async () => await transactions[work]())
   t.match(await transactions.prepareCommit(), { hasBegun: false })

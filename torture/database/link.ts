@@ -16,6 +16,8 @@ export class Link {
   #isToBeStranded = false
   /** The first packet from the application, which names its database. */
   #login: Buffer | undefined
+  /** What was sent in the transaction since. */
+  #sent: Buffer[] = []
   #transaction: 'open' | 'ending' | 'over' = 'over'
   #outward: Promise<void> = Promise.resolve()
   #homeward: Promise<void> = Promise.resolve()
@@ -44,6 +46,8 @@ export class Link {
   /** A packet is on its way to the server. */
   sent (chunk: Buffer): void {
     this.#login ??= chunk
+    if (this.#transaction === 'over') this.#sent = []
+    this.#sent.push(chunk)
     this.#transaction = COMMIT.equals(chunk) || ROLLBACK.equals(chunk) ? 'ending' : 'open'
   }
 
@@ -54,8 +58,9 @@ export class Link {
     if (this.#isToBeStranded) this.isStranded = true
   }
 
-  leadsTo (database: string): boolean {
-    return this.#login?.includes(`${database}\0`) === true
+  /** Whether `text` was in its login, or in a statement of the transaction. */
+  hasSent (text: string): boolean {
+    return this.#login?.includes(text) === true || this.#sent.some(chunk => chunk.includes(text))
   }
 
   write (to: 'server' | 'application', chunk: Buffer): void {

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Link } from './link.ts'
 import { COMMIT, failure, ROLLBACK } from './packets.ts'
 
-/** What happens to a COMMIT on its way: the connection is lost before the server has it, after it was carried out, or just then; or it is answered otherwise. */
-export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed' | Forgery
+/** What happens to a COMMIT on its way: the connection is lost before the server has it, after it was carried out, or just then; it is carried out and never answered; or it is answered otherwise. */
+export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed' | 'never answered' | Forgery
 
 /** An error that does not say whether the COMMIT was carried out, which it was, or was not; or what the loser of a conflict is told, at last, in a cluster. */
 type Forgery = 'carried out, unclear answer' | 'rolled back, unclear answer' | 'refused'
@@ -34,7 +34,7 @@ export class Proxy {
   #isRefusing = false
   #flow: Promise<void> = Promise.resolve()
   #latency = 0
-  #armed: { loss: CommitLoss, database: string, met: () => void } | undefined
+  #armed: { loss: CommitLoss, mark: string, met: () => void } | undefined
 
   private constructor (server: Server, target: number, kill: (connection: number) => Promise<void>) {
     this.#server = server
@@ -86,19 +86,23 @@ export class Proxy {
    * @param when at once, or each as soon as it is out of its transaction, and in the pool again
    */
   async strand (when: 'at once' | 'when idle', meanwhile: () => Promise<void>): Promise<void> {
-    const links = [...this.#links]
-    for (const link of links) link.strand(when)
+    for (const link of this.#links) link.strand(when)
     await meanwhile()
-    for (const link of links) link.unstrand()
+    this.breakOff()
+  }
+
+  /** The connections that lead nowhere break off. */
+  breakOff (): void {
+    for (const link of this.#links) link.unstrand()
   }
 
   /**
-   * Has the next COMMIT of any connection to `database` lost. Resolves when it was, to false if none came within `patience`
-   * milliseconds.
+   * Has the next COMMIT of any connection lost on which `mark` was sent in its transaction, or when it logged in. Resolves when it was, to false
+   * if none came within `patience` milliseconds.
    */
-  async loseNextCommit (loss: CommitLoss, database: string, patience: number): Promise<boolean> {
+  async loseNextCommit (loss: CommitLoss, mark: string, patience: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
-    this.#armed = { loss, database, met: () => resolve(true) }
+    this.#armed = { loss, mark, met: () => resolve(true) }
     const timer = setTimeout(() => resolve(false), patience)
     const isMet = await promise
     clearTimeout(timer)
@@ -134,7 +138,7 @@ export class Proxy {
   async #pass (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
     link.sent(chunk)
-    const armed = COMMIT.equals(chunk) && this.#armed !== undefined && link.leadsTo(this.#armed.database) ? this.#armed : undefined
+    const armed = COMMIT.equals(chunk) && this.#armed !== undefined && link.hasSent(this.#armed.mark) ? this.#armed : undefined
     if (armed === undefined) {
       link.write('server', chunk)
       return
@@ -156,6 +160,10 @@ export class Proxy {
       case 'killed':
         link.write('server', chunk)
         await this.#kill(link.connection)
+        break
+      case 'never answered':
+        link.write('server', chunk)
+        link.strand('at once')
         break
       default:
         link.forgedAnswer = FORGERIES[loss].answer

@@ -1,6 +1,6 @@
 import { stop } from './applications.ts'
 import { clientFaults } from './clients.ts'
-import { killCommit, killIdle, killStatement, refuseCommit, secondCommit } from './connections.ts'
+import { killCommit, killIdle, killStatement, refuseCommit, secondCommit, silentCommit } from './connections.ts'
 import { deadlock, lockWait, pool, unique } from './contention.ts'
 import type { RequestFault, StrikingFault } from './fault.ts'
 import { networkCut, networkDelay, networkHalfOpen, poolHalfOpen } from './network.ts'
@@ -20,7 +20,7 @@ const REQUEST_FAULTS = [...clientFaults, slowUpload, slowReader, unique, unconve
 
 const STRIKING_FAULTS = [
   deadlock, lockWait, pool, stalledUploads, stalledReaders,
-  killIdle, killStatement, killCommit, refuseCommit, secondCommit,
+  killIdle, killStatement, killCommit, refuseCommit, secondCommit, silentCommit,
   freeze, crash, maxConnections, networkCut, networkDelay, networkHalfOpen, poolHalfOpen,
   stop
 ]

@@ -66,9 +66,26 @@ export const secondCommit: StrikingFault = {
   strike: async field => await loseCommits(field, ['before it arrives', 'after its answer', 'refused'], 'both', 1)
 }
 
+/** Carries a COMMIT out, and never answers it. Who has a time limit has to be told that nobody knows. */
+export const silentCommit: StrikingFault = {
+  name: 'silent-commit',
+  needsServer: true,
+  async strike ({ server, send, complain }) {
+    let isLost = false
+    for (let attempt = 0; attempt < 5 && !isLost; attempt++) {
+      const { token, answered } = send('limited')
+      isLost = await server.proxy.loseNextCommit('never answered', `'${token}'`, PATIENCE)
+      const answer = await Promise.race([answered, sleep(PATIENCE)])
+      if (answer === undefined) complain('a request with a time limit waits for its COMMIT')
+    }
+    server.proxy.breakOff()
+    if (!isLost) complain('no COMMIT came to be left without an answer')
+  }
+}
+
 async function loseCommits ({ server, send, complain }: Field, losses: CommitLoss[], route: string, database: 0 | 1): Promise<void> {
   for (const loss of losses) {
-    const lost = server.proxy.loseNextCommit(loss, server.databases[database], PATIENCE)
+    const lost = server.proxy.loseNextCommit(loss, `${server.databases[database]}\0`, PATIENCE)
     let isLost: boolean | undefined
     while (isLost === undefined) isLost = await Promise.race([lost, send(route).answered.then(() => undefined)])
     if (!isLost) complain('no COMMIT came to be lost')

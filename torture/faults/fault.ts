@@ -47,7 +47,7 @@ export interface Field {
    * Sends one more request, which counts as any other. `arrived` resolves when its handler is half done; of one that stalls in its
    * upload, when a hook has read.
    */
-  send (route: string, order?: Partial<Order>, stall?: Stall): { arrived: Promise<void>, answered: Promise<Answer> }
+  send (route: string, order?: Partial<Order>, stall?: Stall): { token: string, arrived: Promise<void>, answered: Promise<Answer> }
   /** Tells the application to stop, waits until it has, and starts it again. */
   restart (): Promise<void>
   /** How many answers have had this code so far. */
