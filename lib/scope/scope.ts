@@ -48,14 +48,9 @@ export class Scope implements SessionOwner, ScopeStatus {
   }
 
   /** Itself: what has it for its source is in it. */
-  openScope (): this {
-    return this
-  }
+  openScope (): this { return this }
 
-  isOwnedBy (owner: ScopeOwner): boolean {
-    return this.#owner === owner
-  }
-
+  isOwnedBy (owner: ScopeOwner): boolean { return this.#owner === owner }
   get parent (): Scope | undefined { return this.#parent }
   get kind (): ScopeKind { return this.#owner.kind }
   get state (): ScopeState { return this.#state }
@@ -69,10 +64,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   hasWork (): boolean { return this.#participants.hasWork() || !this.outcomes.isEmpty }
   hasLost (): boolean { return this.#state === 'committed' && this.#participants.hasLost() }
   get #isOver (): boolean { return this.#state === 'destroyed' || this.#state === 'closed' }
-
-  hasSession (database: SessionDatabase): boolean {
-    return this.#participants.find(database) !== undefined
-  }
+  hasSession (database: SessionDatabase): boolean { return this.#participants.find(database) !== undefined }
 
   /**
    * The session of one database, made now if there is none.

@@ -1,23 +1,18 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { Kysely } from 'kysely'
 import { driverOf } from '../drivers/drivers.ts'
 import { driverError, isAboutConnection } from '../drivers/errors.ts'
 import { OpenStreamError } from '../errors/errors.ts'
-import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
-import { connecting } from './connecting.ts'
+import { ActiveTransaction } from './active-transaction.ts'
+import { ConnectionUser, type ConnectionUserSettings } from './connection-user.ts'
 import type { PreparedCommit } from './contracts.ts'
 import { hasRolledBack, rollbackOnly } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
-import type { ConnectionOwner } from './pooled-connection.ts'
-import type { SqlConnection } from './sql-connection.ts'
-import { Silence } from './silence.ts'
+import { RollbackOnly } from './rollback-only.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
 import { StatementRunner, type StatementTransaction } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
 
-export interface LazyTransactionSettings extends BeginSettings {
-  /** Runs what takes a connection from the pool, where that has to know for whom. */
-  readonly acquire?: ConnectionOwner['acquire']
+export interface LazyTransactionSettings extends ConnectionUserSettings {
   /** Where each statement goes; see statement.ts. */
   readonly placement: PlacementRule
   /** Whether a statement can begin it. */
@@ -37,50 +32,28 @@ export interface LazyTransactionSettings extends BeginSettings {
  *
  * Longer than other files: its states, from the first statement to the end, are left in many ways, and all of them are here.
  */
-export class LazyTransaction implements StatementTransaction, UnderlyingTransaction {
+export class LazyTransaction extends ConnectionUser implements StatementTransaction, UnderlyingTransaction {
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
   readonly statements: StatementRunner
   readonly #settings: LazyTransactionSettings
-  /** As it is at the beginning: what `isolate()` puts in its place is for transactions that come after that, and stays theirs. */
-  readonly #getClient: SqlConnection['getClient']
   /** A promise while it begins. */
   #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
   /** How many of the writes it has committed, or rolled back. */
   #endedWrites = 0
-  /** Why only a rollback is left, if so. */
-  #doomedBy: unknown
-  #hasRefused = false
+  readonly #rollbackOnly = new RollbackOnly()
   /** That of `end()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
   constructor (settings: LazyTransactionSettings) {
+    super(settings)
     this.#settings = settings
-    this.#getClient = settings.connection.getClient
     this.statements = new StatementRunner(this, settings.pool, settings.placement)
     this.context = createKyselyTransaction(this.client, this)
   }
 
   get usage (): StatementUsage | undefined {
     return this.#settings.usage
-  }
-
-  /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
-  get client (): Kysely<unknown> {
-    return this.#getClient.call(this.#settings.connection)
-  }
-
-  /** Until it is connected, if that is under way. */
-  connecting (): Promise<void> | undefined {
-    return connecting(this.#settings.connection)
-  }
-
-  get acquire (): ConnectionOwner['acquire'] {
-    return this.#settings.acquire
-  }
-
-  get silence (): Silence | undefined {
-    return Silence.of(this.#settings.connection)
   }
 
   /** Whether statements can begin it by themselves. Otherwise it is autocommit. */
@@ -95,7 +68,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   /** Whether it has refused a statement, since only a rollback is left. */
   get hasRefused (): boolean {
-    return this.#hasRefused
+    return this.#rollbackOnly.hasRefused
   }
 
   get hasUncommitted (): boolean {
@@ -109,7 +82,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   /** Whether nothing has begun, nothing runs and nothing has failed, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return !this.hasBegun && this.#doomedBy === undefined && !this.isBusy && this.statements.streams.isEmpty
+    return !this.hasBegun && this.#rollbackOnly.reason === undefined && !this.isBusy && this.statements.streams.isEmpty
   }
 
   /** Sends the BEGIN now, if it has not been sent. */
@@ -117,26 +90,9 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     await this.statements.control(async () => {})
   }
 
-  get isReadOnly (): boolean {
-    return this.#settings.readOnly === true
-  }
-
-  /** Whether a statement by itself has to be in a transaction: the session has something to tell row level security, which lasts for one. */
-  get needsTransaction (): boolean {
-    return this.#settings.sessionContext?.() !== undefined
-  }
-
-  /** Begins another one, for one statement outside. MikroORM's subscribers are told of none that is not theirs. */
-  beginAlone (): Promise<ActiveTransaction> {
-    return ActiveTransaction.begin({ ...this.#settings, announce: undefined }, this)
-  }
-
   /** The same, for a statement that holds the mutex. */
   activate (): ActiveTransaction | Promise<ActiveTransaction> {
-    if (this.#doomedBy !== undefined) {
-      this.#hasRefused = true
-      throw rollbackOnly(this.#doomedBy)
-    }
+    this.#rollbackOnly.assertNot()
     this.#active ??= ActiveTransaction.begin(this.#settings, this).then(
       active => (this.#active = active),
       (error: unknown) => { this.#ended(); throw error })
@@ -161,7 +117,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void {
-    this.#doomedBy ??= error
+    this.#rollbackOnly.because(error)
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
@@ -181,7 +137,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     if (streams.has('inside')) throw new OpenStreamError()
     const release = await mutex.acquire()
     const active = await this.#current()
-    const reason = this.#doomedBy ?? active?.failure
+    const reason = this.#rollbackOnly.reason ?? active?.failure
     if (reason !== undefined) {
       release()
       throw rollbackOnly(reason)
@@ -271,7 +227,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
     } catch (error) {
       throw driverError(error)
     } finally {
-      this.#doomedBy = undefined
+      this.#rollbackOnly.clear()
       this.#ended()
     }
   }
@@ -279,8 +235,7 @@ export class LazyTransaction implements StatementTransaction, UnderlyingTransact
   /** What cannot roll back has destroyed its connection: it is over, too. */
   async #rollback (): Promise<void> {
     await (await this.#current())?.rollback().catch(() => undefined)
-    this.#doomedBy = undefined
-    this.#hasRefused = false
+    this.#rollbackOnly.clear()
     this.#ended()
   }
 

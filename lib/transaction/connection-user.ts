@@ -1,0 +1,55 @@
+import type { Kysely } from 'kysely'
+import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
+import { connecting } from './connecting.ts'
+import type { ConnectionOwner } from './pooled-connection.ts'
+import { Silence } from './silence.ts'
+import type { SqlConnection } from './sql-connection.ts'
+
+export interface ConnectionUserSettings extends BeginSettings {
+  /** Runs what takes a connection from the pool, where that has to know for whom. */
+  readonly acquire?: ConnectionOwner['acquire']
+}
+
+/** Somebody who takes connections from a database's pool, and how his transactions begin on them. */
+export class ConnectionUser implements ConnectionOwner {
+  readonly #settings: ConnectionUserSettings
+  /** As it is at the beginning: what `isolate()` puts in its place is for transactions that come after that, and stays theirs. */
+  readonly #getClient: SqlConnection['getClient']
+
+  constructor (settings: ConnectionUserSettings) {
+    this.#settings = settings
+    this.#getClient = settings.connection.getClient
+  }
+
+  /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
+  get client (): Kysely<unknown> {
+    return this.#getClient.call(this.#settings.connection)
+  }
+
+  /** Until it is connected, if that is under way. */
+  connecting (): Promise<void> | undefined {
+    return connecting(this.#settings.connection)
+  }
+
+  get acquire (): ConnectionOwner['acquire'] {
+    return this.#settings.acquire
+  }
+
+  get silence (): Silence | undefined {
+    return Silence.of(this.#settings.connection)
+  }
+
+  get isReadOnly (): boolean {
+    return this.#settings.readOnly === true
+  }
+
+  /** Whether a statement by itself has to be in a transaction: the session has something to tell row level security, which lasts for one. */
+  get needsTransaction (): boolean {
+    return this.#settings.sessionContext?.() !== undefined
+  }
+
+  /** Begins another one, for one statement outside. MikroORM's subscribers are told of none that is not theirs. */
+  beginAlone (): Promise<ActiveTransaction> {
+    return ActiveTransaction.begin({ ...this.#settings, announce: undefined }, this)
+  }
+}
