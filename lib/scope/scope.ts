@@ -49,7 +49,6 @@ export class Scope implements SessionOwner, ScopeStatus {
 
   /** Itself: what has it for its source is in it. */
   openScope (): this { return this }
-
   isOwnedBy (owner: ScopeOwner): boolean { return this.#owner === owner }
   get parent (): Scope | undefined { return this.#parent }
   get kind (): ScopeKind { return this.#owner.kind }

@@ -19,7 +19,8 @@ onEachDatabase('release() ends what still runs, and lets nothing late through', 
   const late = em.fork()
   await isolation.release()
   await waiting
-  await t.rejects(reader.next(), { code: 'FST_SCOPED_DB_ISOLATION_RELEASED' }, 'the end of the rows would be a lie')
+  // Some have come already.
+  await t.rejects((async () => { while ((await reader.next()).done !== true); })(), { code: 'FST_SCOPED_DB_ISOLATION_RELEASED' }, 'the end of the rows would be a lie')
   await late.insert(Item, insert('for real'))
   await scope[Symbol.asyncDispose]()
   t.same(await labels(), ['a', 'b', 'for real'])

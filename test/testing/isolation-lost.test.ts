@@ -43,14 +43,17 @@ onEachDatabase('a transaction that the database ends by itself is lost, and noth
   await orm.em.fork().insert(Item, insert('first'))
   await t.rejects(execute(orm, ENDS[kind]), kind === 'sqlite' ? { name: /UniqueConstraint|SqliteError/ } : LOST)
   await t.rejects(orm.em.fork().insert(Item, insert('late')), LOST)
-  await t.rejects(isolation.release(), { ...LOST, message: /ended it by itself/, cause: Error })
+  await t.rejects(isolation.release(), { ...LOST, message: /ended it by itself/, cause: { message: /./ } })
   await t.rejects(isolation.release(), LOST, 'the same again')
   t.same(await labels(), kind === 'sqlite' ? [] : ['first'], 'SQLite has rolled back, others have committed')
   const next = await isolate(app)
   await next.release()
 })
 
-onEachDatabase('it is noticed by release() at the latest', automatic, async (t, { app, orm, kind, labels }) => {
+/** What no text tells of. PostgreSQL lets no procedure end a transaction that it has not begun. */
+const unseen = { ...automatic, kinds: ['sqlite', 'mysql'] as Kind[] }
+
+onEachDatabase('it is noticed by release() at the latest', unseen, async (t, { app, orm, kind, labels }) => {
   if (kind === 'mysql') await execute(orm, 'create procedure surprise () commit')
   const isolation = await isolate(app)
   await app.db.run(async session => { session.create(Item, { label: 'first' }) })
@@ -62,8 +65,7 @@ onEachDatabase('it is noticed by release() at the latest', automatic, async (t, 
   t.same(await labels(), kind === 'mysql' ? ['first'] : [])
 })
 
-onEachDatabase('a request whose transaction is lost is answered with an error', automatic, async (t, { app, orm, kind, logs }) => {
-  // By what no text tells of.
+onEachDatabase('a request whose transaction is lost is answered with an error', unseen, async (t, { app, orm, kind, logs }) => {
   if (kind === 'mysql') await execute(orm, 'create procedure surprise () commit')
   app.post('/', async request => {
     await request.db.insert(Item, insert('first'))
@@ -125,7 +127,8 @@ whileIsolated('a session that would kill its connection is refused', { ...automa
   await t.rejects(fork.find(Item, {}), /doesn't support .*kill session/)
 })
 
-onEachDatabase('a MikroORM that is closed before release()', automatic, async (t, { database, labels }) => {
+// A pool of pg waits for whoever has a connection.
+onEachDatabase('a MikroORM that is closed before release()', unseen, async (t, { database, labels }) => {
   const orm = await database.connect()
   const app = Fastify()
   await app.register(scopedDb, { orm })
