@@ -19,7 +19,7 @@ export class Participants {
   /** The commits and rollbacks by hand that are under way, each until it is over. */
   readonly #byHand = new Set<Promise<Error | undefined>>()
   /** A commit by hand that was refused, until a rollback by hand. Who was told of it may leave it at that. */
-  #refusal: { readonly error: unknown, readonly isFirst: boolean } | undefined
+  #refusal: { readonly error: unknown, readonly mayBeLeft: boolean } | undefined
 
   /**
    * @param info what the scope is for
@@ -206,7 +206,7 @@ export class Participants {
 
   /** Whether a commit by hand was refused, and nothing has come after it. */
   #isLeftAtRefusal (): boolean {
-    return this.#refusal?.isFirst === true && this.#automatic.every(participant => !participant.transactions.hasRefused && !participant.isDirty())
+    return this.#refusal?.mayBeLeft === true && this.#automatic.every(participant => !participant.transactions.hasRefused && !participant.isDirty())
   }
 
   /** @throws what one of them fails with: who has not waited for it has answered as if all were there */
@@ -231,8 +231,10 @@ export class Participants {
       await commitTogether(this.#automatic, manual, ready, outcome)
     } catch (error) {
       this.#notifications.commitFailed(error)
+      // After a flush that has failed the session shows what is not there.
+      const isWhole = this.#automatic.every(({ transactions }) => !transactions.isDoomed)
       await this.#rollback()
-      this.#refusal = { error, isFirst: this.#refusal === undefined && !isInDoubt(error) }
+      this.#refusal = { error, mayBeLeft: isWhole && this.#refusal === undefined && !isInDoubt(error) }
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)
       throw error

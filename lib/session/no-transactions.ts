@@ -21,6 +21,7 @@ export class NoTransactions implements SessionTransactions {
   readonly isBusy = false
   readonly isAtRest = true
   readonly hasWritten = false
+  readonly isDoomed = false
   readonly hasRefused = false
   #isClosed = false
 

@@ -29,6 +29,7 @@ export interface SessionTransactions {
   hasEnded (context: Transaction): boolean
   /** Makes the transaction fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void
+  readonly isDoomed: boolean
   /** Whether it has refused a statement since, because of that. */
   readonly hasRefused: boolean
   /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */

@@ -73,6 +73,10 @@ export class SqlTransactions implements SessionTransactions {
     return [this.#main, ...this.#replicas].some(({ statements }) => statements.writes > 0)
   }
 
+  get isDoomed (): boolean {
+    return this.#main.isDoomed
+  }
+
   get hasRefused (): boolean {
     return this.#main.hasRefused
   }

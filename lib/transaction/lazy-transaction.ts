@@ -66,6 +66,10 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     return this.#active !== undefined
   }
 
+  get isDoomed (): boolean {
+    return this.#rollbackOnly.reason !== undefined
+  }
+
   /** Whether it has refused a statement, since only a rollback is left. */
   get hasRefused (): boolean {
     return this.#rollbackOnly.hasRefused

@@ -63,7 +63,7 @@ onEachDatabase('an error that stops the commit brings its status, if it is one o
   t.same(await labels(), [])
 })
 
-onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, { app, database, labels, logs }) => {
+onEachDatabase('a db.commit() whose flush fails, which is swallowed', automatic, async (t, { app, database, labels }) => {
   await database.witness.em.fork().insert(Item, { label: 'there', amount: 0 })
   const swallowed = async (work: () => Promise<unknown>) => { await t.rejects(work(), { name: 'UniqueConstraintViolationException' }) }
   const onlyRollback = { code: 'FST_SCOPED_DB_ROLLBACK_ONLY', cause: { name: 'UniqueConstraintViolationException' } }
@@ -96,15 +96,9 @@ onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, 
     return 'ok'
   })
   const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
-  t.equal(await post('/nothing'), 200, 'it was told, and has nothing more to say to the database')
-  t.match(logs.filter(({ level }) => level === 40), [{ msg: /^a commit by hand was refused/, err: { type: 'UniqueConstraintViolationException' } }])
-  t.equal(await post('/goes-on'), 500)
+  for (const url of ['/nothing', '/goes-on']) t.equal(await post(url), 500, url)
   t.equal(await post('/refuses'), 409)
-  await app.db.run(async () => { await swallowed(fail) })
-  await t.rejects(app.db.run(async session => {
-    await swallowed(fail)
-    session.create(Item, { label: 'after' })
-  }), onlyRollback)
+  await t.rejects(app.db.run(async () => { await swallowed(fail) }), onlyRollback)
   t.same(await labels(), ['there'])
   t.equal(await post('/rolls-back'), 200)
   t.same(await labels(), ['anew', 'there'])
@@ -117,6 +111,47 @@ onEachDatabase('a db.commit() whose failure is swallowed', automatic, async (t, 
   scope.session.create(Item, { label: 'opened' })
   await scope.commit()
   t.same(await labels(), ['anew', 'opened', 'there'])
+})
+
+onEachDatabase('a db.commit() that is refused after its flush, which is swallowed', automatic, async (t, { app, orm, labels, logs }) => {
+  let refusals = 0
+  orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { if (refusals-- > 0) throw new Error('refused') } })
+  const refused = async () => {
+    refusals = 1
+    db.session.create(Item, { label: 'refused' })
+    await t.rejects(db.commit(), { message: 'refused' })
+  }
+  app.post('/told', async request => {
+    await refused()
+    return { committed: false, shown: request.db.getUnitOfWork().getIdentityMap().values().length }
+  })
+  app.post('/goes-on', async request => {
+    await refused()
+    await request.db.find(Item, {}).catch(() => {})
+    return 'ok'
+  })
+  app.post('/creates', async request => {
+    await refused()
+    request.db.create(Item, { label: 'after' })
+    return 'ok'
+  })
+  app.post('/again', async () => {
+    await refused()
+    await db.commit().catch(() => {})
+    return 'ok'
+  })
+  app.post('/anew', async request => {
+    await refused()
+    await db.rollback()
+    request.db.create(Item, { label: 'anew' })
+    return 'ok'
+  })
+  const told = await app.inject({ method: 'POST', url: '/told' })
+  t.same([told.statusCode, told.json()], [200, { committed: false, shown: 0 }], 'it knows what it answers')
+  t.match(logs.filter(({ level }) => level === 40), [{ msg: /^a commit by hand was refused/, err: { message: 'refused' } }])
+  for (const url of ['/goes-on', '/creates', '/again']) t.match((await app.inject({ method: 'POST', url })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_ROLLBACK_ONLY' }, url)
+  t.equal((await app.inject({ method: 'POST', url: '/anew' })).statusCode, 200)
+  t.same(await labels(), ['anew'])
 })
 
 onEachDatabase('a db.commit() that nobody waits for', automatic, async (t, { app, database, labels }) => {
