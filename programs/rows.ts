@@ -32,7 +32,7 @@ export type Tables = readonly [items: readonly ItemRow[], parts: readonly PartRo
 
 interface LabelRow { readonly id: number, readonly version: number, readonly name: Name, readonly title: string }
 interface PartRow extends LabelRow { readonly item_id: number | null }
-interface ItemRow extends LabelRow { readonly code: string | null, readonly place_street: string, readonly place_city: string, readonly data: string | null }
+interface ItemRow extends LabelRow { readonly code: string | null, readonly place_street: string, readonly place_city: string, readonly data: unknown }
 interface LinkRow { readonly item_id: number, readonly label_id: number }
 
 export function rowsOf ([items, parts, labels, links]: Tables): Rows {
@@ -44,7 +44,8 @@ export function rowsOf ([items, parts, labels, links]: Tables): Rows {
       title,
       code,
       place: { street, city },
-      data: data === null ? null : JSON.parse(data) as unknown,
+      // Some drivers have parsed it already.
+      data: typeof data === 'string' ? JSON.parse(data) as unknown : data,
       parts: parts.filter(part => part.item_id === id).map(part => part.id).sort(),
       labels: links.filter(link => link.item_id === id).map(link => link.label_id).sort()
     })),

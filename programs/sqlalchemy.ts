@@ -37,7 +37,7 @@ export class SqlAlchemy {
    */
   static async start (url: string): Promise<SqlAlchemy> {
     const python = findPython()
-    if (python === undefined) throw new UsageError('no SQLAlchemy to judge. On Debian: apt-get install python3-sqlalchemy python3-mysqldb')
+    if (python === undefined) throw new UsageError('no SQLAlchemy to judge. On Debian: apt-get install python3-sqlalchemy python3-mysqldb python3-psycopg2')
     const child = spawn(python, ['-u', JUDGE], { stdio: ['pipe', 'pipe', 'inherit'] })
     const judge = new SqlAlchemy(child, createInterface({ input: child.stdout })[Symbol.asyncIterator]())
     await judge.#ask({ url, reset: [...EMPTY, ...SEEDS], read: READ })

@@ -1,8 +1,9 @@
 import type { Database } from './database.ts'
 import { openMariaDb } from './mariadb.ts'
+import { openPostgreSql } from './postgresql.ts'
 import { openSqlite } from './sqlite.ts'
 
-const OPEN = { sqlite: openSqlite, mysql: openMariaDb }
+const OPEN = { sqlite: openSqlite, mysql: openMariaDb, postgresql: openPostgreSql }
 
 export type DatabaseName = keyof typeof OPEN
 
