@@ -1,6 +1,5 @@
 import { MikroORM } from '@mikro-orm/postgresql'
 import pg from 'pg'
-import type { SqlORM } from '../../test/support/databases.ts'
 import { startServer } from '../../test/support/postgresql.ts'
 import { UsageError } from '../../scripts/command-line.ts'
 import { entities } from '../entities.ts'
