@@ -37,7 +37,7 @@ export class SessionSnapshot {
   writing (changeSets: Iterable<ChangeSet<AnyEntity>>): void {
     this.#hasWritten = true
     for (const { entity, type } of changeSets) {
-      if (type === 'create') this.#noteInserted(entity, givenByDatabase(entity))
+      if (type === 'create') this.#inserted.set(entity, givenByDatabase(entity))
       else this.#noteChanged(entity, { ...helper(entity).__originalEntityData })
     }
   }
@@ -45,12 +45,8 @@ export class SessionSnapshot {
   /** A transaction inside this one was released. */
   absorb (released: SessionSnapshot): void {
     this.#hasWritten ||= released.#hasWritten
-    for (const [entity, names] of released.#inserted) this.#noteInserted(entity, names)
+    for (const [entity, names] of released.#inserted) this.#inserted.set(entity, names)
     for (const [entity, original] of released.#changed) this.#noteChanged(entity, original)
-  }
-
-  #noteInserted (entity: AnyEntity, names: readonly string[]): void {
-    if (!this.#states.has(entity)) this.#inserted.set(entity, names)
   }
 
   /** Also of what was there before: a transaction around this one, which absorbs it, may not have had it. */
@@ -78,11 +74,12 @@ export class SessionSnapshot {
     const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
     for (const [entity, names] of this.#inserted) {
       identityMap.delete(entity)
-      forget(entity, names)
+      if (!this.#states.has(entity)) forget(entity, names)
     }
+    const made = [...this.#inserted.keys()].filter(entity => !this.#states.has(entity))
     const loaded = this.#takeLoaded()
     for (const state of this.#states.values()) state.restore()
-    restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...[...this.#inserted.keys()].flatMap(unsaved)])
+    restoreCollections([...[...this.#states.values()].flatMap(({ collections }) => collections), ...made.flatMap(unsaved)])
     for (const entity of this.#managed) if (this.#states.has(entity)) identityMap.store(entity)
     for (const [stack, entities] of this.#stacks) for (const entity of entities) if (this.#states.has(entity)) stack.add(entity)
     // All of them before one that refers to others is read again: some may have been deleted.

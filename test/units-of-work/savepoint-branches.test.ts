@@ -289,6 +289,35 @@ onEachDatabase('what the session has flushed beside a savepoint that fails is un
   t.equal(await witness.em.fork().count(Item), 2)
 })
 
+onEachDatabase('what is made before a savepoint, written inside it and then rolled back can be removed', { plugin: { commitOnTeardown: true } }, async (t, { app, labels }) => {
+  app.post('/', async ({ db: session }) => {
+    const [open, found] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let item: Row | undefined
+    await Promise.all([
+      (async () => {
+        await session.transactional(async () => {})
+        item = session.create(Item, { label: 'removed' })
+      })(),
+      (async () => {
+        await t.rejects(session.transactional(async () => {
+          open.resolve()
+          await found.promise
+          throw new Error('declined')
+        }), { message: 'declined' })
+        session.remove(item as Row)
+      })(),
+      (async () => {
+        await open.promise
+        await session.find(Item, {})
+        found.resolve()
+      })()
+    ])
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), [])
+})
+
 /** Can be read until it breaks. */
 class Fragile extends Type<string, string> {
   static isBroken = false
