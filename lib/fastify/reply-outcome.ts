@@ -212,6 +212,6 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   #enter (state: ReplyState): void {
-    this.#state = transition(REPLY_TRANSITIONS, this.#state, state, () => this.#reply.log)
+    this.#state = transition(REPLY_TRANSITIONS, this.#state, state, this.#reply)
   }
 }

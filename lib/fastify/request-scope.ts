@@ -152,7 +152,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   }
 
   #enter (state: UnmadeState): void {
-    this.#unmade = transition(UNMADE_TRANSITIONS, this.#unmade, state, () => this.log)
+    this.#unmade = transition(UNMADE_TRANSITIONS, this.#unmade, state, this)
   }
 
   #newScope (): Scope {

@@ -253,7 +253,7 @@ export class Scope implements SessionOwner, ScopeStatus {
 
   #enter (state: ScopeState): void {
     debug('scope %s: %s', state, this.#owner.kind)
-    this.#state = transition(TRANSITIONS, this.#state, state, () => this.#owner.log)
+    this.#state = transition(TRANSITIONS, this.#state, state, this.#owner)
     this.#report?.entered(state)
   }
 }

@@ -69,17 +69,17 @@ void t.test('a scope in each state, and all that can be asked of it', async t =>
 
 void t.test('a transition that is not in the table throws in tests, and is logged in production', async t => {
   const logged: object[] = []
-  const log = () => ({ debug: () => {}, warn: () => {}, error: (details: object) => { logged.push(details) } })
+  const owner = { log: { debug: () => {}, warn: () => {}, error: (details: object) => { logged.push(details) } } }
   for (const from of STATES) {
     for (const to of STATES) {
-      if (TRANSITIONS[from].includes(to)) t.equal(transition(TRANSITIONS, from, to, log), to)
-      else t.throws(() => transition(TRANSITIONS, from, to, log), { message: `fastify-scoped-db: there is no transition from "${from}" to "${to}"` })
+      if (TRANSITIONS[from].includes(to)) t.equal(transition(TRANSITIONS, from, to, owner), to)
+      else t.throws(() => transition(TRANSITIONS, from, to, owner), { message: `fastify-scoped-db: there is no transition from "${from}" to "${to}"` })
     }
   }
   t.same(logged, [])
   process.env['NODE_ENV'] = 'production'
   t.teardown(() => { process.env['NODE_ENV'] = 'test' })
-  t.equal(transition(TRANSITIONS, 'closed', 'open', log), 'closed', 'it stays')
+  t.equal(transition(TRANSITIONS, 'closed', 'open', owner), 'closed', 'it stays')
   t.match(logged, [{ err: { message: /from "closed" to "open"/ } }])
 })
 
