@@ -1,7 +1,8 @@
 /** What PostgreSQL does to a connection or a transaction in its own way. */
 import { LockMode } from '@mikro-orm/core'
+import { once, type EventEmitter } from 'node:events'
 import { db } from '../../plugin.ts'
-import { untilRuns } from '../support/dialect.ts'
+import { nativePool, untilRuns } from '../support/dialect.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -11,6 +12,12 @@ const insert = async (label: string) => { await db.session.insert(Item, { label,
 
 const ownId = async ({ dialect }: Stage) => Number((await db.session.execute<{ id: number }[]>(`select ${dialect.connectionId} as id`))[0]?.id)
 const terminate = async ({ database, dialect }: Stage, id: number) => { await database.witness.driver.execute(dialect.kill(id)) }
+
+/** What pg hears from the server on the connection of this name. */
+const clientOf = async ({ orm }: Stage, id: number) => {
+  const { _clients: clients } = await nativePool(orm) as unknown as { _clients: { processID: number, connection: EventEmitter }[] }
+  return (clients.find(({ processID }) => processID === id) as { connection: EventEmitter }).connection
+}
 
 /** Terminates the connection as soon as such a statement runs on it. */
 const terminateIn = async (stage: Stage, pattern: string) => { for (const id of await untilRuns(stage.database, pattern)) await terminate(stage, id) }
@@ -28,11 +35,19 @@ onEachDatabase('a connection that the server terminates is answered, leaves its 
   })
   app.post('/commit', async () => { await insert('slow') })
   app.post('/idle-in-transaction', async () => { await insert('a'); await terminate(stage, await ownId(stage)); await insert('b') })
+  app.post('/told', async () => {
+    await insert('a')
+    const id = await ownId(stage)
+    const ended = once(await clientOf(stage, id), 'errorMessage')
+    await terminate(stage, id)
+    await ended
+    await insert('b')
+  })
   app.post('/next', async () => { await insert('next'); id = await ownId(stage); return String(id) })
   await app.ready()
   const post = async (url: string) => await app.inject({ method: 'POST', url })
   const ids = new Set<string>()
-  for (const [url, pattern] of [['/statement', 'select pg_sleep%'], ['/stream', 'select n, case%'], ['/commit', 'commit'], ['/idle-in-transaction', undefined]] as const) {
+  for (const [url, pattern] of [['/statement', 'select pg_sleep%'], ['/stream', 'select n, case%'], ['/commit', 'commit'], ['/idle-in-transaction', undefined], ['/told', undefined]] as const) {
     const answer = post(url)
     if (pattern !== undefined) await terminateIn(stage, pattern)
     const { statusCode } = await answer
@@ -48,7 +63,7 @@ onEachDatabase('a connection that the server terminates is answered, leaves its 
   const next = await post('/next')
   t.equal(next.statusCode, 200, 'after one that was idle in the pool')
   ids.add(next.body)
-  t.equal(ids.size, 5)
+  t.equal(ids.size, 6)
 })
 
 onEachDatabase('a transaction goes on after a lock that is not free, in a savepoint that is rolled back', { ...automatic, orm: {} }, async (t, { app, database, labels }) => {
