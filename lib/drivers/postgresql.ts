@@ -85,7 +85,8 @@ class PgPhysicalConnection implements PhysicalConnection {
     this.#connection = connection
     connection.on('readyForQuery', ({ status }: { status: string }) => { this.status = STATUS[status] })
     // A statement fails before the server says what that means for its transaction.
-    connection.on('errorMessage', () => { if (this.status === 'open') this.status = 'failed' })
+    // With some it closes the connection, as the next statement will tell.
+    connection.on('errorMessage', (error: DriverError) => { if (this.status === 'open' && kindOf(error) !== 'connection') this.status = 'failed' })
   }
 
   close (): void {

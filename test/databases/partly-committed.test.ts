@@ -1,6 +1,6 @@
 /** A COMMIT that fails after that of another database. */
 import scopedDb, { db } from '../../plugin.ts'
-import { createDatabase, type SqlORM } from '../support/databases.ts'
+import { createDatabase, servers, type SqlORM } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
@@ -42,8 +42,8 @@ onEachDatabase('a COMMIT that fails after another went through is an error, and 
   t.same(await labelsIn(third.witness), [])
 })
 
-onEachDatabase('a COMMIT that nobody knows of, beside another database', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
-  const second = await createDatabase('mysql')
+onEachDatabase('a COMMIT that nobody knows of, beside another database', { ...automatic, kinds: servers }, async (t, stage) => {
+  const second = await createDatabase(stage.kind)
   const { app, orm, proxy } = await proxied(t, second, { commitOnTeardown: true })
   const logs: Record<string, unknown>[] = []
   app.log.error = (details: Record<string, unknown>) => { logs.push(details) }

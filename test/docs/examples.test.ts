@@ -216,7 +216,8 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same((await app.inject('/em')).json(), { hasSession: false, requestContext: null }, 'no session before it is used')
   },
   async 'insert-or-not' (t, { app }) {
-    for (const _ of [1, 2]) t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
+    t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
+    t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
   },
   async 'row-level-security' (t, { app }) {
     const send = async (method: 'GET' | 'POST', tenant: string, payload?: object) => await app.inject({ method, url: '/invoices', headers: { 'x-tenant': tenant }, ...payload && { payload } })

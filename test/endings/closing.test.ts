@@ -7,10 +7,11 @@ import t from 'tap'
 import { MikroORM } from '@mikro-orm/mysql'
 import scopedDb, { type OpenScope, type ScopedDbOptions } from '../../plugin.ts'
 import { post } from '../support/clients.ts'
-import { availableKinds, type TestDatabase } from '../support/databases.ts'
+import { availableKinds, servers } from '../support/databases.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { ROOT } from '../support/fences.ts'
 import { startServer } from '../support/mariadb.ts'
+import { running, untilRuns } from '../support/dialect.ts'
 import { onEachDatabase, type LogLine } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
@@ -28,9 +29,6 @@ async function closable (orm: ScopedDbOptions['orm'], closeTimeout = 200): Promi
 async function listen (app: FastifyInstance): Promise<number> {
   return Number(new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port)
 }
-
-const running = async ({ witness }: TestDatabase, sql: string) =>
-  (await witness.driver.execute<unknown[]>('select 1 from information_schema.processlist where info = ?', [sql])).length
 
 onEachDatabase('scopes that stay open when the application closes are rolled back when closeTimeout is over', {}, async (t, { database, labels }) => {
   const { app, logs } = await closable(database.options)
@@ -202,18 +200,19 @@ onEachDatabase('db.run() that goes on after it was rolled back rejects', {}, asy
   t.same(await labels(), [])
 })
 
-onEachDatabase('a request in flight whose statement runs on is answered 500, and the application closes', { kinds: ['mysql'] }, async (t, { database, labels }) => {
+onEachDatabase('a request in flight whose statement runs on is answered 500, and the application closes', { kinds: servers }, async (t, { database, labels, dialect }) => {
   const { app } = await closable(database.options)
+  const text = `select ${dialect.sleep(61)}`
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'slow', amount: 0 })
-    await request.db.execute('select sleep(61)')
+    await request.db.execute(text)
   })
   const port = await listen(app)
   const client = await post(port, '/')
-  while (await running(database, 'select sleep(61)') === 0) await sleep(10)
+  await untilRuns(database, text)
   await app.close()
   await client.until('HTTP/1.1 500 ')
-  while (await running(database, 'select sleep(61)') > 0) await sleep(10)
+  while ((await running(database, text)).length > 0) await sleep(10)
   t.same(await labels(), [])
 })
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -69,7 +70,7 @@ onEachDatabase('handlerTimeout inside a nested transaction', automatic, async (t
   t.same(await labels(), [])
 })
 
-onEachDatabase('handlerTimeout while a new transaction beside the own one of the scope is open', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, listen, assertClean }) => {
+onEachDatabase('handlerTimeout while a new transaction beside the own one of the scope is open', { ...automatic, kinds: servers }, async (t, { app, labels, listen, assertClean }) => {
   const answered = new Gate()
   const finished = new Gate<unknown>()
   app.post('/', { handlerTimeout: 500 }, async request => {

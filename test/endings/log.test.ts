@@ -1,9 +1,9 @@
 /** One line in the log for each scope that has used the database. */
-import type { Pool } from 'mysql2'
-import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import { untilQueued } from '../support/dialect.ts'
 import { onEachDatabase, type LogLine } from '../support/on-each-database.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
@@ -74,20 +74,18 @@ onEachDatabase('each scope that has used the database has a line, of level debug
   ])
 })
 
-onEachDatabase('what statements have waited for a connection is told, inside the transaction and outside', { ...automatic, orm: { pool: { max: 1 } }, kinds: ['mysql'] }, async (t, { app, logs, orm, assertClean }) => {
+onEachDatabase('what statements have waited for a connection is told, inside the transaction and outside', { ...automatic, orm: { pool: { max: 1 } }, kinds: servers }, async (t, { app, logs, orm, assertClean }) => {
   app.log.level = 'debug'
   app.post('/insert', async request => await request.db.insert(Item, { label: 'inserted', amount: 0 }))
   app.get('/count', async request => await request.db.count(Item))
   app.get('/stream', async request => { for await (const item of request.db.stream(Item, {})) t.match(item, { label: 'inserted' }) })
   await app.ready()
-  const pool = await orm.driver.getConnection().getNativeClient() as Pool
   for (const [method, url] of [['POST', '/insert'], ['GET', '/count'], ['GET', '/stream']] as const) {
     logs.length = 0
     const answer = await app.db.run(async session => {
       await session.execute('select 1 for update')
-      const waits = once(pool, 'enqueue')
       const answer = app.inject({ method, url })
-      await waits
+      await untilQueued(orm)
       const from = performance.now()
       await setTimeout(20)
       return { answer, held: performance.now() - from }

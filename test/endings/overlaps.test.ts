@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -126,7 +127,7 @@ onEachDatabase('nested transactions side by side take turns', automatic, async (
 })
 
 for (const propagation of ['REQUIRES_NEW', 'NOT_SUPPORTED'] as const) {
-  onEachDatabase(`what the session writes meanwhile stays in its transaction: ${propagation}`, { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+  onEachDatabase(`what the session writes meanwhile stays in its transaction: ${propagation}`, { ...automatic, kinds: servers }, async (t, { app, labels }) => {
     app.post('/', async (request, reply) => {
       const em = request.db
       const inside = new Gate()
@@ -149,7 +150,7 @@ for (const propagation of ['REQUIRES_NEW', 'NOT_SUPPORTED'] as const) {
   })
 }
 
-onEachDatabase('a new transaction does not wait for a nested one', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+onEachDatabase('a new transaction does not wait for a nested one', { ...automatic, kinds: servers }, async (t, { app, labels }) => {
   app.post('/', async request => {
     const em = request.db
     const inside = new Gate()
@@ -193,16 +194,16 @@ onEachDatabase('a statement while the reader of a query stream waits for a row',
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), [['a', 'b'], 2])
 })
 
-onEachDatabase('a statement while the first row of a query stream takes its time', { ...automatic, kinds: ['mysql'] }, async (t, { app }) => {
+onEachDatabase('a statement while the first row of a query stream takes its time', { ...automatic, kinds: servers }, async (t, { app, dialect }) => {
   app.post('/', async request => {
     const read = async () => {
       const rows: unknown[] = []
-      for await (const row of request.db.getKysely().selectNoFrom(sql`sleep(0.2)`.as('slept')).stream()) rows.push(row)
+      for await (const row of request.db.getKysely().selectNoFrom(sql.raw(dialect.sleep(0.2)).as('slept')).stream()) rows.push(row)
       return rows
     }
     return await Promise.all([read(), sleep(50).then(async () => await request.db.count(Item))])
   })
-  t.same((await app.inject({ method: 'POST', url: '/' })).json(), [[{ slept: 0 }], 0])
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), [[{ slept: dialect.slept }], 0])
 })
 
 onEachDatabase('a body that reads while a subscriber still looks at the commit', automatic, async (t, { app, orm }) => {
@@ -218,10 +219,10 @@ onEachDatabase('a body that reads while a subscriber still looks at the commit',
   t.equal(response.body, 'ab')
 })
 
-onEachDatabase('a body that reads while the commit still waits for its turn', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+onEachDatabase('a body that reads while the commit still waits for its turn', { ...automatic, kinds: servers }, async (t, { app, dialect, labels }) => {
   app.post('/', async (request, reply) => {
     await request.db.insert(Item, { label: 'a', amount: 0 })
-    const slow = request.db.execute('select sleep(0.2)')
+    const slow = request.db.execute(`select ${dialect.sleep(0.2)}`)
     const count = sleep(50).then(async () => await request.db.count(Item))
     return reply.type('text/plain').send(Readable.from((async function * () {
       yield String(await count)
@@ -233,11 +234,11 @@ onEachDatabase('a body that reads while the commit still waits for its turn', { 
   t.same(await labels(), ['a'])
 })
 
-onEachDatabase('an error is answered without waiting for a statement that still runs', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+onEachDatabase('an error is answered without waiting for a statement that still runs', { ...automatic, kinds: servers }, async (t, { app, dialect, labels }) => {
   const events: string[] = []
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'a', amount: 0 })
-    void request.db.execute('select sleep(0.5)').then(() => events.push('statement'))
+    void request.db.execute(`select ${dialect.sleep(0.5)}`).then(() => events.push('statement'))
     await sleep(50)
     throw new Error('at once')
   })

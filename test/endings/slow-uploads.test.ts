@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -56,7 +57,7 @@ for (const hook of ['onRequest', 'preParsing'] as const) {
 const log: string[] = []
 
 onEachDatabase('what a hook writes before the body comes is in the transaction, and so is what it reads where that was asked for', {
-  plugin: { commitOnTeardown: true }, kinds: ['mysql'], orm: { debug: ['query'], colors: false, logger: line => { log.push(/\b(begin|select|insert|commit|rollback)\b/.exec(line)?.[0] ?? line) } }
+  plugin: { commitOnTeardown: true }, kinds: servers, orm: { debug: ['query'], colors: false, logger: line => { log.push(/\b(begin|start|select|insert|commit|rollback)\b/.exec(line)?.[0].replace('start', 'begin') ?? line) } }
 }, async (t, { app, labels }) => {
   app.addHook('onRequest', async request => {
     if (request.url === '/writes') await request.db.insert(Item, { label: 'of the hook', amount: 0 })

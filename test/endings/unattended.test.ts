@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { postAndLeave } from '../support/clients.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -229,10 +230,10 @@ onEachTransport('client gone, and the stream that is the reply is silent for eve
   t.same(await labels(), ['before', 'during'])
 })
 
-onEachDatabase('client gone, a handler with callbacks whose statement takes longer than an end that nobody can see', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, listen, assertClean }) => {
+onEachDatabase('client gone, a handler with callbacks whose statement takes longer than an end that nobody can see', { ...automatic, kinds: servers }, async (t, { app, labels, listen, assertClean, dialect }) => {
   const arrived = new Gate()
   app.post('/', (request, reply) => {
-    const slept = insert('slow').then(async () => await request.db.execute('select sleep(2.5)'))
+    const slept = insert('slow').then(async () => await request.db.execute(`select ${dialect.sleep(2.5)}`))
     arrived.open()
     slept.then(async () => await insert('slow too')).then(() => reply.send('ok'), (error: unknown) => reply.send(error))
   })

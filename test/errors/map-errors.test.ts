@@ -7,7 +7,7 @@ import { answerTo } from '../../lib/fastify/http-errors.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
-import { createDatabase } from '../support/databases.ts'
+import { createDatabase, servers } from '../support/databases.ts'
 import { proxied } from '../support/proxied.ts'
 
 const mapped = { plugin: { commitOnTeardown: true, mapErrors: true } }
@@ -169,7 +169,7 @@ onEachDatabase('one database has its errors mapped, which maps those of all', { 
   t.match((await answerOf(stage, '/')).answer, { status: 404 })
 })
 
-onEachDatabase('a lock that is not free, and a connection that is lost', { ...mapped, kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a lock that is not free, and a connection that is lost', { ...mapped, kinds: servers }, async (t, stage) => {
   const { app, database } = stage
   await database.witness.em.fork().insert(Item, { label: 'locked', amount: 0 })
   const [locked, go] = [new Gate(), new Gate()]
@@ -180,13 +180,13 @@ onEachDatabase('a lock that is not free, and a connection that is lost', { ...ma
   })
   await locked.opened
   app.post('/', async request => {
-    await request.db.execute('set innodb_lock_wait_timeout = 1')
+    await request.db.execute(stage.dialect.shortLockWait)
     await request.db.findOneOrFail(Item, { label: 'locked' }, { lockMode: LockMode.PESSIMISTIC_WRITE })
   })
   t.same((await answerOf(stage, '/')).answer, BUSY)
   go.open()
   await holder
-  const second = await createDatabase('mysql')
+  const second = await createDatabase(stage.kind)
   const { app: other, orm, proxy } = await proxied(t, second, { commitOnTeardown: true, mapErrors: true })
   other.post('/', async () => await other.db.session.insert(Item, { label: SECRET, amount: 0 }))
   proxy.react = sql => /^insert/i.test(sql) ? 'cut before' : undefined

@@ -2,6 +2,7 @@ import { helper, type EntityName } from '@mikro-orm/core'
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { KEYED, useOwnTypes } from '../support/keyed-entities.ts'
 import { onEachDatabase, type Stage, type StageOptions } from '../support/on-each-database.ts'
@@ -133,7 +134,11 @@ onEachDatabase('keys of every kind are found by what stands for them, and by not
   }
 })
 
-onEachDatabase('a bigint keeps all its digits', { ...keyed, kinds: ['mysql'] }, async (t, { orm }) => {
+onEachDatabase('an error of the database that is not about the key stays one', keyed, async (t) => {
+  await db.run(async () => { await t.rejects(db.getOr404(KEYED.Word, 'a'), { name: 'TableNotFoundException' }) })
+})
+
+onEachDatabase('a bigint keeps all its digits', { ...keyed, kinds: servers }, async (t, { orm }) => {
   await createTables(orm)
   const { Long } = KEYED
   await db.run(async session => await session.insert(Long, { id: 2n ** 53n + 1n }))

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import t from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { freePort } from '../support/server.ts'
 import { mysqlUrl } from '../support/server-urls.ts'
@@ -75,7 +76,7 @@ void t.test('an ORM whose entities are a readonly tuple fits the types', async t
   await orm.close()
 })
 
-onEachDatabase('a database that does not exist yet is made by the first request, whatever comes beside it', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('a database that does not exist yet is made by the first request, whatever comes beside it', { kinds: servers }, async (t, { database }) => {
   for (const commitOnTeardown of [true, false]) {
     for (const url of ['/read', '/kysely', '/write', '/write']) {
       const dbName = `${String(database.witness.config.get('dbName'))}_made`
@@ -94,7 +95,7 @@ onEachDatabase('a database that does not exist yet is made by the first request,
       t.equal(app.db.openScopes, 0)
       await app.close()
       await orm.close()
-      await database.witness.driver.execute(`drop database \`${dbName}\``)
+      await database.witness.driver.execute(`drop database ${database.witness.driver.getPlatform().quoteIdentifier(dbName)}`)
     }
   }
 })

@@ -17,6 +17,9 @@ export type SqlORM = BaseORM<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriv
 
 export type Kind = 'mysql' | 'postgresql' | 'sqlite'
 
+/** Those that are servers, with connections that can be lost. */
+export const servers: Kind[] = ['mysql', 'postgresql']
+
 /** One test's own database. */
 export interface TestDatabase {
   readonly kind: Kind

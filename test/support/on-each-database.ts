@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { availableKinds, createDatabase, type Kind, type SqlORM, type TestDatabase } from './databases.ts'
+import { dialectOf, type Dialect } from './dialect.ts'
 import { ItemSchema } from './entities.ts'
 
 declare module '../../plugin.ts' {
@@ -16,6 +17,8 @@ declare module '../../plugin.ts' {
 /** What a test works with: an application of its own on a database of its own. */
 export interface Stage {
   readonly kind: Kind
+  /** How the server is spoken to. There is none for SQLite. */
+  readonly dialect: Dialect
   readonly database: TestDatabase
   readonly orm: SqlORM
   /** The application, with the plugin registered and not yet started. */
@@ -84,6 +87,7 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
   })
   return {
     kind,
+    get dialect () { return dialectOf(kind) },
     database,
     orm,
     app,

@@ -3,7 +3,6 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import type { SqlORM, TestDatabase } from './databases.ts'
-import { mysqlUrl } from './server-urls.ts'
 import { startProxy, type Proxy } from './proxy.ts'
 
 /** An application whose connections to the server a test can cut. */
@@ -14,7 +13,7 @@ export interface Proxied {
 }
 
 export async function proxied (t: Test, database: TestDatabase, options: Omit<ScopedDbOptions, 'orm'> = {}, ormOptions: Partial<Options> = {}): Promise<Proxied> {
-  const proxy = await startProxy(String(mysqlUrl()))
+  const proxy = await startProxy(String(database.options.clientUrl))
   const orm = await database.connect({ clientUrl: proxy.url, ...ormOptions })
   const app = Fastify()
   await app.register(scopedDb, { orm, name: 'proxied', ...options })

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { db } from '../../plugin.ts'
 import { isolate } from '../../testing.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { insert, inside } from '../support/isolated-items.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -146,7 +147,7 @@ whileIsolated('streams', automatic, async (t, { app, orm }) => {
   t.same(await inside(orm), ['a', 'b', 'c', 'd'])
 })
 
-whileIsolated('reads from replicas', { ...manual, orm: { replicas: [{ name: 'replica' }] } as never, kinds: ['mysql'] }, async (t, { app, orm, labels }) => {
+whileIsolated('reads from replicas', { ...manual, orm: { replicas: [{ name: 'replica' }] } as never, kinds: servers }, async (t, { app, orm, labels }) => {
   app.get('/', async request => await request.db.find(Item, {}))
   await orm.em.fork().insert(Item, insert('written'))
   t.match((await app.inject('/')).json(), [{ label: 'written' }])

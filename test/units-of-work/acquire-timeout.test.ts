@@ -5,11 +5,12 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import scopedDb, { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
-onEachDatabase('a connection that breaks when nobody waits for it any more', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('a connection that breaks when nobody waits for it any more', { kinds: servers }, async (t, { database }) => {
   const printed = t.capture(console, 'error')
   const silent = createServer().listen(0, '127.0.0.1')
   await once(silent, 'listening')

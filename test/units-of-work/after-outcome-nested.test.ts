@@ -1,6 +1,7 @@
 /** Work that is registered in a nested transaction. */
 import { TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { recorder } from '../support/recorder.ts'
 
@@ -33,7 +34,7 @@ onEachDatabase('what is registered in a nested transaction shares its fate', aut
   t.same(await works.taken(), ['outer committed', 'released committed', 'deeper committed', 'joined committed'])
 })
 
-onEachDatabase('a transaction of its own has an outcome of its own', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a transaction of its own has an outcome of its own', { ...automatic, kinds: servers }, async (t, stage) => {
   const { app } = stage
   const works = recorder()
   const alone = { propagation: TransactionPropagation.REQUIRES_NEW }

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import scopedDb, { db } from '../../plugin.ts'
 import { rawClient } from '../support/clients.ts'
-import { createDatabase } from '../support/databases.ts'
+import { createDatabase, servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
@@ -141,13 +141,13 @@ onEachDatabase('work after the rollback comes after it, however slow that is', a
   t.same(order, ['rolled back', 'work'])
 })
 
-onEachDatabase('work after the rollback comes after it, although an error is answered while a statement still runs', { ...automatic, kinds: ['mysql'] }, async (t, { app, orm }) => {
+onEachDatabase('work after the rollback comes after it, although an error is answered while a statement still runs', { ...automatic, kinds: servers }, async (t, { app, orm, dialect }) => {
   const order: string[] = []
   orm.em.getEventManager().registerSubscriber({ async afterTransactionRollback () { order.push('rolled back') } })
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'never', amount: 0 })
     db.afterRollback(() => { order.push('work') })
-    void request.db.execute('select sleep(0.3)')
+    void request.db.execute(`select ${dialect.sleep(0.3)}`)
     await sleep(50)
     throw new Error('at once')
   })
@@ -183,9 +183,9 @@ onEachDatabase('other ways to end', { plugin: { commitOnTeardown: true, cancelOn
   t.throws(() => db.afterCommit(() => {}), { code: 'FST_SCOPED_DB_NO_SCOPE' })
 })
 
-onEachDatabase('nobody knows the outcome: neither is done, and the log says so', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('nobody knows the outcome: neither is done, and the log says so', { ...automatic, kinds: servers }, async (t, stage) => {
   const works = recorder()
-  const second = await createDatabase('mysql')
+  const second = await createDatabase(stage.kind)
   const { app, orm, proxy } = await proxied(t, second, { commitOnTeardown: true })
   const logs: object[] = []
   app.log.error = (details: object) => { logs.push(details) }

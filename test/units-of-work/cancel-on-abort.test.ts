@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { postAndLeave, rawClient } from '../support/clients.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import { running, untilRuns } from '../support/dialect.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
 for (const method of ['GET', 'POST'] as const) {
-  onEachDatabase(`cancelOnAbort cancels what runs and rolls back (${method})`, { plugin: { commitOnTeardown: true, cancelOnAbort: true }, kinds: ['mysql'] }, async (t, stage) => {
-    const { app, labels, listen, assertClean, database } = stage
+  onEachDatabase(`cancelOnAbort cancels what runs and rolls back (${method})`, { plugin: { commitOnTeardown: true, cancelOnAbort: true }, kinds: servers }, async (t, stage) => {
+    const { app, labels, listen, assertClean, database, dialect } = stage
+    const text = `select ${dialect.sleep(60)}`
     const failed = new Gate<unknown>()
     app.route({
       method,
@@ -15,17 +18,16 @@ for (const method of ['GET', 'POST'] as const) {
       async handler (request) {
         // A POST has begun its transaction by then; the read of a GET is outside.
         if (method === 'POST') await request.db.insert(Item, { label: 'inside', amount: 0 })
-        await request.db.execute('select sleep(60)').then(() => failed.open('it ended by itself'), (error: unknown) => failed.open(error))
+        await request.db.execute(text).then(() => failed.open('it ended by itself'), (error: unknown) => failed.open(error))
       }
     })
     const { port } = await listen()
     const client = await rawClient(port, [`${method} / HTTP/1.1`, 'Host: localhost', 'Content-Length: 0', '', ''])
-    const running = async () => (await database.witness.driver.execute<unknown[]>("select 1 from information_schema.processlist where db = database() and info = 'select sleep(60)'")).length
-    while (await running() === 0) await sleep(10)
+    await untilRuns(database, text)
     client.leave()
     t.not(await failed.opened, 'it ended by itself')
     await assertClean()
-    t.equal(await running(), 0)
+    t.same(await running(database, text), [])
     t.same(await labels(), [])
   })
 }

@@ -1,10 +1,11 @@
-import type { Pool } from 'mysql2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { MYSQL } from '../../lib/drivers/mysql.ts'
 import { SQLITE } from '../../lib/drivers/sqlite.ts'
 import { commitError } from '../../lib/transaction/errors.ts'
 import { db } from '../../plugin.ts'
+import { servers, type Kind } from '../support/databases.ts'
+import { rewrite } from '../support/dialect.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied, type Proxied } from '../support/proxied.ts'
@@ -17,17 +18,17 @@ const CLOSED = "Can't add new command when connection is in closed state"
 const at = (sql: string, reaction: Reaction) => (sent: string) => sent === sql ? reaction : undefined
 
 /** Nothing is left, and every place in the pool can be taken. */
-async function assertWhole (t: Test, { database }: Stage, { orm, proxy }: Proxied): Promise<void> {
+async function assertWhole (t: Test, { database, dialect }: Stage, { orm, proxy }: Proxied): Promise<void> {
   proxy.react = () => undefined
   // The server takes its time to notice that somebody has gone.
   while ((await database.leftovers(orm)).length > 0) await sleep(10)
-  const work = async () => await orm.driver.getConnection().execute('select sleep(0.01)')
+  const work = async () => await orm.driver.getConnection().execute(`select ${dialect.sleep(0.01)}`)
   await Promise.all(Array.from({ length: 12 }, work))
   t.same(await database.leftovers(orm), [])
 }
 
 for (const reaction of ['cut before', 'cut after'] as const) {
-  onEachDatabase(`the connection is lost at COMMIT (${reaction}): nobody knows`, { kinds: ['mysql'] }, async (t, stage) => {
+  onEachDatabase(`the connection is lost at COMMIT (${reaction}): nobody knows`, { kinds: servers }, async (t, stage) => {
     const to = await proxied(t, stage.database, { commitOnTeardown: true })
     const { app, proxy } = to
     const caught: unknown[] = []
@@ -46,14 +47,14 @@ for (const reaction of ['cut before', 'cut after'] as const) {
       const response = await app.inject({ method: 'POST', url: `/${path}` })
       t.match(response.json(), { statusCode: 500, code: UNKNOWN, error: 'Internal Server Error', message: /not known/ }, path)
     }
-    t.match(caught, paths.map(() => ({ code: UNKNOWN, cause: { code: 'PROTOCOL_CONNECTION_LOST' } })))
+    t.match(caught, paths.map(() => ({ code: UNKNOWN, cause: stage.dialect.lost })))
     await t.rejects(app.db.run(async session => { session.create(Item, { label: 'run' }) }), { code: UNKNOWN })
     t.same(await stage.labels(), reaction === 'cut before' ? [] : [...paths, 'run'].sort())
     await assertWhole(t, stage, to)
   })
 }
 
-onEachDatabase('the default error handler tells of an unknown commit', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('the default error handler tells of an unknown commit', { kinds: servers }, async (t, { database }) => {
   const { app, proxy } = await proxied(t, database, { commitOnTeardown: true })
   app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
   proxy.react = at('commit', 'cut after')
@@ -65,7 +66,7 @@ onEachDatabase('the default error handler tells of an unknown commit', { kinds: 
   })
 })
 
-onEachDatabase('a connection that was lost before COMMIT: it is rolled back', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a connection that was lost before COMMIT: it is rolled back', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, { commitOnTeardown: true })
   to.app.post('/', async request => {
     await request.db.insert(Item, { label: 'a', amount: 0 })
@@ -81,35 +82,48 @@ onEachDatabase('a connection that was lost before COMMIT: it is rolled back', { 
 })
 
 /** What the server says to COMMIT, and whether it means that it has refused it. */
-const ANSWERS: [errno: number, message: string, isRefusal: boolean][] = [
-  [1213, 'Deadlock found when trying to get lock', true],
-  [1205, 'Lock wait timeout exceeded', true],
-  [1180, "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", true],
-  [1180, 'Fehler 149 "Lock deadlock; Retry transaction" beim COMMIT', true],
-  [1290, 'The MariaDB server is running with the --read-only option so it cannot execute this statement', true],
-  [1836, 'Running in read-only mode', true],
-  [1180, "Got error 6 'No such device or address: Not connected to Primary Component' during COMMIT", false],
-  [1180, "Got error 1490 'error 149' during COMMIT", false],
-  [1290, 'The MariaDB server is running with the --secure-file-priv option so it cannot execute this statement', false],
-  [1105, 'target: main.0.primary: vttablet: rpc error', false],
-  [1317, 'Query execution was interrupted', false],
-  [1969, 'Query execution was interrupted (max_statement_time exceeded)', false]
-]
+const ANSWERS: Partial<Record<Kind, [code: number | string, message: string, isRefusal: boolean][]>> = {
+  mysql: [
+    [1213, 'Deadlock found when trying to get lock', true],
+    [1205, 'Lock wait timeout exceeded', true],
+    [1180, "Got error 149 'Lock deadlock; Retry transaction' during COMMIT", true],
+    [1180, 'Fehler 149 "Lock deadlock; Retry transaction" beim COMMIT', true],
+    [1290, 'The MariaDB server is running with the --read-only option so it cannot execute this statement', true],
+    [1836, 'Running in read-only mode', true],
+    [1180, "Got error 6 'No such device or address: Not connected to Primary Component' during COMMIT", false],
+    [1180, "Got error 1490 'error 149' during COMMIT", false],
+    [1290, 'The MariaDB server is running with the --secure-file-priv option so it cannot execute this statement', false],
+    [1105, 'target: main.0.primary: vttablet: rpc error', false],
+    [1317, 'Query execution was interrupted', false],
+    [1969, 'Query execution was interrupted (max_statement_time exceeded)', false]
+  ],
+  postgresql: [
+    ['40001', 'could not serialize access due to read/write dependencies among transactions', true],
+    ['40P01', 'deadlock detected', true],
+    ['23505', 'duplicate key value violates unique constraint', true],
+    ['23503', 'insert or update violates foreign key constraint', true],
+    ['P0001', 'a deferred trigger has raised this', true],
+    ['55P03', 'canceling statement due to lock timeout', true],
+    ['57014', 'canceling statement due to user request', false],
+    ['40003', 'statement completion unknown', false],
+    ['53100', 'could not write to file: No space left on device', false],
+    ['XX000', 'cache lookup failed', false]
+  ]
+}
 
-onEachDatabase('what the server answers to COMMIT: a refusal that is known, or nobody knows', { kinds: ['mysql'], plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+const SAY: Partial<Record<Kind, (code: number | string, message: string) => string>> = {
+  mysql: (code, message) => `signal sqlstate 'HY000' set mysql_errno = ${code}, message_text = ${JSON.stringify(message)}`,
+  postgresql: (code, message) => `do $$ begin raise exception '%', '${message}' using errcode = '${code}'; end $$`
+}
+
+onEachDatabase('what the server answers to COMMIT: a refusal that is known, or nobody knows', { kinds: servers, plugin: { commitOnTeardown: true } }, async (t, { app, kind, orm, labels }) => {
   app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
   await app.ready()
   await db.run(async session => await session.count(Item))
-  const pool = await orm.driver.getConnection().getNativeClient() as Pool
   let answer = ''
-  pool.on('acquire', connection => {
-    const query = connection.query as (...args: unknown[]) => unknown
-    connection.query = function (...args: unknown[]) {
-      return query.apply(connection, args[0] === 'commit' ? args.with(0, answer) : args)
-    } as typeof connection.query
-  })
-  for (const [errno, message, isRefusal] of ANSWERS) {
-    answer = `signal sqlstate 'HY000' set mysql_errno = ${errno}, message_text = ${JSON.stringify(message)}`
+  await rewrite(orm, sql => sql === 'commit' ? answer : sql)
+  for (const [code, message, isRefusal] of ANSWERS[kind] ?? []) {
+    answer = String(SAY[kind]?.(code, message))
     const response = await app.inject({ method: 'POST', url: '/' })
     t.equal(response.statusCode, 500, message)
     t.equal(response.json<{ code?: string }>().code === UNKNOWN, !isRefusal, message)
@@ -117,10 +131,10 @@ onEachDatabase('what the server answers to COMMIT: a refusal that is known, or n
   t.same(await labels(), [])
 })
 
-onEachDatabase('a savepoint that is lost', { kinds: ['mysql'] }, async (t, { labels, database }) => {
+onEachDatabase('a savepoint that is lost', { kinds: servers }, async (t, { labels, database }) => {
   const to = await proxied(t, database, { commitOnTeardown: true })
   to.app.post('/savepoint', async request => await request.db.transactional(async em => { await em.insert(Item, { label: 'a', amount: 0 }) }))
-  to.proxy.react = sql => sql.startsWith('release savepoint') ? 'cut after' : undefined
+  to.proxy.react = sql => sql.startsWith('release') ? 'cut after' : undefined
   const response = await to.app.inject({ method: 'POST', url: '/savepoint' })
   t.equal(response.statusCode, 500)
   t.not(response.json<{ code?: string }>().code, UNKNOWN)

@@ -2,6 +2,7 @@
 import Fastify, { type RouteShorthandOptions } from 'fastify'
 import { randomBytes } from 'node:crypto'
 import scopedDb, { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
@@ -193,7 +194,7 @@ onEachDatabase('what is rolled back anyway is not written before', automatic, as
   t.same(await labels(), [])
 })
 
-onEachDatabase('the first request makes the database', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('the first request makes the database', { kinds: servers }, async (t, { database }) => {
   for (const path of ['/read', '/write']) {
     const orm = await database.connect({ dbName: `scoped_db_${randomBytes(6).toString('hex')}`, ensureDatabase: { create: true } })
     const app = Fastify()

@@ -1,13 +1,15 @@
 /** Transactions that the database has ended, or does not begin. */
 import type { Pool, PoolConnection } from 'mysql2'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
+import { rewrite } from '../support/dialect.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
-onEachDatabase('after a deadlock nothing more goes through, and the request cannot commit', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database }) => {
+onEachDatabase('after a deadlock nothing more goes through, and the request cannot commit', { ...automatic, kinds: servers }, async (t, { app, labels, database }) => {
   const em = database.witness.em.fork()
   for (const label of ['a', 'b']) em.create(Item, { label })
   await em.flush()
@@ -99,10 +101,10 @@ onEachDatabase('an ORM on a Kysely of the application\'s own', { ...automatic, k
   await orm.close()
 })
 
-onEachDatabase('a connection that dies in the transaction', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels, database, assertClean }) => {
+onEachDatabase('a connection that dies in the transaction', { ...automatic, kinds: servers }, async (t, { app, labels, database, assertClean, dialect }) => {
   const kill = async () => {
-    const [{ id }] = await db.session.execute<[{ id: number }]>('select connection_id() as id')
-    await database.witness.driver.execute(`kill ${id}`)
+    const [{ id }] = await db.session.execute<[{ id: number }]>(`select ${dialect.connectionId} as id`)
+    await database.witness.driver.execute(dialect.kill(id))
   }
   app.post('/statement', async request => {
     await request.db.insert(Item, { label: 'a', amount: 0 })
@@ -126,24 +128,12 @@ onEachDatabase('a connection that dies in the transaction', { ...automatic, kind
   t.same(await labels(), [])
 })
 
-onEachDatabase('a BEGIN that fails gives its connection back', { ...automatic, orm: { pool: { max: 1 } }, kinds: ['mysql'] }, async (t, { app, orm, labels }) => {
+onEachDatabase('a BEGIN that fails gives its connection back', { ...automatic, orm: { pool: { max: 1 } }, kinds: servers }, async (t, { app, orm, labels }) => {
   app.post('/', async request => request.db.create(Item, { label: 'a' }))
   await app.ready()
-  const pool = await orm.driver.getConnection().getNativeClient() as Pool
   await db.run(async session => await session.count(Item))
-  const fail = (connection: PoolConnection) => {
-    const { query } = connection
-    connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
-      if (args[0] as unknown === 'begin') args[0] = 'begin nonsense' as never
-      return query.apply(this, args)
-    } as typeof query
-  }
-  await new Promise<void>((resolve, reject) => pool.getConnection((error, connection) => {
-    if (error) return reject(error)
-    fail(connection)
-    connection.release()
-    resolve()
-  }))
+  let fails = 1
+  await rewrite(orm, sql => sql === 'begin' && fails-- > 0 ? 'begin nonsense' : sql)
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200, 'the place in the pool is free')
   t.same(await labels(), ['a'])

@@ -1,12 +1,13 @@
-import type { Pool } from 'mysql2'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import { rewrite } from '../support/dialect.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
 
 onEachDatabase('a connection that is alive and cannot roll back does not go back to the pool', {
-  kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } }
-}, async (t, { app, orm, labels, assertClean }) => {
-  const id = async () => (await app.db.session.execute<[{ id: number }]>('select connection_id() as id'))[0].id
+  kinds: servers, plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } }
+}, async (t, { app, orm, labels, assertClean, dialect }) => {
+  const id = async () => (await app.db.session.execute<[{ id: number }]>(`select ${dialect.connectionId} as id`))[0].id
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'left open', amount: 0 })
     return await reply(await id())
@@ -18,24 +19,19 @@ onEachDatabase('a connection that is alive and cannot roll back does not go back
   })
   await app.ready()
   await app.db.run(async session => await session.count(Item))
-  const pool = await orm.driver.getConnection().getNativeClient() as Pool
-  pool.once('acquire', connection => {
-    const { query } = connection
-    connection.query = function (this: typeof connection, ...args: Parameters<typeof query>) {
-      if (args[0] === 'rollback') args[0] = 'rollback nonsense'
-      return query.apply(this, args)
-    } as typeof query
-  })
+  let cannot = true
+  await rewrite(orm, sql => sql === 'rollback' && cannot ? 'rollback nonsense' : sql)
   const failed = (await app.inject({ method: 'POST', url: '/' })).json<{ message: string }>()
   t.match(failed.message, /^roll back \d+$/)
   await assertClean()
+  cannot = false
   const next = await app.inject({ method: 'POST', url: '/next' })
   t.equal(next.statusCode, 200)
   t.not(`roll back ${next.body}`, failed.message, 'another connection has its place')
   t.same(await labels(), ['next'])
 })
 
-onEachDatabase('a connection that is cut at ROLLBACK', { kinds: ['mysql'] }, async (t, { database, labels }) => {
+onEachDatabase('a connection that is cut at ROLLBACK', { kinds: servers }, async (t, { database, labels }) => {
   const { app, orm, proxy } = await proxied(t, database, { commitOnTeardown: true })
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'cut', amount: 0 })

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createShop, CustomerSchema, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
-// SQLite gives the version with the row that it inserts.
+// Others give the version with the row that it inserts.
 const stage = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const], orm: { entities: shopEntities } }
 
 onEachDatabase('what is found while its version is read is the entity that was created', stage, async (t, { app, orm }) => {

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql, type Kysely, type KyselyPlugin } from 'kysely'
 import type { FastifyRequest } from 'fastify'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import { running } from '../support/dialect.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
@@ -69,20 +71,21 @@ onEachDatabase('a Kysely that is kept beyond its scope begins nothing', manual, 
   for (const late of [() => kysely.transaction(), () => kysely.startTransaction()]) t.throws(late, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
 })
 
-onEachDatabase('a read that is aborted is stopped on the server, and fails with the reason', { ...automatic, kinds: ['mysql'] }, async (t, { app, database }) => {
-  const running = async () => (await database.witness.driver.execute<unknown[]>('select 1 from information_schema.processlist where info = ?', ['select sleep(62)'])).length
+onEachDatabase('a read that is aborted is stopped on the server, and fails with the reason', { ...automatic, kinds: servers }, async (t, { app, database, dialect }) => {
+  const text = `select ${dialect.sleep(62)}`
+  const isRunning = async () => (await running(database, text)).length > 0
   let client = new AbortController()
   app.get<{ Querystring: { how: 'cancel query' | 'kill session' } }>('/', async request => {
     const kysely = kyselyOf(request)
-    await kysely.executeQuery(sql`select sleep(62)`.compile(kysely), { signal: client.signal, inflightQueryAbortStrategy: request.query.how })
+    await kysely.executeQuery(sql.raw(text).compile(kysely), { signal: client.signal, inflightQueryAbortStrategy: request.query.how })
   })
   for (const how of ['cancel query', 'kill session'] as const) {
     client = new AbortController()
     const answer = app.inject({ url: '/', query: { how } })
-    while (await running() === 0) await sleep(10)
+    while (!await isRunning()) await sleep(10)
     client.abort(new Error('not wanted any more'))
     t.match((await answer).json(), { statusCode: 500, message: 'not wanted any more' })
-    while (await running() > 0 || app.db.pool.inUse.size > 0) await sleep(10)
+    while (await isRunning() || app.db.pool.inUse.size > 0) await sleep(10)
     t.pass('long before it would have ended')
   }
 })

@@ -1,15 +1,15 @@
 /** Pooled connections that lead nowhere, or that are refused, and what becomes of those who are given one. */
 import { sql } from 'kysely'
-import type { Pool, PoolConnection } from 'mysql2'
 import type { Test } from 'tap'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
+import { nativePool, type NativeClient } from '../support/dialect.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied, type Proxied } from '../support/proxied.ts'
 
 const automatic = { commitOnTeardown: true, acquireTimeout: 4_000 }
 const insert = async (label: string) => await db.session.insert(Item, { label, amount: 0 })
-const connectionId = async () => (await db.session.execute<{ id: number }[]>('select connection_id() as id'))[0]?.id
 
 /** The one connection in the pool is lost. */
 async function lose ({ orm, proxy }: Proxied): Promise<void> {
@@ -19,13 +19,13 @@ async function lose ({ orm, proxy }: Proxied): Promise<void> {
 }
 
 /** Nothing is left, and every place in the pool can be taken. */
-async function assertWhole (t: Test, { database }: Stage, { orm, proxy }: Proxied): Promise<void> {
+async function assertWhole (t: Test, { database, dialect }: Stage, { orm, proxy }: Proxied): Promise<void> {
   proxy.react = () => undefined
-  await Promise.all(Array.from({ length: 5 }, async () => await orm.driver.getConnection().execute('select sleep(0.01)')))
+  await Promise.all(Array.from({ length: 5 }, async () => await orm.driver.getConnection().execute(`select ${dialect.sleep(0.01)}`)))
   t.same(await database.leftovers(orm), [])
 }
 
-onEachDatabase('BEGIN proves that a connection leads to the server: others are taken until one does', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('BEGIN proves that a connection leads to the server: others are taken until one does', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, automatic, { pool: { max: 3 } })
   const { app, proxy } = to
   app.post<{ Params: { label: string } }>('/:label', async request => { await insert(request.params.label) })
@@ -41,7 +41,7 @@ onEachDatabase('BEGIN proves that a connection leads to the server: others are t
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a server that has no place is asked again, until acquireTimeout', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a server that has no place is asked again, until acquireTimeout', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 800, mapErrors: true }, { ensureDatabase: false, pool: { max: 1 } })
   const { app, proxy } = to
   app.post('/', async () => { await insert('a') })
@@ -66,7 +66,7 @@ onEachDatabase('a server that has no place is asked again, until acquireTimeout'
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a statement that is not answered any more ends with its request, and its connection does not go back', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a statement that is not answered any more ends with its request, and its connection does not go back', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
   const { app, proxy } = to
   const manual = { commitOnTeardown: false }
@@ -87,7 +87,7 @@ onEachDatabase('a statement that is not answered any more ends with its request,
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a COMMIT that is not answered any more ends with its request, and nobody knows', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a COMMIT that is not answered any more ends with its request, and nobody knows', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
   const { app, proxy } = to
   app.post('/', { handlerTimeout: 200 }, async () => { await insert('a') })
@@ -103,7 +103,7 @@ onEachDatabase('a COMMIT that is not answered any more ends with its request, an
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a plain read is sent again when its connection was lost, and nothing else is', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a plain read is sent again when its connection was lost, and nothing else is', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, automatic)
   const { app, proxy } = to
   const manual = { config: { db: { commitOnTeardown: false } } }
@@ -122,11 +122,11 @@ onEachDatabase('a plain read is sent again when its connection was lost, and not
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a statement that was never sent is sent on another connection, and what has a connection is not called again', { kinds: ['mysql'], plugin: { commitOnTeardown: false } }, async (t, { app, orm, labels }) => {
+onEachDatabase('a statement that was never sent is sent on another connection, and what has a connection is not called again', { kinds: servers, plugin: { commitOnTeardown: false } }, async (t, { app, orm, labels, dialect }) => {
   const insertOn = (label: string) => sql`insert into item (label, amount) values (${label}, 0)`
   await orm.connect()
-  const pool = await orm.driver.getConnection().getNativeClient() as Pool
-  const nextConnection = async () => await new Promise<PoolConnection>(resolve => pool.once('acquire', resolve))
+  const pool = await nativePool(orm)
+  const nextConnection = async () => await new Promise<NativeClient>(resolve => pool.once('acquire', resolve))
   let calls = 0
   app.post('/statement', async () => { await db.session.execute("insert into item (label, amount) values ('statement', 0)") })
   app.post('/given', async request => await request.db.getKysely().connection().execute(async connection => { await insertOn('given').execute(connection) }))
@@ -134,23 +134,24 @@ onEachDatabase('a statement that was never sent is sent on another connection, a
     const connection = nextConnection()
     await request.db.getKysely().connection().execute(async kysely => {
       await insertOn(`lost ${++calls}`).execute(kysely)
-      ;(await connection).destroy()
+      dialect.destroy(await connection)
       await insertOn('after').execute(kysely)
     })
   })
   await app.ready()
   await app.db.run(async session => await session.count(Item))
   for (const url of ['/statement', '/given']) {
-    void nextConnection().then(connection => { connection.destroy() })
+    void nextConnection().then(connection => { dialect.destroy(connection) })
     t.equal((await app.inject({ method: 'POST', url })).statusCode, 200, url)
   }
   t.equal((await app.inject({ method: 'POST', url: '/lost' })).statusCode, 500)
   t.same(await labels(), ['given', 'lost 1', 'statement'])
 })
 
-onEachDatabase('a connection to a server that has become read-only does not go back', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app }) => {
+onEachDatabase('a connection to a server that has become read-only does not go back', { kinds: ['mysql'], plugin: { commitOnTeardown: true }, orm: { pool: { max: 1 } } }, async (t, { app, dialect }) => {
   const message = 'The MariaDB server is running with the --read-only option so it cannot execute this statement'
   const ids = new Set<unknown>()
+  const connectionId = async () => (await db.session.execute<{ id: number }[]>(`select ${dialect.connectionId} as id`))[0]?.id
   const refused = `signal sqlstate 'HY000' set mysql_errno = 1290, message_text = '${message}'`
   const write = async () => {
     ids.add(await connectionId())
@@ -172,7 +173,7 @@ onEachDatabase('a connection to a server that has become read-only does not go b
   t.equal(ids.size, 5)
 })
 
-onEachDatabase('a plain read on a connection that leads nowhere is sent again on another one, and a slow one is left alone', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a plain read on a connection that leads nowhere is sent again on another one, and a slow one is left alone', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, automatic, { pool: { max: 2 } })
   const { app, proxy } = to
   const reads: Record<string, () => Promise<unknown>> = {
@@ -180,7 +181,7 @@ onEachDatabase('a plain read on a connection that leads nowhere is sent again on
     execute: async () => await db.session.execute('select 777'),
     Kysely: async () => await db.session.getKysely().selectFrom('item' as never).selectAll().execute(),
     stream: async () => { for await (const item of db.session.stream(Item, {})) item.label.at(0) },
-    slow: async () => await db.session.execute('select 777, sleep(1.2)')
+    slow: async () => await db.session.execute(`select 777, ${stage.dialect.sleep(1.2)}`)
   }
   for (const [name, read] of Object.entries(reads)) {
     app.get(`/${name}`, async () => { await read() })
@@ -202,10 +203,10 @@ onEachDatabase('a plain read on a connection that leads nowhere is sent again on
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a plain read is waited for where the server can tell nothing of its connection', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a plain read is waited for where the server can tell nothing of its connection', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
   const { app, proxy } = to
-  app.get('/', async () => { await db.session.execute('select 777, sleep(0.4)') })
+  app.get('/', async () => { await db.session.execute(`select 777, ${stage.dialect.sleep(0.4)}`) })
   t.equal((await app.inject('/')).statusCode, 200)
   let refused = 0
   proxy.refuses = () => ++refused > 0

@@ -1,5 +1,6 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import { db, type DatabaseSession } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
@@ -65,7 +66,7 @@ onEachDatabase('em.commit() and em.rollback() in a nested transaction act on its
   t.same(await labels(), [])
 })
 
-onEachDatabase('propagation inside the scope\'s transaction', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+onEachDatabase('propagation inside the scope\'s transaction', { ...automatic, kinds: servers }, async (t, { app, labels }) => {
   app.post('/', async request => {
     const em = request.db
     const insert = (label: string) => async (inner: typeof em) => { await inner.insert(Item, { label, amount: 0 }) }

@@ -2,6 +2,7 @@ import type { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify from 'fastify'
 import { sql } from 'kysely'
 import scopedDb from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
@@ -51,7 +52,7 @@ onEachDatabase('in a read-only transaction the database judges what may write', 
 })
 
 for (const commitOnTeardown of [false, true]) {
-  onEachDatabase(`readOnly holds with replicas, too (commitOnTeardown: ${commitOnTeardown})`, { kinds: ['mysql'] }, async (t, { database, labels }) => {
+  onEachDatabase(`readOnly holds with replicas, too (commitOnTeardown: ${commitOnTeardown})`, { kinds: servers }, async (t, { database, labels }) => {
     const orm = await database.connect({ replicas: [{ name: 'replica' }] } as never)
     const app = Fastify()
     await app.register(scopedDb, { orm, name: 'replicated', readOnly: true, commitOnTeardown })

@@ -1,5 +1,6 @@
 /** Reads that need a transaction, and those that go elsewhere. */
 import { LockMode } from '@mikro-orm/core'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 
@@ -16,11 +17,11 @@ onEachDatabase('a locking read needs a transaction, and has one', automatic, asy
 })
 
 onEachDatabase('without commitOnTeardown reads still go to a replica', {
-  plugin: { commitOnTeardown: false }, kinds: ['mysql']
-}, async (t, { database }) => {
+  plugin: { commitOnTeardown: false }, kinds: servers
+}, async (t, { database, dialect }) => {
   const { default: Fastify } = await import('fastify')
   const { default: scopedDb } = await import('../../plugin.ts')
-  const orm = await database.connect({ replicas: [{ dbName: 'mysql', name: 'replica' }] } as never)
+  const orm = await database.connect({ replicas: [{ dbName: dialect.otherDatabase, name: 'replica' }] } as never)
   const app = Fastify()
   await app.register(scopedDb, { orm, name: 'replicated' })
   app.get('/', async request => {

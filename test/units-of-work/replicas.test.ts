@@ -3,7 +3,7 @@ import type { SqlEntityManager } from '@mikro-orm/mysql'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
-import type { SqlORM, TestDatabase } from '../support/databases.ts'
+import { servers, type SqlORM, type TestDatabase } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -58,15 +58,15 @@ const WRITES: Record<string, Way> = {
   'Kysely of a replica': async em => await em.getKysely({ type: 'read' }).insertInto('item' as never).values({ label: 'late', amount: 0 }).execute()
 }
 
-onEachDatabase('reads go to the replica, writes to the primary', { kinds: ['mysql'] }, async (t, { database, labels }) => {
-  const { app } = await replicated(t, database, { dbName: 'mysql' })
+onEachDatabase('reads go to the replica, writes to the primary', { kinds: servers }, async (t, { database, labels, dialect }) => {
+  const { app } = await replicated(t, database, { dbName: dialect.otherDatabase })
   app.get('/', async request => {
     const em = request.db
-    for (const way of ['find', 'count', 'query builder', 'Kysely', 'Kysely of the connection', 'stream']) await t.rejects((READS[way] as Way)(em), /item' doesn't exist/, way)
+    for (const way of ['find', 'count', 'query builder', 'Kysely', 'Kysely of the connection', 'stream']) await t.rejects((READS[way] as Way)(em), dialect.noSuchTable, way)
     for (const way of ['find on the primary', 'execute', 'execute on a replica', 'connection', 'stream of the connection']) await (READS[way] as Way)(em)
-    const of = async (type: 'read' | 'write') => (await em.getConnection(type).execute<{ name: string }[]>('select database() as name'))[0]?.name
-    t.equal(await of('read'), 'mysql')
-    t.not(await of('write'), 'mysql')
+    const of = async (type: 'read' | 'write') => (await em.getConnection(type).execute<{ name: string }[]>(dialect.databaseName))[0]?.name
+    t.equal(await of('read'), dialect.otherDatabase)
+    t.not(await of('write'), dialect.otherDatabase)
     t.equal(em.getConnection('read'), em.getConnection('read'))
     t.not(em.getConnection('read'), em.getConnection('write'))
     await (WRITES['flush'] as Way)(em)
@@ -79,7 +79,7 @@ onEachDatabase('reads go to the replica, writes to the primary', { kinds: ['mysq
 })
 
 for (const isReadOnly of [false, true]) {
-  onEachDatabase(`a session that is closed refuses every way to the primary and to replicas (readOnly: ${isReadOnly})`, { kinds: ['mysql'] }, async (t, { database, labels }) => {
+  onEachDatabase(`a session that is closed refuses every way to the primary and to replicas (readOnly: ${isReadOnly})`, { kinds: servers }, async (t, { database, labels }) => {
     const { app } = await replicated(t, database, {}, { readOnly: isReadOnly })
     const kept: SqlEntityManager[] = []
     const late = new Gate<unknown>()
@@ -108,10 +108,10 @@ for (const isReadOnly of [false, true]) {
   })
 }
 
-onEachDatabase('acquireTimeout is about replicas, too', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('acquireTimeout is about replicas, too', { kinds: servers }, async (t, { database, dialect }) => {
   const { app } = await replicated(t, database, {}, { acquireTimeout: 300 })
   app.get('/', async request => await request.db.createQueryBuilder(Item).select('*').execute())
-  app.get('/slow', async request => { await request.db.execute('select sleep(1)', [], { connectionType: 'read' }) })
+  app.get('/slow', async request => { await request.db.execute(`select ${dialect.sleep(1)}`, [], { connectionType: 'read' }) })
   app.get('/stream', async request => { for await (const item of request.db.stream(Item, {})) item.label.at(0) })
   const slow = ['/slow', '/slow'].map(async url => (await app.inject(url)).statusCode)
   while (app.db.pool.inUse.size < 2) await new Promise(setImmediate)
@@ -121,8 +121,8 @@ onEachDatabase('acquireTimeout is about replicas, too', { kinds: ['mysql'] }, as
   t.equal(app.db.pool.inUse.size, 0)
 })
 
-onEachDatabase('with commitOnTeardown what is sent to a replica is in the transaction, on the primary', { kinds: ['mysql'] }, async (t, { database, labels }) => {
-  const { app } = await replicated(t, database, { dbName: 'mysql' }, { commitOnTeardown: true })
+onEachDatabase('with commitOnTeardown what is sent to a replica is in the transaction, on the primary', { kinds: servers }, async (t, { database, labels, dialect }) => {
+  const { app } = await replicated(t, database, { dbName: dialect.otherDatabase }, { commitOnTeardown: true })
   app.post('/', async (request, reply) => {
     for (const [name, way] of Object.entries(READS)) await t.resolves(way(request.db), name)
     await (WRITES['connection of a replica'] as Way)(request.db)

@@ -1,12 +1,13 @@
 /** Transactions of their own inside a savepoint. */
 import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { createShop, CustomerSchema, describe, OrderSchema, shopEntities, shopRows } from '../support/shop-entities.ts'
 
 // SQLite has one connection.
-const automatic = { plugin: { commitOnTeardown: true }, kinds: ['mysql' as const] }
+const automatic = { plugin: { commitOnTeardown: true }, kinds: servers }
 const ALONE = { propagation: TransactionPropagation.REQUIRES_NEW }
 
 onEachDatabase('a savepoint holds what is written after a transaction of its own inside it', automatic, async (t, { app, labels }) => {

@@ -187,3 +187,20 @@ onEachDatabase('a role that is not there', automatic, async (t, stage) => {
   t.match((await app.inject('/')).json(), { statusCode: 500 })
   await assertClean()
 })
+
+onEachDatabase('a statement whose scope is closed while it waits for its connection', { ...automatic, plugin: { commitOnTeardown: false, sessionOptions: { session: { variables: { 'app.tenant': 'a' } } } }, orm: { ...automatic.orm, pool: { max: 1 } } }, async (t, { app, orm }) => {
+  await app.ready()
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const scope = app.db.open()
+  const holding = Promise.withResolvers<void>()
+  const holder = orm.driver.getConnection().getClient().connection().execute(async () => {
+    holding.resolve()
+    await held
+  })
+  await holding.promise
+  const refused = t.rejects(scope.session.getConnection().execute('select 1'), { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  await sleep(20)
+  const closed = scope[Symbol.asyncDispose]()
+  release()
+  await Promise.all([holder, refused, closed])
+})

@@ -3,6 +3,7 @@ import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { AsyncResource } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
 import { Item, ItemSchema, PartSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { createShop, CustomerSchema, describe, GroupSchema, OrderSchema, matchShop, shopEntities, shopRows, type Customer } from '../support/shop-entities.ts'
@@ -254,7 +255,7 @@ onEachDatabase('a transaction by hand that fails, without commitOnTeardown', man
 
 for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]) {
   for (const fails of [false, true]) {
-    onEachDatabase(`${propagation} leaves the work of the request alone, and ${fails ? 'fails' : 'succeeds'}`, { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+    onEachDatabase(`${propagation} leaves the work of the request alone, and ${fails ? 'fails' : 'succeeds'}`, { ...automatic, kinds: servers }, async (t, stage) => {
       const response = await handle(stage, async (em, customer) => {
         const bob = em.create(CustomerSchema, { name: 'Bob' })
         customer.name = 'Eve'
@@ -277,7 +278,7 @@ for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropa
       t.equal(await stage.orm.em.fork().count(GroupSchema, { name: 'audit' }), fails ? 0 : 1)
     })
 
-    onEachDatabase(`${propagation} that ${fails ? 'fails' : 'succeeds'} in a request that is rolled back`, { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+    onEachDatabase(`${propagation} that ${fails ? 'fails' : 'succeeds'} in a request that is rolled back`, { ...automatic, kinds: servers }, async (t, stage) => {
       const response = await handle(stage, async (em, customer) => {
         em.create(CustomerSchema, { name: 'Bob' })
         customer.name = 'Eve'
@@ -295,7 +296,7 @@ for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropa
   }
 }
 
-onEachDatabase('what a transaction of its own has made can be changed afterwards', { ...automatic, kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('what a transaction of its own has made can be changed afterwards', { ...automatic, kinds: servers }, async (t, stage) => {
   const response = await handle(stage, async em => {
     const bob = await em.transactional(async inner => inner.create(CustomerSchema, { name: 'Bob' }), { propagation: TransactionPropagation.REQUIRES_NEW })
     bob.name = 'Rob'

@@ -112,7 +112,7 @@ describe('the option sessionOptions', () => {
     expect<SessionOptions>().type.not.toHaveProperty('disableContextResolution')
     expect<SessionOptions>().type.not.toHaveProperty('keepTransactionContext')
     expect<SessionOptions>().type.not.toHaveProperty('disableTransactions')
-    expect<SessionOptions>().type.not.toHaveProperty('session')
+    expect<SessionOptions>().type.toHaveProperty('session')
     expect(plugin).type.not.toBeCallableWith({ sessionOptions: { useContext: true } })
   })
 })

@@ -9,6 +9,7 @@ import t from 'tap'
 import { driverError } from '../../../lib/drivers/errors.ts'
 import { isTransient, errorKind } from '../../../lib/session/error-kind.ts'
 import { CommitUnknownError, PartlyCommittedError, ReadOnlyError, RollbackOnlyError } from '../../../lib/errors/errors.ts'
+import { servers } from '../../support/databases.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../../support/entities.ts'
 import { onEachDatabase } from '../../support/on-each-database.ts'
 import { Gate } from '../../support/signals.ts'
@@ -199,7 +200,7 @@ onEachDatabase('SQLite: a snapshot that is too old to write in', { kinds: ['sqli
   await em.rollback()
 })
 
-onEachDatabase('a deadlock, and a connection that is killed', { ...automatic, kinds: ['mysql'] }, async (t, { app, database }) => {
+onEachDatabase('a deadlock, and a connection that is killed', { ...automatic, kinds: servers }, async (t, { app, database, dialect }) => {
   const seen: unknown[] = []
   app.addHook('onError', async (_request, _reply, error) => { seen.push(error) })
   const em = database.witness.em.fork()
@@ -217,8 +218,8 @@ onEachDatabase('a deadlock, and a connection that is killed', { ...automatic, ki
   })
   app.post('/killed', async request => {
     await request.db.insert(Item, { label: 'c', amount: 0 })
-    const [{ id }] = await request.db.execute<[{ id: number }]>('select connection_id() as id')
-    await database.witness.driver.execute(`kill ${id}`)
+    const [{ id }] = await request.db.execute<[{ id: number }]>(`select ${dialect.connectionId} as id`)
+    await database.witness.driver.execute(dialect.kill(id))
     return request.headers['x-more'] === undefined ? 'ok' : await request.db.count(Item).then(String)
   })
   await Promise.all([app.inject({ method: 'POST', url: '/a/b/0' }), app.inject({ method: 'POST', url: '/b/a/1' })])
