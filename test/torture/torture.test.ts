@@ -69,7 +69,7 @@ void t.test('says what is wrong with its arguments', async t => {
   t.match(await torture('--help'), { code: 0, output: /npm run torture -- \[options\]/ })
   t.match(await torture('--faults', 'rain'), { code: 2, output: /there is no "rain" for mysql, only client-upload/ })
   t.match(await torture('--database', 'sqlite', '--faults', 'crash'), { code: 2, output: /there is no "crash" for sqlite/ })
-  t.match(await torture('--database', 'oracle'), { code: 2, output: /--database is mysql or sqlite, not oracle/ })
+  t.match(await torture('--database', 'oracle'), { code: 2, output: /--database is mysql or postgresql or sqlite, not oracle/ })
   t.match(await torture('--routes', 'insert,rain'), { code: 2, output: /--routes: there is no "rain", only read, idle, insert/ })
   t.match(await torture('--rain'), { code: 2, output: /Unknown option '--rain'[\s\S]*npm run torture/ })
   t.match(await torture('--requests', 'many'), { code: 2, output: /--requests is a whole number from 1, not many/ })
