@@ -80,16 +80,20 @@ const STATUS: Record<string, TransactionStatus> = { I: 'none', T: 'open', E: 'fa
 class PgPhysicalConnection implements PhysicalConnection {
   status: TransactionStatus | undefined
   readonly #connection: PgConnection
+  readonly #ended: Promise<void>
 
   constructor (connection: PgConnection) {
     this.#connection = connection
+    this.#ended = new Promise(resolve => { this.onEnd(resolve) })
     connection.on('readyForQuery', ({ status }: { status: string }) => { this.status = STATUS[status] })
     // A statement fails before the server says what that means for its transaction.
     connection.on('errorMessage', () => { if (this.status === 'open') this.status = 'failed' })
   }
 
-  close (): void {
+  /** Its pool takes it for a good one until it has ended. */
+  async close (): Promise<void> {
     this.#connection.stream.destroy()
+    await this.#ended
   }
 
   onEnd (listener: () => void): void {

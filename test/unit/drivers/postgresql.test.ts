@@ -49,11 +49,11 @@ void t.test('the status of a transaction is what the server has said last, and w
   }
   let ended = 0
   physical?.onEnd(() => { ended++ })
-  physical?.close()
+  const closed = physical?.close().then(() => ended)
   t.ok(pg.isDestroyed)
   pg.emit('end')
   pg.emit('end')
-  t.equal(ended, 1)
+  t.equal(await closed, 1, 'it has ended by then')
 })
 
 void t.test('what is no connection of pg is left alone', async t => {
