@@ -59,6 +59,14 @@ if (availableKinds().includes('mysql')) {
   })
 }
 
+if (availableKinds().includes('postgresql')) {
+  void t.test('finds nothing in this plugin, on PostgreSQL', async t => {
+    const { code, output } = await torture('--database', 'postgresql', '--requests', '1000', '--seed', '7', '--faults', 'unique,unconvertible,deadlock,kill-commit,refuse-commit,second-commit,max-connections,crash')
+    t.match(output, /^violations: 0$/m)
+    t.equal(code, 0, output)
+  })
+}
+
 void t.test('finds nothing in this plugin, on SQLite', async t => {
   const { code, output } = await torture('--database', 'sqlite', '--requests', '1000', '--seed', '7')
   t.match(output, /^violations: 0$/m)
