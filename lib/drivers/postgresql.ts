@@ -72,7 +72,7 @@ function isOwn ({ code, severity }: DriverError): boolean {
 
 /** What pg gives to whatever it sends, pg-cursor for one: the connection to send it on. */
 interface PgConnection extends EventEmitter {
-  readonly stream: { destroy (): void }
+  readonly stream: { readonly closed?: boolean, destroy (): void }
 }
 
 const STATUS: Record<string, TransactionStatus> = { I: 'none', T: 'open', E: 'failed' }
@@ -84,7 +84,8 @@ class PgPhysicalConnection implements PhysicalConnection {
 
   constructor (connection: PgConnection) {
     this.#connection = connection
-    this.#ended = new Promise(resolve => { this.onEnd(resolve) })
+    // One that has ended already does not say so again.
+    this.#ended = connection.stream.closed === true ? Promise.resolve() : new Promise(resolve => { this.onEnd(resolve) })
     connection.on('readyForQuery', ({ status }: { status: string }) => { this.status = STATUS[status] })
     // A statement fails before the server says what that means for its transaction.
     connection.on('errorMessage', () => { if (this.status === 'open') this.status = 'failed' })
