@@ -91,6 +91,7 @@ class PostgreSql implements TorturedServer {
     await kill(this.#admin, connection)
   }
 
+  /** Its max_connections stays what it is until a restart. Of a user who has no place it says the same: 53300. */
   async fillUp (meanwhile: () => Promise<void>): Promise<void> {
     await this.#admin.query(`alter role ${USER} connection limit 0`)
     try {
