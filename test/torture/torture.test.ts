@@ -65,6 +65,11 @@ if (availableKinds().includes('postgresql')) {
     t.match(output, /^violations: 0$/m)
     t.equal(code, 0, output)
   })
+
+  void t.test('catches commit-the-second-database-first, on PostgreSQL', async t => {
+    const { output } = await torture(...wrong('commit-the-second-database-first', 'unique', 'both'), '--database', 'postgresql')
+    t.match(output, /to \/both was answered 500 \(23505\), but its second database has it whole/)
+  })
 }
 
 void t.test('finds nothing in this plugin, on SQLite', async t => {
