@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
 import { parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
+import { DATABASES, isDatabaseName, type DatabaseName } from './database/open.ts'
 import { faultNames } from './faults/all.ts'
 import { ROUTES, type Route } from './routes.ts'
 
@@ -10,7 +11,7 @@ export interface Arguments {
   readonly seed: number
   readonly faults: readonly string[]
   readonly routes: readonly Route[]
-  readonly database: 'mysql' | 'sqlite'
+  readonly database: DatabaseName
   readonly clients: number
   readonly plugin: string
   /** Where to draw the answers over time, if anywhere. */
@@ -22,7 +23,7 @@ export const HELP = `npm run torture -- [options]
   --seed N        repeats the same requests and faults (a new one each time)
   --faults LIST   all, none, or names with commas between: ${faultNames(true).join(',')}
   --routes LIST   all, or names with commas between: ${ROUTES.map(({ name }) => name).join(',')}
-  --database D    mysql or sqlite (mysql)
+  --database D    ${DATABASES.join(' or ')} (mysql)
   --clients N     how many send at a time (64)
   --plugin FILE   the module with the plugin to torture (this project's)
   --plot FILE     draw the answers over time as SVG; needs npm ci --prefix bench`
@@ -42,12 +43,12 @@ const OPTIONS = {
 export function readArguments (args: string[]): Arguments {
   const values = parse(args, OPTIONS)
   const { database } = values
-  if (database !== 'mysql' && database !== 'sqlite') throw new UsageError(`--database is mysql or sqlite, not ${database}`)
+  if (!isDatabaseName(database)) throw new UsageError(`--database is ${DATABASES.join(' or ')}, not ${database}`)
   return {
     requests: wholeNumber('requests', values.requests),
     seed: wholeNumber('seed', values.seed),
     clients: wholeNumber('clients', values.clients),
-    faults: readNames('faults', values.faults === 'none' ? '' : values.faults, faultNames(database === 'mysql'), ` for ${database}`),
+    faults: readNames('faults', values.faults === 'none' ? '' : values.faults, faultNames(database !== 'sqlite'), ` for ${database}`),
     routes: readRoutes(values.routes),
     database,
     plugin: resolve(values.plugin),

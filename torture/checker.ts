@@ -26,8 +26,8 @@ const PARTLY = 'FST_SCOPED_DB_PARTLY_COMMITTED'
 
 const WAITED_TOO_LONG = 'FST_SCOPED_DB_ACQUIRE_TIMEOUT'
 
-/** What the server says when it has no place for a connection: there may be one in a moment. */
-const NO_PLACE = 'ER_CON_COUNT_ERROR'
+/** What servers say when they have no place for a connection: there may be one in a moment. */
+const NO_PLACE = new Set<string | undefined>(['ER_CON_COUNT_ERROR', '53300'])
 
 /** What a database would say, and nobody else here does. */
 const TELLING = /\b(?:entry|counter|insert into|select|update|taken|duplicate)\b|`/i
@@ -119,7 +119,7 @@ function checkReply ({ request: { token, route: { name } }, answer: { status, co
   if (status === undefined || status < 500) return []
   const found: Violation[] = []
   if (TELLING.test(textIn(body))) found.push({ token, what: `the error reply to ${token} tells of the database: ${body}` })
-  if (code === NO_PLACE && took < ACQUIRE_TIMEOUT - LAST_PAUSE) found.push({ token, what: `${token} to /${name} waited only ${Math.round(took)} ms for the server to have a place` })
+  if (NO_PLACE.has(code) && took < ACQUIRE_TIMEOUT - LAST_PAUSE) found.push({ token, what: `${token} to /${name} waited only ${Math.round(took)} ms for the server to have a place` })
   if (code === WAITED_TOO_LONG && (status !== 503 || retryAfter === undefined)) {
     found.push({ token, what: `${token} to /${name} waited too long for a connection and got ${status}, Retry-After: ${retryAfter}` })
   }

@@ -84,7 +84,8 @@ export class Inspector {
   /** What has gone wrong before must not poison what comes now. */
   async #checkHealth (): Promise<void> {
     const { send, complain, routes } = this.#inspected
-    for (const { name, status: healthy } of routes) {
+    for (const { name, status: usual, statusOn } of routes) {
+      const healthy = statusOn?.[this.#database.settings.database] ?? usual
       const { status, code, error, body } = await send(name, { counters: [1] }).answered
       if (status !== healthy) complain(`with nothing to disturb it /${name} answers ${status ?? error} ${code ?? ''}`)
       if (name === 'stream' && body !== 'begin\n1\n2\n3\nend\n') complain(`with nothing to disturb it /${name} sends ${body}`)

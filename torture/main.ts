@@ -6,8 +6,7 @@ import { runCommand } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { check, fatesOfUnknown, type Violation } from './checker.ts'
 import type { Database } from './database/database.ts'
-import { openMariaDb } from './database/mariadb.ts'
-import { openSqlite } from './database/sqlite.ts'
+import { openDatabase } from './database/open.ts'
 import { chooseFaults } from './faults/all.ts'
 import type { Ledger } from './ledger.ts'
 import { details, table } from './report.ts'
@@ -22,7 +21,7 @@ type Draw = (ledger: Ledger) => Promise<void>
 async function main (args: string[], signal: AbortSignal): Promise<number> {
   const given = readArguments(args)
   const draw = await loadPlot(given.plot)
-  const database = given.database === 'mysql' ? await openMariaDb() : await openSqlite()
+  const database = await openDatabase(given.database)
   const folder = await mkdtemp(join(tmpdir(), 'torture-'))
   const violations = await torture(given, database, folder, signal, draw)
   if (violations.length === 0) await rm(folder, { recursive: true })

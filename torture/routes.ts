@@ -1,3 +1,4 @@
+import type { ApplicationSettings } from './application/messages.ts'
 import type { Order } from './order.ts'
 
 /** A route of the application, seen from outside. */
@@ -12,6 +13,8 @@ export interface Route {
   readonly answersFirst?: true
   /** What it answers when nothing disturbs it, to an order that asks for no failure. */
   readonly status: number
+  /** The same, where a database has an answer of its own. */
+  readonly statusOn?: Partial<Record<ApplicationSettings['database'], number>>
   /** The rows that it writes if it goes well; one that writes none has no unit of work. */
   readonly parts?: (order: Order) => number[]
   /** A second unit of work, which a `db.run()` inside it writes, or which is in the second database. */
@@ -33,6 +36,8 @@ export const ROUTES: readonly Route[] = [
   writing('update', 4, 200, [1]),
   writing('read-modify-write', 4, 200, order => order.counters.map((_, index) => index + 1)),
   writing('conflict', 2, 409, [1, 2]),
+  writing('swallow', 2, 200, order => order.fails ? [1] : [1, 3], { statusOn: { postgresql: 500 } }),
+  writing('savepoint', 2, 200, [1, 3]),
   writing('refuse', 2, 422, [1, 2]),
   writing('throw', 1, 500, [1]),
   // Fastify 5 forgets the handlerTimeout of a request whose body it has read (fastify/fastify#6725), so these have none.

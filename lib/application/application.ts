@@ -106,7 +106,7 @@ export class Application implements ScopeHost, DatabaseHost {
   /** The application begins to close: from now on what is in flight has a time limit, the longest `closeTimeout` of those that were given. */
   startShutdown (): Shutdown {
     this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.settings.map(({ closeTimeout }) => closeTimeout)), this.#log,
-      async () => await Promise.all(this.all.map(({ pool }) => pool.destroy())))
+      this.all.map(({ pool }) => pool))
     return this.#shutdown
   }
 

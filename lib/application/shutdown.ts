@@ -85,6 +85,14 @@ async function later (work: AfterWork, since: Promise<unknown> | undefined): Pro
   await inScope(undefined, work)
 }
 
+/** What an application that closes needs of a connection pool. */
+interface Pool {
+  /** Resolves when what was waited for in vain has come and gone. */
+  settled (): Promise<void>
+  /** Takes back by force the connections that scopes have. */
+  destroy (): Promise<void>
+}
+
 /** How an application that closes parts with what is in flight: it has a time limit, then its scopes are rolled back. */
 export class Shutdown {
   readonly #serverClosed = Promise.withResolvers<void>()
@@ -94,10 +102,10 @@ export class Shutdown {
   /**
    * Starts the time limit.
    * @param closeTimeout how long things may stay in flight, in milliseconds
-   * @param destroyConnections takes back by force the connections that scopes have
+   * @param pools where connections are that scopes have, or have waited for
    */
-  constructor (inFlight: InFlight, closeTimeout: number, log: Log, destroyConnections: () => Promise<unknown>) {
-    this.#done = this.#run(inFlight, closeTimeout, log, destroyConnections)
+  constructor (inFlight: InFlight, closeTimeout: number, log: Log, pools: readonly Pool[]) {
+    this.#done = this.#run(inFlight, closeTimeout, log, pools)
   }
 
   /** Whether nothing is in flight any more, or the time limit is over. */
@@ -111,13 +119,19 @@ export class Shutdown {
     await this.#done
   }
 
-  async #run (inFlight: InFlight, closeTimeout: number, log: Log, destroyConnections: () => Promise<unknown>): Promise<void> {
-    const isIdle = await withTimeout(closeTimeout, this.#serverClosed.promise.then(() => inFlight.idle()))
+  async #run (inFlight: InFlight, closeTimeout: number, log: Log, pools: readonly Pool[]): Promise<void> {
+    const isIdle = await withTimeout(closeTimeout, this.#idle(inFlight, pools))
     this.#isOver = true
     if (isIdle) return
     const { callback: afterWorks, request: requests, ...others } = inFlight.count()
     if (inFlight.countScopes() > 0) log.error({ closeTimeout, openScopes: { requests, ...others } }, 'database scopes were still open when closeTimeout was over, and are rolled back')
     if (afterWorks > 0) log.error({ closeTimeout, afterWorks }, 'work after the outcome of database scopes was still under way when closeTimeout was over')
-    if (!await withTimeout(ROLLBACK_GRACE, inFlight.destroy())) await destroyConnections()
+    if (!await withTimeout(ROLLBACK_GRACE, inFlight.destroy())) await Promise.all(pools.map(pool => pool.destroy()))
+  }
+
+  async #idle (inFlight: InFlight, pools: readonly Pool[]): Promise<void> {
+    await this.#serverClosed.promise
+    await inFlight.idle()
+    await Promise.all(pools.map(pool => pool.settled()))
   }
 }

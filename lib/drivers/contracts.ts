@@ -56,8 +56,8 @@ export type TransactionStatus = 'none' | 'open' | 'failed'
 export interface PhysicalConnection {
   /** What the server has said last. Undefined as long as it has said nothing. */
   readonly status: TransactionStatus | undefined
-  /** Closes it at once, without asking the server. What waits for it fails. */
-  close (): void
+  /** Closes it at once, without asking the server. What waits for it fails. Resolves when its pool knows. */
+  close (): Promise<void>
   /** Calls `listener` once, when it has ended, whoever has ended it. */
   onEnd (listener: () => void): void
 }

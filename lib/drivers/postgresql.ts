@@ -72,7 +72,7 @@ function isOwn ({ code, severity }: DriverError): boolean {
 
 /** What pg gives to whatever it sends, pg-cursor for one: the connection to send it on. */
 interface PgConnection extends EventEmitter {
-  readonly stream: { destroy (): void }
+  readonly stream: { readonly closed?: boolean, destroy (): void }
 }
 
 const STATUS: Record<string, TransactionStatus> = { I: 'none', T: 'open', E: 'failed' }
@@ -80,17 +80,22 @@ const STATUS: Record<string, TransactionStatus> = { I: 'none', T: 'open', E: 'fa
 class PgPhysicalConnection implements PhysicalConnection {
   status: TransactionStatus | undefined
   readonly #connection: PgConnection
+  readonly #ended: Promise<void>
 
   constructor (connection: PgConnection) {
     this.#connection = connection
+    // One that has ended already does not say so again.
+    this.#ended = connection.stream.closed === true ? Promise.resolve() : new Promise(resolve => { this.onEnd(resolve) })
     connection.on('readyForQuery', ({ status }: { status: string }) => { this.status = STATUS[status] })
     // A statement fails before the server says what that means for its transaction.
     // With some it closes the connection, as the next statement will tell.
     connection.on('errorMessage', (error: DriverError) => { if (this.status === 'open' && kindOf(error) !== 'connection') this.status = 'failed' })
   }
 
-  close (): void {
+  /** Its pool takes it for a good one until it has ended. */
+  async close (): Promise<void> {
     this.#connection.stream.destroy()
+    await this.#ended
   }
 
   onEnd (listener: () => void): void {

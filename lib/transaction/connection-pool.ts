@@ -23,6 +23,8 @@ interface StatementUse {
 export class ConnectionPool implements PoolInUse {
   readonly inUse = new Bag<ConnectionInUse>()
   readonly #timeout: AcquireTimeout
+  /** Those that nobody waits for any more. */
+  readonly #late = new Set<Promise<unknown>>()
 
   /** @param acquireTimeout how long to wait for a connection that works, in milliseconds */
   constructor (acquireTimeout: number) {
@@ -73,6 +75,11 @@ export class ConnectionPool implements PoolInUse {
   /** Whether one owner has a connection. */
   has (owner: ConnectionOwner): boolean {
     return this.inUse.some(connection => connection.owner === owner)
+  }
+
+  /** Resolves when what came too late is back in the pool, or did not come. Kysely loses a connection that comes when its pool is closed. */
+  async settled (): Promise<void> {
+    while (this.#late.size > 0) await Promise.allSettled(this.#late)
   }
 
   /** Asks the server to stop the statements that run now on what one owner has. */
@@ -160,8 +167,13 @@ export class ConnectionPool implements PoolInUse {
   #inTime<T> (deadline: number, acquire: (arrived: () => void) => Promise<T>): Promise<T> {
     const timeout = this.#timeout
     return new Promise((resolve, reject) => {
-      const wait = timeout.start(reject, deadline)
-      acquire(() => timeout.clearInTime(wait)).then(resolve, (error: Error) => {
+      const wait = timeout.start(error => {
+        reject(error)
+        this.#late.add(acquired)
+        void acquired.catch(() => undefined).then(() => this.#late.delete(acquired))
+      }, deadline)
+      const acquired = acquire(() => timeout.clearInTime(wait))
+      acquired.then(resolve, (error: Error) => {
         reject(timeout.clear(wait) ? driverError(error) : error)
       })
     })

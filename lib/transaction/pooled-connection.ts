@@ -64,14 +64,14 @@ export class ConnectionInUse implements BagMember {
 
   /**
    * Ends what waits for it, and so frees its place in the pool, and closes it where its driver can, so that whatever is open on it ends
-   * on the server. Never waits for the server.
+   * on the server. Never waits for the server. Its place in the pool is not to be freed before that.
    * @param error what is told to whoever waits for an answer
    */
   async destroy (error = scopeIs('closed')): Promise<void> {
     if (!this.#pool.inUse.has(this)) return
     this.#interrupt(error)
     if (this.#physical === undefined) killSession(this.#connection, this.#control)
-    else this.#physical.close()
+    else await this.#physical.close()
   }
 
   /** Nobody has it any more. */

@@ -1,9 +1,11 @@
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { Pool as PgPool } from 'pg'
 import { MikroORM } from '@mikro-orm/mysql'
 import scopedDb, { type OpenScope, type ScopedDbOptions } from '../../plugin.ts'
 import { post } from '../support/clients.ts'
@@ -13,6 +15,8 @@ import { ROOT } from '../support/fences.ts'
 import { startServer } from '../support/mariadb.ts'
 import { running, untilRuns } from '../support/dialect.ts'
 import { onEachDatabase, type LogLine } from '../support/on-each-database.ts'
+import { startRelay } from '../support/relay.ts'
+import { postgresqlUrl } from '../support/server-urls.ts'
 import { Gate } from '../support/signals.ts'
 
 const STILL_OPEN = 'database scopes were still open when closeTimeout was over, and are rolled back'
@@ -298,4 +302,31 @@ void t.test('a frozen server does not hold up the end', { skip: availableKinds()
   const items = async () => (await witness.em.fork().find(Item, {})).map(item => item.label)
   t.same((await items()).filter(label => label !== 'commit'), [])
   await witness.close()
+})
+
+onEachDatabase('the application is closed when a connection that came too late is back', { kinds: ['postgresql'] }, async (t, { database }) => {
+  const go = new Gate()
+  let first: Socket | undefined
+  const relay = await startRelay(String(postgresqlUrl()), (client, upstream) => {
+    client.pipe(upstream)
+    if (first === undefined) upstream.pipe(client)
+    else void go.opened.then(() => upstream.pipe(client))
+    first ??= client
+  })
+  t.teardown(() => relay.stop())
+  const orm = await database.connect({ clientUrl: relay.url, ensureDatabase: false })
+  await orm.connect()
+  await orm.driver.execute('select 1')
+  const removed = once(await orm.driver.getConnection().getNativeClient() as PgPool, 'remove')
+  first?.destroy()
+  await removed
+  const app = Fastify()
+  await app.register(scopedDb, { orm, name: 'closable', acquireTimeout: 100, commitOnTeardown: true })
+  app.get('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })
+  t.equal((await app.inject('/')).statusCode, 503)
+  const closed = app.close()
+  setImmediate(() => go.open())
+  await closed
+  // Waits for what the pool has given.
+  await orm.close()
 })

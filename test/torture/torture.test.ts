@@ -59,6 +59,19 @@ if (availableKinds().includes('mysql')) {
   })
 }
 
+if (availableKinds().includes('postgresql')) {
+  void t.test('finds nothing in this plugin, on PostgreSQL', async t => {
+    const { code, output } = await torture('--database', 'postgresql', '--requests', '1000', '--seed', '7', '--faults', 'unique,unconvertible,deadlock,kill-commit,refuse-commit,second-commit,max-connections,crash')
+    t.match(output, /^violations: 0$/m)
+    t.equal(code, 0, output)
+  })
+
+  void t.test('catches commit-the-second-database-first, on PostgreSQL', async t => {
+    const { output } = await torture(...wrong('commit-the-second-database-first', 'unique', 'both'), '--database', 'postgresql')
+    t.match(output, /to \/both was answered 500 \(23505\), but its second database has it whole/)
+  })
+}
+
 void t.test('finds nothing in this plugin, on SQLite', async t => {
   const { code, output } = await torture('--database', 'sqlite', '--requests', '1000', '--seed', '7')
   t.match(output, /^violations: 0$/m)
@@ -69,7 +82,7 @@ void t.test('says what is wrong with its arguments', async t => {
   t.match(await torture('--help'), { code: 0, output: /npm run torture -- \[options\]/ })
   t.match(await torture('--faults', 'rain'), { code: 2, output: /there is no "rain" for mysql, only client-upload/ })
   t.match(await torture('--database', 'sqlite', '--faults', 'crash'), { code: 2, output: /there is no "crash" for sqlite/ })
-  t.match(await torture('--database', 'oracle'), { code: 2, output: /--database is mysql or sqlite, not oracle/ })
+  t.match(await torture('--database', 'oracle'), { code: 2, output: /--database is mysql or postgresql or sqlite, not oracle/ })
   t.match(await torture('--routes', 'insert,rain'), { code: 2, output: /--routes: there is no "rain", only read, idle, insert/ })
   t.match(await torture('--rain'), { code: 2, output: /Unknown option '--rain'[\s\S]*npm run torture/ })
   t.match(await torture('--requests', 'many'), { code: 2, output: /--requests is a whole number from 1, not many/ })

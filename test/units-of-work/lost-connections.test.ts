@@ -1,5 +1,6 @@
 /** Pooled connections that lead nowhere, or that are refused, and what becomes of those who are given one. */
 import { sql } from 'kysely'
+import type { Pool as PgPool, PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
@@ -225,4 +226,15 @@ onEachDatabase('a subscriber that stops a transaction after its BEGIN leaves not
   stops = false
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), ['a'])
+})
+
+onEachDatabase('a connection that is closed is given to nobody any more', { kinds: ['postgresql'], orm: { pool: { max: 1 } } }, async (t, { app, orm }) => {
+  const given: boolean[] = []
+  const pool = await orm.driver.getConnection().getNativeClient() as PgPool
+  pool.on('acquire', (client: PoolClient & { connection?: { stream: { destroyed: boolean } } }) => { given.push(client.connection?.stream.destroyed !== false) })
+  // What it leaves behind on its connection is nobody else's.
+  app.get('/', async () => { await db.session.execute("set timezone to 'UTC'") })
+  const statuses = await Promise.all(Array.from({ length: 3 }, async () => (await app.inject('/')).statusCode))
+  t.same(statuses, [200, 200, 200])
+  t.same(given, [false, false, false])
 })

@@ -1,5 +1,6 @@
 import type { EventSubscriber } from '@mikro-orm/core'
 import { MikroORM as MySqlORM } from '@mikro-orm/mysql'
+import { MikroORM as PostgreSqlORM } from '@mikro-orm/postgresql'
 import { MikroORM as SqliteORM } from '@mikro-orm/sqlite'
 import type { SqlORM } from '../../test/support/databases.ts'
 import { CounterSchema, EntrySchema } from './entities.ts'
@@ -9,7 +10,8 @@ import type { ApplicationSettings, FromApplication } from './messages.ts'
 export async function connect ({ database, url, connections }: ApplicationSettings, dbName: string, tell: (message: FromApplication) => void): Promise<SqlORM> {
   const options = { dbName, contextName: dbName, entities: [EntrySchema, CounterSchema], subscribers: [commitTeller(tell)] }
   if (database === 'sqlite') return await SqliteORM.init(options)
-  return await MySqlORM.init({ ...options, clientUrl: url as string, pool: { max: connections } })
+  const onServer = { ...options, clientUrl: url as string, pool: { max: connections } }
+  return database === 'mysql' ? await MySqlORM.init(onServer) : await PostgreSqlORM.init(onServer)
 }
 
 /** Tells when the COMMIT of a request is about to be sent, for the client that leaves just then. */

@@ -23,6 +23,9 @@ export type Note = Record<string, number | bigint | boolean>
 /** The mark that is taken from the start, so that a second entry with it is refused. */
 export const TAKEN = 'taken'
 
+/** The id of that entry. Of who is refused it MySQL locks nothing that others write. */
+export const TAKEN_ID = 1
+
 /** The token of the entry whose note nobody can read. */
 export const UNREADABLE = 'unreadable'
 

@@ -1,6 +1,6 @@
 /** What the application process is started with, as JSON in its only argument. */
 export interface ApplicationSettings {
-  readonly database: 'mysql' | 'sqlite'
+  readonly database: 'mysql' | 'postgresql' | 'sqlite'
   /** Address of the server, through the proxy; nothing for SQLite. */
   readonly url?: string | undefined
   readonly dbName: string

@@ -1,7 +1,7 @@
 import type { SqlORM } from '../../test/support/databases.ts'
 import { COUNTERS, CounterSchema, EntrySchema, TAKEN, UNREADABLE } from '../application/entities.ts'
 import type { ApplicationSettings } from '../application/messages.ts'
-import type { TorturedServer } from './mariadb.ts'
+import type { TorturedServer } from './server.ts'
 
 /** Where the application under test keeps its data, seen from outside of it. */
 export interface Database {
@@ -32,10 +32,13 @@ export async function prepare (orm: SqlORM): Promise<void> {
   await orm.em.fork().insertMany(EntrySchema, [{ token: TAKEN, part: 0, mark: TAKEN }, { token: UNREADABLE, part: 0, note: { [UNREADABLE]: true } }])
 }
 
-/** What is in both databases. Tokens of the second one say so. */
-export async function readContents (orm: SqlORM, second: SqlORM): Promise<Contents> {
+/**
+ * What is in both databases. Tokens of the second one say so.
+ * @param joined how the database joins the parts of a token with commas
+ */
+export async function readContents ([orm, second]: readonly [SqlORM, SqlORM], joined = 'group_concat(part)'): Promise<Contents> {
   const em = orm.em.fork()
-  const tokens = [...await readTokens(orm), ...await readTokens(second)]
+  const tokens = [...await readTokens(orm, joined), ...await readTokens(second, joined)]
   const counters = await em.execute<{ id: number, value: number, named: number }[]>('select id, value, (select count(*) from entry where counter = counter.id) as named from counter')
   return {
     parts: new Map(tokens.map(({ token, parts }) => [token, parts.split(',').map(Number).sort((a, b) => a - b)])),
@@ -43,6 +46,6 @@ export async function readContents (orm: SqlORM, second: SqlORM): Promise<Conten
   }
 }
 
-async function readTokens (orm: SqlORM): Promise<{ token: string, parts: string }[]> {
-  return await orm.em.fork().execute('select token, group_concat(part) as parts from entry where token not in (?, ?) group by token', [TAKEN, UNREADABLE])
+async function readTokens (orm: SqlORM, joined: string): Promise<{ token: string, parts: string }[]> {
+  return await orm.em.fork().execute(`select token, ${joined} as parts from entry where token not in (?, ?) group by token`, [TAKEN, UNREADABLE])
 }

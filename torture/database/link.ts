@@ -1,18 +1,19 @@
 import type { Socket } from 'node:net'
-import { COMMIT, PROTOCOL_VERSION, ROLLBACK } from './packets.ts'
+import type { Protocol } from './protocol.ts'
 
 /** One connection through the proxy. What goes one way arrives in order. */
 export class Link {
   readonly application: Socket
   readonly server: Socket
-  /** The server's id for the connection, from its greeting. */
-  connection = 0
+  /** The server's id for the connection, once it has told it. */
+  connection: number | undefined
   /** Whether the next answer is lost, and the connection with it. */
   isLastAnswer = false
   /** What is told in the place of the next answer. */
   forgedAnswer: Buffer | undefined
   /** Whether nothing comes through, and nobody is told. */
   isStranded = false
+  readonly #protocol: Protocol
   #isToBeStranded = false
   /** The first packet from the application, which names its database. */
   #login: Buffer | undefined
@@ -22,7 +23,8 @@ export class Link {
   #outward: Promise<void> = Promise.resolve()
   #homeward: Promise<void> = Promise.resolve()
 
-  constructor (application: Socket, server: Socket) {
+  constructor (protocol: Protocol, application: Socket, server: Socket) {
+    this.#protocol = protocol
     this.application = application
     this.server = server
   }
@@ -35,24 +37,17 @@ export class Link {
     this.#homeward = this.#homeward.then(pass).catch(() => this.destroy())
   }
 
-  /**
-   * The first packet: length, sequence number, protocol version, server version up to a zero byte, connection id. A server that has no
-   * place says something else.
-   */
-  greet (chunk: Buffer): void {
-    if (this.connection === 0 && chunk[4] === PROTOCOL_VERSION) this.connection = chunk.readUInt32LE(chunk.indexOf(0, 5) + 1)
-  }
-
   /** A packet is on its way to the server. */
   sent (chunk: Buffer): void {
     this.#login ??= chunk
     if (this.#transaction === 'over') this.#sent = []
     this.#sent.push(chunk)
-    this.#transaction = COMMIT.equals(chunk) || ROLLBACK.equals(chunk) ? 'ending' : 'open'
+    this.#transaction = this.#protocol.commit.equals(chunk) || this.#protocol.rollback.equals(chunk) ? 'ending' : 'open'
   }
 
   /** A packet has come from the server. */
-  answered (): void {
+  answered (chunk: Buffer): void {
+    this.connection ??= this.#protocol.connectionIn(chunk)
     if (this.#transaction !== 'ending') return
     this.#transaction = 'over'
     if (this.#isToBeStranded) this.isStranded = true

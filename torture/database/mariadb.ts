@@ -6,7 +6,9 @@ import type { Server } from '../../test/support/server.ts'
 import type { SqlORM } from '../../test/support/databases.ts'
 import { UsageError } from '../../scripts/command-line.ts'
 import { entities, prepare, readContents, type Database } from './database.ts'
+import { MYSQL_PACKETS } from './mysql-packets.ts'
 import { Proxy } from './proxy.ts'
+import type { Doing, TorturedServer } from './server.ts'
 
 const NAMES = ['torture', 'torture_second'] as const
 const USER = 'application'
@@ -16,10 +18,10 @@ const MAX_CONNECTIONS = 500
 /** The least that a server's max_connections can be. */
 const LEAST_CONNECTIONS = 10
 
-/** What faults can do to a server, besides what the proxy in front of it can. */
-export class TorturedServer {
+const COMMANDS: Record<Doing, string> = { statement: 'Query', nothing: 'Sleep' }
+
+class MariaDb implements TorturedServer {
   readonly proxy: Proxy
-  /** The first database of the application, and the second. */
   readonly databases = NAMES
   readonly #server: Server
   readonly #admin: Pool
@@ -30,7 +32,6 @@ export class TorturedServer {
     this.proxy = proxy
   }
 
-  /** Stops the process (SIGSTOP) while `meanwhile` runs. */
   async freeze (meanwhile: () => Promise<void>): Promise<void> {
     this.#server.process.kill('SIGSTOP')
     try {
@@ -40,7 +41,6 @@ export class TorturedServer {
     }
   }
 
-  /** Kills the process, without a chance to clean up, and starts it again after `meanwhile`. */
   async crash (meanwhile: () => Promise<void>): Promise<void> {
     this.#server.process.kill('SIGKILL')
     await once(this.#server.process, 'exit')
@@ -48,9 +48,8 @@ export class TorturedServer {
     await this.#server.restart()
   }
 
-  /** The application's connections that run a statement, or wait for one. */
-  async connections (doing: 'Query' | 'Sleep'): Promise<number[]> {
-    const [rows] = await this.#admin.query<RowDataPacket[]>('select id from information_schema.processlist where user = ? and command = ?', [USER, doing])
+  async connections (doing: Doing): Promise<number[]> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>('select id from information_schema.processlist where user = ? and command = ?', [USER, COMMANDS[doing]])
     return rows.map(({ id }) => Number(id))
   }
 
@@ -58,13 +57,12 @@ export class TorturedServer {
     await kill(this.#admin, connection)
   }
 
-  /** Has the server full, without any connection of the application, while `meanwhile` runs. */
   async fillUp (meanwhile: () => Promise<void>): Promise<void> {
     const crowd = await Promise.all(Array.from({ length: LEAST_CONNECTIONS }, () => createConnection(this.#server.url)))
     const [first] = crowd
     try {
       await first?.query(`set global max_connections = ${LEAST_CONNECTIONS}`)
-      for (const doing of ['Query', 'Sleep'] as const) {
+      for (const doing of ['statement', 'nothing'] as const) {
         for (const connection of await this.connections(doing)) await first?.query(`kill connection ${connection}`).catch(() => undefined)
       }
       await meanwhile()
@@ -74,12 +72,6 @@ export class TorturedServer {
     }
   }
 
-  /** How often the server had no place for a connection since it was started. */
-  async refusals (): Promise<number> {
-    return await this.#status('Connection_errors_max_connections')
-  }
-
-  /** Holds the locks of all counters while `meanwhile` runs. */
   async lockCounters (meanwhile: () => Promise<void>): Promise<void> {
     const connection = await this.#admin.getConnection()
     try {
@@ -91,16 +83,6 @@ export class TorturedServer {
     } finally {
       connection.release()
     }
-  }
-
-  /** How many deadlocks the server has seen since it was started. */
-  async deadlocks (): Promise<number> {
-    return await this.#status('Innodb_deadlocks')
-  }
-
-  async #status (name: string): Promise<number> {
-    const [rows] = await this.#admin.query<RowDataPacket[]>(`show global status like '${name}'`)
-    return Number(rows[0]?.['Value'])
   }
 }
 
@@ -114,11 +96,11 @@ export async function openMariaDb (): Promise<Database> {
   const admin = createPool({ uri: server.url, database: dbName, connectionLimit: 8 })
   for (const host of ['127.0.0.1', 'localhost']) await admin.query(`create user ${USER}@'${host}'`)
   for (const host of ['127.0.0.1', 'localhost']) await admin.query(`grant all on \`torture%\`.* to ${USER}@'${host}'`)
-  const proxy = await Proxy.open(Number(new URL(server.url).port), connection => kill(admin, connection))
+  const proxy = await Proxy.open(Number(new URL(server.url).port), MYSQL_PACKETS, connection => kill(admin, connection))
   return {
     settings: { database: 'mysql', url: `mysql://${USER}@127.0.0.1:${proxy.port}`, dbName, secondDbName },
-    server: new TorturedServer(server, admin, proxy),
-    read: () => readContents(...orms),
+    server: new MariaDb(server, admin, proxy),
+    read: () => readContents(orms),
     leftovers: () => openTransactions(admin),
     async close () {
       for (const orm of orms) await orm.close()

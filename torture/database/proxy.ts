@@ -2,43 +2,38 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Link } from './link.ts'
-import { COMMIT, failure, ROLLBACK } from './packets.ts'
+import type { Forgery, Protocol, ServerError } from './protocol.ts'
 
 /** What happens to a COMMIT on its way: the connection is lost before the server has it, after it was carried out, or just then; it is carried out and never answered; or it is answered otherwise. */
 export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed' | 'never answered' | Forgery
 
-/** An error that does not say whether the COMMIT was carried out, which it was, or was not; or what the loser of a conflict is told, at last, in a cluster. */
-type Forgery = 'carried out, unclear answer' | 'rolled back, unclear answer' | 'refused'
-
-/** What a node of a Galera cluster answers that has lost the others, which may have it all the same. */
-const UNCLEAR = failure(1180, 'HY000', 'Got error 6 "No such device or address" during COMMIT')
-
-const CONFLICT = failure(1213, '40001', 'Deadlock found when trying to get lock; try restarting transaction')
-
 /** How a COMMIT is answered in the place of the server, and what the server is sent instead. */
-const FORGERIES: Record<Forgery, { readonly sent: Buffer, readonly answer: Buffer }> = {
-  'carried out, unclear answer': { sent: COMMIT, answer: UNCLEAR },
-  'rolled back, unclear answer': { sent: ROLLBACK, answer: UNCLEAR },
-  refused: { sent: ROLLBACK, answer: CONFLICT }
+const FORGERIES: Record<Forgery, { readonly sent: 'commit' | 'rollback', readonly answer: 'unclear' | 'conflict' }> = {
+  'carried out, unclear answer': { sent: 'commit', answer: 'unclear' },
+  'rolled back, unclear answer': { sent: 'rollback', answer: 'unclear' },
+  refused: { sent: 'rollback', answer: 'conflict' }
 }
 
 /**
- * Stands between the application and its MySQL server, on 127.0.0.1, and does to the connection what networks do. It knows so much of
- * MySQL's protocol as it takes to recognise a COMMIT and the id of a connection.
+ * Stands between the application and its server, on 127.0.0.1, and does to the connection what networks do. It knows so much of
+ * the protocol as it takes to recognise a COMMIT, the id of a connection, and some errors.
  */
 export class Proxy {
   readonly #server: Server
   readonly #target: number
+  readonly #protocol: Protocol
   readonly #links = new Set<Link>()
+  readonly #errors = new Map<ServerError, number>()
   readonly #kill: (connection: number) => Promise<void>
   #isRefusing = false
   #flow: Promise<void> = Promise.resolve()
   #latency = 0
   #armed: { loss: CommitLoss, mark: string, met: () => void } | undefined
 
-  private constructor (server: Server, target: number, kill: (connection: number) => Promise<void>) {
+  private constructor (server: Server, target: number, protocol: Protocol, kill: (connection: number) => Promise<void>) {
     this.#server = server
     this.#target = target
+    this.#protocol = protocol
     this.#kill = kill
     server.on('connection', socket => this.#accept(socket))
   }
@@ -47,14 +42,19 @@ export class Proxy {
    * @param target port of the server
    * @param kill tells the server to kill one of its connections
    */
-  static async open (target: number, kill: (connection: number) => Promise<void>): Promise<Proxy> {
+  static async open (target: number, protocol: Protocol, kill: (connection: number) => Promise<void>): Promise<Proxy> {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
-    return new Proxy(server, target, kill)
+    return new Proxy(server, target, protocol, kill)
   }
 
   get port (): number {
     return (this.#server.address() as AddressInfo).port
+  }
+
+  /** How often the server has said this so far. */
+  count (error: ServerError): number {
+    return this.#errors.get(error) ?? 0
   }
 
   /** Breaks every connection off, and refuses new ones while `meanwhile` runs. */
@@ -118,7 +118,7 @@ export class Proxy {
 
   #accept (application: Socket): void {
     const server = connect(this.#target, '127.0.0.1')
-    const link = new Link(application, server)
+    const link = new Link(this.#protocol, application, server)
     this.#links.add(link)
     for (const socket of [application, server]) {
       socket.setNoDelay(true)
@@ -138,7 +138,7 @@ export class Proxy {
   async #pass (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
     link.sent(chunk)
-    const armed = COMMIT.equals(chunk) && this.#armed !== undefined && link.hasSent(this.#armed.mark) ? this.#armed : undefined
+    const armed = this.#protocol.commit.equals(chunk) && this.#armed !== undefined && link.hasSent(this.#armed.mark) ? this.#armed : undefined
     if (armed === undefined) {
       link.write('server', chunk)
       return
@@ -159,26 +159,27 @@ export class Proxy {
         break
       case 'killed':
         link.write('server', chunk)
-        await this.#kill(link.connection)
+        await this.#kill(link.connection as number)
         break
       case 'never answered':
         link.write('server', chunk)
         link.strand('at once')
         break
       default:
-        link.forgedAnswer = FORGERIES[loss].answer
-        link.write('server', FORGERIES[loss].sent)
+        link.forgedAnswer = this.#protocol[FORGERIES[loss].answer]
+        link.write('server', this.#protocol[FORGERIES[loss].sent])
     }
   }
 
   async #answer (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
-    link.greet(chunk)
+    const error = this.#protocol.errorIn(chunk)
+    if (error !== undefined) this.#errors.set(error, this.count(error) + 1)
     const answer = link.forgedAnswer ?? chunk
     link.forgedAnswer = undefined
     if (link.isLastAnswer) link.destroy()
     else link.write('application', answer)
-    link.answered()
+    link.answered(chunk)
   }
 
   async #travel (): Promise<void> {

@@ -12,7 +12,7 @@ export async function openSqlite (): Promise<Database> {
   return {
     settings: { database: 'sqlite', dbName, secondDbName },
     server: undefined,
-    read: () => readContents(...orms),
+    read: () => readContents(orms),
     leftovers: async () => [],
     async close () {
       for (const orm of orms) await orm.close()

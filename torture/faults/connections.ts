@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TorturedServer } from '../database/mariadb.ts'
+import type { Doing, TorturedServer } from '../database/server.ts'
 import type { CommitLoss } from '../database/proxy.ts'
 import type { Random } from '../random.ts'
 import type { Field, StrikingFault } from './fault.ts'
@@ -14,7 +14,7 @@ export const killIdle: StrikingFault = {
   async strike ({ server, send, complain }, random) {
     const { arrived, answered } = send('hold', { pause: 100 })
     await Promise.race([arrived, answered])
-    if (!await killSome(server, 'Sleep', random)) complain('no connection was idle to be killed')
+    if (!await killSome(server, 'nothing', random)) complain('no connection was idle to be killed')
     await answered
   }
 }
@@ -27,14 +27,14 @@ export const killStatement: StrikingFault = {
     let waiting: Promise<unknown>[] = []
     await server.lockCounters(async () => {
       waiting = [1, 2, 3].map(counter => send('update', { counters: [counter] }).answered)
-      if (!await killSome(server, 'Query', random)) complain('no connection had a statement to be killed in')
+      if (!await killSome(server, 'statement', random)) complain('no connection had a statement to be killed in')
     })
     await Promise.all(waiting)
   }
 }
 
 /** Kills a few of the connections that do this, as soon as there are any. */
-async function killSome (server: TorturedServer, doing: 'Query' | 'Sleep', random: Random): Promise<boolean> {
+async function killSome (server: TorturedServer, doing: Doing, random: Random): Promise<boolean> {
   const deadline = performance.now() + PATIENCE
   while (performance.now() < deadline) {
     const found = random.shuffled(await server.connections(doing)).slice(0, 4)

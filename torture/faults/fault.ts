@@ -1,6 +1,6 @@
 import type { Stage } from '../application/messages.ts'
 import type { Answer } from '../answer.ts'
-import type { TorturedServer } from '../database/mariadb.ts'
+import type { TorturedServer } from '../database/server.ts'
 import type { Order } from '../order.ts'
 import type { Random } from '../random.ts'
 

@@ -22,11 +22,11 @@ export const maxConnections: StrikingFault = {
   name: 'max-connections',
   needsServer: true,
   async strike ({ server, send, complain }, random) {
-    const before = await server.refusals()
+    const before = server.proxy.count('no place')
     await server.fillUp(async () => {
       void send('insert')
       await sleep(random.between(300, 1_500))
-      if (await server.refusals() === before) complain('nobody was refused by a server that is full')
+      if (server.proxy.count('no place') === before) complain('nobody was refused by a server that is full')
     })
   }
 }

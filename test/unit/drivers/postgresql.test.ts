@@ -33,7 +33,7 @@ const connect = (connection: unknown) => {
 
 class PgConnection extends EventEmitter {
   isDestroyed = false
-  readonly stream = { destroy: () => { this.isDestroyed = true } }
+  readonly stream = { closed: false, destroy: () => { this.isDestroyed = true } }
 }
 
 void t.test('the status of a transaction is what the server has said last, and what an error means that it has just said', async t => {
@@ -49,11 +49,18 @@ void t.test('the status of a transaction is what the server has said last, and w
   }
   let ended = 0
   physical?.onEnd(() => { ended++ })
-  physical?.close()
+  const closed = physical?.close().then(() => ended)
   t.ok(pg.isDestroyed)
   pg.emit('end')
   pg.emit('end')
-  t.equal(ended, 1)
+  t.equal(await closed, 1, 'it has ended by then')
+})
+
+void t.test('one that has ended before anybody looked at it is closed', async t => {
+  const pg = new PgConnection()
+  pg.stream.closed = true
+  await connect(pg).physical?.close()
+  t.ok(pg.isDestroyed)
 })
 
 void t.test('what is no connection of pg is left alone', async t => {

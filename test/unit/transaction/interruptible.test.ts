@@ -46,7 +46,7 @@ void t.test('what waits for a connection that ends by itself ends with it, and i
   const never = new Promise<never>(() => {})
   const connection = { executeQuery: async () => await never, streamQuery: () => ({ next: async () => await never, return: async () => await never }) } as unknown as DatabaseConnection
   let end = () => {}
-  interruptible(connection, { status: undefined, close () {}, onEnd (listener) { end = listener } })
+  interruptible(connection, { status: undefined, async close () {}, onEnd (listener) { end = listener } })
   const rows = connection.streamQuery(QUERY, 1)
   const lost = { code: 'ECONNRESET', message: 'the connection has ended' }
   const ended = [t.rejects(connection.executeQuery(QUERY), lost), t.rejects(rows.next(), lost)]
