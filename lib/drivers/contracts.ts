@@ -89,6 +89,8 @@ export interface Driver {
   readonly processes: ProcessList | undefined
   /** Gives nothing where it cannot be reached. */
   physical (connection: DatabaseConnection): PhysicalConnection | undefined
+  /** Closes a connection that a hook of its pool has refused, and frees its place there, which Kysely does not. Nothing runs on it. */
+  discard (connection: DatabaseConnection): Promise<void>
   /** What the native client of MikroORM's connection says, if that is one connection and knows. */
   nativeStatus (client: unknown): TransactionStatus | undefined
   /** Whether a transaction in which `error` came up is `failed` by that. Asked only where there is no status. */

@@ -34,6 +34,7 @@ export const POSTGRESQL: Driver = {
     idle: 'idle'
   },
   physical,
+  discard,
   // It takes no statement after one that has failed.
   failsTransaction: isOwn
 }
@@ -101,6 +102,13 @@ class PgPhysicalConnection implements PhysicalConnection {
   onEnd (listener: () => void): void {
     this.#connection.once('end', listener)
   }
+}
+
+/** pg's pool has it until it is released, which is a method without a name at Kysely's. */
+async function discard (connection: DatabaseConnection): Promise<void> {
+  await physical(connection)?.close()
+  const prototype = Object.getPrototypeOf(connection) as Record<symbol, unknown>
+  for (const symbol of Object.getOwnPropertySymbols(prototype)) if (typeof prototype[symbol] === 'function') (connection as unknown as Record<symbol, () => void>)[symbol]?.()
 }
 
 const known = new WeakMap<DatabaseConnection, PgPhysicalConnection | undefined>()

@@ -1,3 +1,4 @@
+import type { ControlConnectionProvider } from 'kysely'
 import type { Driver, DriverError } from './contracts.ts'
 
 /** A database that nothing is known of: whatever may be is taken for what is. The errors are those that drivers have in common. Others begin with this. */
@@ -15,9 +16,12 @@ export const UNKNOWN: Driver = {
   rollsBackWith: new Set(['deadlock', 'lock timeout', 'serialization', 'connection']),
   processes: undefined,
   physical: () => undefined,
+  discard: async connection => { await connection.killSession?.(nothingToStop) },
   nativeStatus: () => undefined,
   failsTransaction: () => false
 }
+
+const nothingToStop: ControlConnectionProvider = async () => { throw new Error('there is nothing to stop') }
 
 /** Codes of Node's sockets. */
 const SOCKET = new Set<unknown>(['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])

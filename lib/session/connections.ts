@@ -1,7 +1,8 @@
 import type { Connection, MikroORM } from '@mikro-orm/core'
-import type { ControlConnectionProvider, DatabaseConnection } from 'kysely'
+import type { DatabaseConnection } from 'kysely'
+import { driverOf } from '../drivers/drivers.ts'
 import { watchConnecting } from '../transaction/connecting.ts'
-import { isSqlConnection } from '../transaction/sql-connection.ts'
+import { isSqlConnection, type SqlConnection } from '../transaction/sql-connection.ts'
 
 /** That to the primary, and those to its replicas. */
 export function connectionsOf ({ driver }: MikroORM): Connection[] {
@@ -34,7 +35,7 @@ const freeing = new WeakSet<PoolHook>()
  * Kysely gives no place back to the pool when a hook of the pool throws: the connection is closed then, as far as its driver can.
  * @returns whether that was done in time, before the pools were made
  */
-function freePlacesOfFailedHooks (orm: MikroORM, connections: Connection[]): boolean {
+function freePlacesOfFailedHooks (orm: MikroORM, connections: SqlConnection[]): boolean {
   const settings: { get (name: string): unknown, set (name: string, hook: PoolHook): void }[] = [
     { get: name => orm.config.get(name as 'onCreateConnection'), set: (name, hook) => { orm.config.set(name as 'onCreateConnection', hook) } },
     ...connections.map(connection => {
@@ -49,27 +50,22 @@ function freePlacesOfFailedHooks (orm: MikroORM, connections: Connection[]): boo
       const hook = get(name) as PoolHook | undefined
       if (hook === undefined || freeing.has(hook)) continue
       if (early) isInTime = false
-      else set(name, freed(hook))
+      else set(name, freed(hook, connections))
     }
   }
   return isInTime
 }
 
-function freed (hook: PoolHook): PoolHook {
-  const freed: PoolHook = async (connection, options) => {
+function freed (hook: PoolHook, [connection]: SqlConnection[]): PoolHook {
+  const freed: PoolHook = async (refused, options) => {
     try {
-      await hook(connection, options)
+      await hook(refused, options)
     } catch (error) {
-      await closeQuietly(connection as DatabaseConnection)
+      // All of them have the same driver.
+      if (connection !== undefined) await driverOf(connection.getClient().getExecutor()).discard(refused as DatabaseConnection).catch(() => undefined)
       throw error
     }
   }
   freeing.add(freed)
   return freed
-}
-
-/** Nothing runs on it, so that nothing has to be asked of the server. */
-async function closeQuietly (connection: DatabaseConnection): Promise<void> {
-  const control: ControlConnectionProvider = async () => { throw new Error('there is nothing to stop') }
-  await connection.killSession?.(control).catch(() => undefined)
 }

@@ -100,7 +100,7 @@ onEachDatabase('a database that does not exist yet is made by the first request,
   }
 })
 
-onEachDatabase('hooks of the pool that throw cost no place in it', { kinds: ['mysql'] }, async (t, { database }) => {
+onEachDatabase('hooks of the pool that throw cost no place in it', { kinds: servers }, async (t, { database }) => {
   for (const hook of ['onCreateConnection', 'onReserveConnection'] as const) {
     for (const replicas of [[], [{ name: 'replica' }]]) {
       let calls = 0

@@ -9,7 +9,7 @@ function ormOf (connection: object): MikroORM {
   return { config: { get: () => undefined, set () {} }, driver: { getConnection: () => connection, replicas: [] } } as unknown as MikroORM
 }
 
-const sql = { getClient () {}, async initClient () {}, async connect () {}, options: {}, connected: false }
+const sql = { getClient: () => ({ getExecutor: () => ({ adapter: {} }) }), async initClient () {}, async connect () {}, options: {}, connected: false }
 
 void t.test('those who come while the first one connects wait for it, and are not told what it is told', async t => {
   const go = new Gate()
