@@ -67,10 +67,11 @@ const POSTGRESQL: Dialect = {
   destroy (client) { void (client as unknown as { end (): Promise<void> }).end() }
 }
 
-/** @throws for SQLite, which is no server */
+/** Of SQLite there is none: whatever is asked of it throws. */
+const NONE = new Proxy({}, { get () { throw new Error('SQLite is no server') } }) as Dialect
+
 export function dialectOf (kind: Kind): Dialect {
-  if (kind === 'sqlite') throw new Error('SQLite is no server')
-  return kind === 'mysql' ? MYSQL : POSTGRESQL
+  return { sqlite: NONE, mysql: MYSQL, postgresql: POSTGRESQL }[kind]
 }
 
 /** Waits until a statement runs whose text is like this, and gives the names of the connections on which it does. */

@@ -87,7 +87,7 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
   })
   return {
     kind,
-    get dialect () { return dialectOf(kind) },
+    dialect: dialectOf(kind),
     database,
     orm,
     app,
