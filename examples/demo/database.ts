@@ -1,13 +1,24 @@
 /**
- * The demo's database: SQLite in memory, or the MySQL or MariaDB that DATABASE_URL names.
+ * The demo's database: SQLite in memory, or the MySQL, MariaDB or PostgreSQL that DATABASE_URL names.
  */
 import { MikroORM, type Options } from '@mikro-orm/core'
 import { MySqlDriver } from '@mikro-orm/mysql'
+import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { SqliteDriver } from '@mikro-orm/sqlite'
 import { NoteSchema } from './entities.ts'
 import { explain } from './errors.ts'
 
-const EXPECTED = 'expected mysql://user:password@host:port/database, or nothing for SQLite'
+interface Database {
+  readonly name: string
+  readonly driver: NonNullable<Options['driver']>
+}
+
+const EXPECTED = 'expected mysql:// or postgresql://user:password@host:port/database, or nothing for SQLite'
+
+const MYSQL: Database = { name: 'MySQL', driver: MySqlDriver }
+const POSTGRESQL: Database = { name: 'PostgreSQL', driver: PostgreSqlDriver }
+
+const PROTOCOLS = new Map([['mysql:', MYSQL], ['mariadb:', MYSQL], ['postgresql:', POSTGRESQL], ['postgres:', POSTGRESQL]])
 
 export class DemoDatabase {
   readonly orm: MikroORM
@@ -56,8 +67,9 @@ function settingsOf (url: string | undefined): { description: string, options: P
   const parsed = URL.parse(url)
   if (parsed === null) throw new Error(`DATABASE_URL is not a URL; ${EXPECTED}`)
   const { protocol, host, pathname } = parsed
-  if (protocol !== 'mysql:' && protocol !== 'mariadb:') throw new Error(`DATABASE_URL begins with "${protocol}"; ${EXPECTED}`)
+  const database = PROTOCOLS.get(protocol)
+  if (database === undefined) throw new Error(`DATABASE_URL begins with "${protocol}"; ${EXPECTED}`)
   if (host === '') throw new Error(`DATABASE_URL names no host; ${EXPECTED}`)
   if (!/^\/[^/]+$/.test(pathname)) throw new Error(`DATABASE_URL names no database; ${EXPECTED}`)
-  return { description: `the MySQL database ${pathname.slice(1)} at ${host}`, options: { driver: MySqlDriver, clientUrl: url } }
+  return { description: `the ${database.name} database ${pathname.slice(1)} at ${host}`, options: { driver: database.driver, clientUrl: url } }
 }

@@ -1,7 +1,7 @@
 /**
  * npm run demo: starts the application, plays out what this project is about, and goes on serving until Ctrl-C.
  *
- * DATABASE_URL  mysql://user:password@host:port/database; SQLite in memory if unset
+ * DATABASE_URL  mysql:// or postgresql://user:password@host:port/database; SQLite in memory if unset
  * PORT          0 takes any free one; 3000 if unset
  */
 import { once } from 'node:events'

@@ -12,7 +12,8 @@ import { unsavedNotes } from '../../examples/demo/notes.ts'
 import { Observer } from '../../examples/demo/observer.ts'
 import { Timeline } from '../../examples/demo/timeline.ts'
 import { Demo, type DemoSettings } from '../support/demo.ts'
-import { mysqlUrl } from '../support/server-urls.ts'
+import { createDatabase } from '../support/databases.ts'
+import { mysqlUrl, postgresqlUrl } from '../support/server-urls.ts'
 
 async function playedOut (t: Test, demo: Demo): Promise<void> {
   await demo.serves()
@@ -93,6 +94,19 @@ void t.test('on MySQL it does the same, and leaves no table', { skip: server ===
   })
 })
 
+void t.test('on PostgreSQL it does the same, and leaves no table', { skip: postgresqlUrl() === undefined && 'no PG_URL' }, async t => {
+  const database = await createDatabase('postgresql')
+  t.teardown(async () => await database.drop())
+  const tables = async () => (await database.witness.driver.execute<{ name: string }[]>("select table_name as name from information_schema.tables where table_schema = 'public' order by 1")).map(({ name }) => name)
+  const before = await tables()
+  const demo = new Demo(t, { DATABASE_URL: `${postgresqlUrl()}/${String(database.options.dbName)}` })
+  await playedOut(t, demo)
+  await keepsServing(t, demo)
+  t.equal(await demo.stopped('SIGTERM'), 0)
+  t.equal(demo.stderr, '')
+  t.same(await tables(), before)
+})
+
 void t.test('Ctrl-C in the middle of the play ends it cleanly', async t => {
   const demo = new Demo(t, { INTERRUPT_AT: 'adds a note; unwritten' })
   t.equal(await demo.exitCode(), 0)
@@ -161,7 +175,8 @@ void t.test('PORT', async t => {
 void t.test('DATABASE_URL', async t => {
   const cases: Record<string, string> = {
     nonsense: 'is not a URL',
-    'postgres://localhost/test': 'begins with "postgres:"',
+    'oracle://localhost/test': 'begins with "oracle:"',
+    'postgresql:///test': 'names no host',
     'mysql:///test': 'names no host',
     'mysql://root@127.0.0.1:3306': 'names no database',
     'mysql://root@127.0.0.1:3306/': 'names no database',
@@ -169,7 +184,7 @@ void t.test('DATABASE_URL', async t => {
   }
   for (const [url, mistake] of Object.entries(cases)) {
     await t.rejects(DemoDatabase.open(url), {
-      message: `DATABASE_URL ${mistake}; expected mysql://user:password@host:port/database, or nothing for SQLite`
+      message: `DATABASE_URL ${mistake}; expected mysql:// or postgresql://user:password@host:port/database, or nothing for SQLite`
     })
   }
   for (const nothing of [undefined, '']) {
