@@ -54,6 +54,6 @@ void t.test('goes on after a difference, and tells those of one shape only once'
 
 void t.test('says what is wrong with its arguments', async t => {
   t.match(await programs('--help'), { code: 0, output: /npm run programs -- \[options\]/ })
-  t.match(await programs('--database', 'oracle'), { code: 2, output: /--database is sqlite or mysql, not oracle/ })
+  t.match(await programs('--database', 'oracle'), { code: 2, output: /--database is sqlite or mysql or postgresql, not oracle/ })
   t.match(await programs('--count', 'many'), { code: 2, output: /--count is a whole number from 1, not many/ })
 })
