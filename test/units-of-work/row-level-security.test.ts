@@ -204,3 +204,28 @@ onEachDatabase('a statement whose scope is closed while it waits for its connect
   release()
   await Promise.all([holder, refused, closed])
 })
+
+onEachDatabase('a write whose scope is rolled back while it waits for its connection', { ...automatic, plugin: { commitOnTeardown: false, sessionOptions: { session: { variables: { 'app.tenant': 'a' } } } }, orm: { ...automatic.orm, pool: { max: 1 } } }, async (t, { app, orm, labels }) => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const holding = Promise.withResolvers<void>()
+  let holder: Promise<void> | undefined
+  app.post('/', async (request, reply) => {
+    // Is connected from here on.
+    await request.db.execute('select 1')
+    holder = orm.driver.getConnection().getClient().connection().execute(async () => {
+      holding.resolve()
+      await held
+    })
+    await holding.promise
+    const refused = t.rejects(request.db.getConnection().execute("insert into item (label, amount) values ('late', 0)"), { code: 'FST_SCOPED_DB_SCOPE_CLOSED', message: /rolled back/ })
+    await sleep(50)
+    return await reply.code(409).send(Readable.from((async function * () {
+      yield 'no'
+      release()
+      await refused
+    })()))
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 409)
+  await holder
+  t.same(await labels(), [])
+})
