@@ -229,3 +229,14 @@ onEachDatabase('a write whose scope is rolled back while it waits for its connec
   await holder
   t.same(await labels(), [])
 })
+
+onEachDatabase('a statement of its own that fails, or that changes its connection, leaves nothing', { ...automatic, plugin: { commitOnTeardown: false, sessionOptions: { session: { variables: { 'app.tenant': 'a' } } } }, orm: { ...automatic.orm, pool: { max: 1 } } }, async (t, { app, orm }) => {
+  app.get('/', async request => {
+    const connection = request.db.getConnection()
+    await t.rejects(connection.execute('select nothing'), { code: '42703' })
+    await connection.execute("set application_name = 'changed'")
+    return await connection.execute("select current_setting('app.tenant', true) as tenant, current_setting('application_name') as name")
+  })
+  t.same((await app.inject('/')).json(), [{ tenant: 'a', name: '' }])
+  t.match(await orm.em.fork().execute("select current_setting('app.tenant', true) as tenant"), [{ tenant: /^$/ }])
+})
