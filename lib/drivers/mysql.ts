@@ -3,6 +3,8 @@ import { isRollbackState, kindOfState, kindsByCode } from './kinds.ts'
 import { words } from './sql/functions.ts'
 import { UNKNOWN } from './unknown.ts'
 
+const NEVER_SENT = ["Can't add new command when connection is in closed state"]
+
 /** MySQL and MariaDB, by way of mysql2 or mariadb. */
 export const MYSQL: Driver = {
   ...UNKNOWN,
@@ -11,7 +13,7 @@ export const MYSQL: Driver = {
     kindOf,
     isOwn,
     refuses: ({ sqlState }) => isRollbackState(sqlState),
-    neverSent: ["Can't add new command when connection is in closed state"]
+    neverSent: NEVER_SENT
   },
   functions: words(
     'index key rlike regexp explain interval row double binary varbinary tinyint mediumint datetime timestamp match against ' +
@@ -65,7 +67,7 @@ const OPTION_PREVENTS = 1290
 
 /** mysql2's own errors. */
 const LOST = new Set<unknown>(['PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'])
-const LOST_MESSAGES = new Set(["Can't add new command when connection is in closed state", "Can't write in closed state"])
+const LOST_MESSAGES = new Set([...NEVER_SENT, "Can't write in closed state"])
 
 function kindOf ({ message, code, errno, sqlState, sqlMessage }: DriverError): ErrorKind | undefined {
   const said = String(sqlMessage ?? message)

@@ -5,6 +5,8 @@ import { isRollbackState, kindOfState } from './kinds.ts'
 import { words } from './sql/functions.ts'
 import { UNKNOWN } from './unknown.ts'
 
+const NEVER_SENT = ['Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']
+
 /** PostgreSQL, by way of pg. */
 export const POSTGRESQL: Driver = {
   ...UNKNOWN,
@@ -13,7 +15,7 @@ export const POSTGRESQL: Driver = {
     kindOf,
     isOwn,
     refuses: error => isOwn(error) && (isRollbackState(error.code) || DEFERRED.test(String(error.code))),
-    neverSent: ['Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']
+    neverSent: NEVER_SENT
   },
   functions: words(
     'any some array ilike filter within group lateral row materialized varying timestamp interval ' +
@@ -44,8 +46,7 @@ const DEFERRED = /^(?:22|23|42|44|P0)[0-9A-Z]{3}$/
 
 /** pg's own errors, which have no code. */
 const LOST = new Set([
-  'Client has encountered a connection error and is not queryable',
-  'Client was closed and is not queryable',
+  ...NEVER_SENT,
   'Connection terminated',
   'Connection terminated unexpectedly',
   'Connection terminated due to connection timeout',

@@ -29,6 +29,7 @@ export interface SessionTransactions {
   hasEnded (context: Transaction): boolean
   /** Makes the transaction fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void
+  /** Whether it is. */
   readonly isDoomed: boolean
   /** Whether it has refused a statement since, because of that. */
   readonly hasRefused: boolean

@@ -9,6 +9,8 @@ import type { StatementUsage } from './usage.ts'
 export interface UnderlyingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
+  /** Whether it has something to tell row level security, which a transaction of Kysely's own would not know. */
+  readonly needsTransaction: boolean
   readonly statements: StatementRunner
   /** Counts them, if anybody wants to know. */
   readonly usage: StatementUsage | undefined
@@ -118,6 +120,7 @@ function defineClass (Base: KyselyClass) {
     #assertNoTransaction () {
       this.#transaction.statements.assertOpen()
       if (this.isTransaction) throw new Error('This Kysely is inside the transaction of its scope already: nest with em.transactional()')
+      if (this.#transaction.needsTransaction) throw new Error('A transaction of Kysely\'s own would know nothing of the session context (row level security): use em.transactional()')
     }
 
     #command (...control: Parameters<StatementRunner['control']>) {
