@@ -166,7 +166,8 @@ export class SqlTransactions implements SessionTransactions {
       isolationLevel,
       readOnly,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
-      sessionContext: () => sessionContext,
+      // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
+      sessionContext: () => sessionContext ?? this.#sessionContext(),
       acquire: this.#acquire,
       announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx),
       onEnd: () => {

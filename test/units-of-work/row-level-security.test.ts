@@ -52,6 +52,10 @@ const WAYS: Record<string, (em: Session) => Promise<unknown>> = {
     await trx.rollback().execute()
     return texts(rows)
   },
+  'a transaction of the connection\'s': async em => {
+    const connection = em.getConnection()
+    return await connection.transactional(async trx => texts(await connection.execute('select text from note', [], 'all', trx)))
+  },
   'a query builder': async em => texts(await em.createQueryBuilder(Note, 'n').select('text').execute()),
   'a stream': async em => {
     const found: string[] = []
