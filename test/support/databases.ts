@@ -9,13 +9,15 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { OTHER_DRIVERS, otherDriver, type Kind } from './drivers.ts'
 import { ItemSchema, PartSchema } from './entities.ts'
+import { createPglite } from './pglite.ts'
 import { mysqlUrl, postgresqlUrl } from './server-urls.ts'
+
+export type { Kind } from './drivers.ts'
 
 /** A MikroORM of any SQL driver. */
 export type SqlORM = BaseORM<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>
-
-export type Kind = 'mysql' | 'postgresql' | 'sqlite'
 
 /** Those that are servers, with connections that can be lost. */
 export const servers: Kind[] = ['mysql', 'postgresql']
@@ -35,26 +37,43 @@ export interface TestDatabase {
 
 const entities = [ItemSchema, PartSchema]
 
+/** By way of the driver that TEST_DATABASE names, if it names one beside those that all tests run with. */
 export async function createDatabase (kind: Kind): Promise<TestDatabase> {
-  return await CREATE[kind]()
+  const driver = otherDriver()
+  return await CREATE[driver !== undefined && OTHER_DRIVERS[driver] === kind ? driver : kind]()
 }
 
-const CREATE = { mysql: createMySql, postgresql: createPostgreSql, sqlite: createSqlite }
+const CREATE = {
+  mysql: () => createMySql(MySqlORM),
+  mariadb: async () => await createMySql((await import('@mikro-orm/mariadb')).MikroORM),
+  postgresql: createPostgreSql,
+  pglite: () => createPglite(entities),
+  sqlite: () => createSqlite(SqliteORM),
+  libsql: async () => await createSqlite((await import('@mikro-orm/libsql')).MikroORM)
+}
+
+/** MikroORM's class for one driver. */
+interface ORMClass {
+  init (options: never): Promise<unknown>
+}
 
 /** The databases that this run has. One is missing only where test/support/run-with-servers.ts has said so, loudly. TEST_DATABASE leaves only one. */
 export function availableKinds (): Kind[] {
   const kinds: Kind[] = ['sqlite']
   if (mysqlUrl() !== undefined) kinds.push('mysql')
   if (postgresqlUrl() !== undefined) kinds.push('postgresql')
-  const only = process.env['TEST_DATABASE']
+  const driver = otherDriver()
+  const only = driver === undefined ? process.env['TEST_DATABASE'] : OTHER_DRIVERS[driver]
+  // The one that needs no server.
+  if (driver === 'pglite') return [OTHER_DRIVERS[driver]]
   if (only && !kinds.some(kind => kind === only)) throw new Error(`TEST_DATABASE=${only}: there is only ${kinds.join(' and ')}`)
   return kinds.filter(kind => !only || kind === only)
 }
 
-async function createSqlite (): Promise<TestDatabase> {
+async function createSqlite (ORM: ORMClass): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
   const options = { entities, dbName: join(folder, 'test.db') }
-  const connect = (more?: Partial<Options>) => SqliteORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const connect = (more?: Partial<Options>) => ORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
   const witness = await connect()
   await witness.driver.execute('pragma journal_mode = wal')
   await createTables(witness)
@@ -74,10 +93,10 @@ async function createSqlite (): Promise<TestDatabase> {
   }
 }
 
-async function createMySql (): Promise<TestDatabase> {
+async function createMySql (ORM: ORMClass): Promise<TestDatabase> {
   const name = `scoped_db_${randomBytes(6).toString('hex')}`
   const options = { entities, clientUrl: mysqlUrl(), dbName: name, pool: { max: 10 } }
-  const connect = (more?: Partial<Options>) => MySqlORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const connect = (more?: Partial<Options>) => ORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
   const witness = await connect({ ensureDatabase: true })
   await createTables(witness)
   return {

@@ -48,7 +48,7 @@ export function findDaemon (): string | undefined {
 
 export const MARIADB: ServerKind = {
   name: 'MySQL',
-  kind: 'mysql',
+  databases: ['mysql', 'mariadb'],
   variable: 'MYSQL_URL',
   howToGetOne: 'Install one (Debian: apt-get install mariadb-server) or set MYSQL_URL=mysql://root@127.0.0.1:3306',
   start: startServer

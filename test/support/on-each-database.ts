@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { availableKinds, createDatabase, type Kind, type SqlORM, type TestDatabase } from './databases.ts'
 import { dialectOf, type Dialect } from './dialect.ts'
+import { otherDriver } from './drivers.ts'
 import { ItemSchema } from './entities.ts'
 
 declare module '../../plugin.ts' {
@@ -59,10 +60,18 @@ export interface StageOptions {
 /** How many milliseconds a test may take before it counts as hanging: fails by its name, long before its whole file would. */
 const TIMEOUT = Number(process.env['TEST_TIMEOUT'] ?? 60_000)
 
+let registered = 0
+
+/** How many tests there are on databases, up to now. */
+export function registeredTests (): number {
+  return registered
+}
+
 /** Runs a test on every database that there is, and asserts after each that no scope, transaction or connection is left. */
 export function onEachDatabase (name: string, options: StageOptions, run: (t: Test, stage: Stage) => Promise<void>): void {
   for (const kind of availableKinds().filter(kind => options.kinds?.includes(kind) ?? true)) {
-    void t.test(`${name} [${kind}]`, { timeout: TIMEOUT }, async t => {
+    registered++
+    void t.test(`${name} [${otherDriver() ?? kind}]`, { timeout: TIMEOUT }, async t => {
       const stage = await createStage(t, kind, options)
       await run(t, stage)
       await stage.assertClean()

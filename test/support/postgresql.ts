@@ -51,7 +51,7 @@ function unprivileged (): ServerProgram['user'] {
 
 export const POSTGRESQL: ServerKind = {
   name: 'PostgreSQL',
-  kind: 'postgresql',
+  databases: ['postgresql'],
   variable: 'PG_URL',
   howToGetOne: 'Install one (Debian: apt-get install postgresql) or set PG_URL=postgresql://postgres@127.0.0.1:5432',
   start: startServer

@@ -7,8 +7,8 @@ import type { Server } from './server.ts'
 /** A kind of server that tests run on. */
 export interface ServerKind {
   readonly name: string
-  /** What the tests on it are called, and TEST_DATABASE. */
-  readonly kind: string
+  /** What TEST_DATABASE may say that needs it. */
+  readonly databases: readonly string[]
   /** The environment variable with its address. With it set, that server is used and left alone. An empty one names none. */
   readonly variable: string
   readonly howToGetOne: string
@@ -18,7 +18,7 @@ export interface ServerKind {
 
 /**
  * Starts a server of each kind that the run needs, runs a command with their addresses in its environment, and stops them again,
- * however the command ends. With TEST_DATABASE there are only those of that kind.
+ * however the command ends. With TEST_DATABASE there are only those that it needs.
  * @returns the exit code
  */
 export async function runWithServers (kinds: readonly ServerKind[], [command = 'true', ...args]: string[]): Promise<number> {
@@ -54,7 +54,7 @@ export async function runWithServers (kinds: readonly ServerKind[], [command = '
   return signal.aborted ? exitCodeOf(signal.reason as NodeJS.Signals) : code
 }
 
-function isNeeded ({ kind, variable }: ServerKind): boolean {
+function isNeeded ({ databases, variable }: ServerKind): boolean {
   const only = process.env['TEST_DATABASE']
-  return !process.env[variable] && (!only || only === kind)
+  return !process.env[variable] && (!only || databases.includes(only))
 }

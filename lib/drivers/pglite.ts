@@ -1,0 +1,11 @@
+import type { Driver } from './contracts.ts'
+import { POSTGRESQL } from './postgresql.ts'
+
+/** PostgreSQL in this process, by way of PGlite: one connection, which everything has to wait for. */
+export const PGLITE: Driver = {
+  ...POSTGRESQL,
+  adapters: ['PGliteAdapter'],
+  isEmbedded: true,
+  processes: undefined,
+  physical: () => undefined
+}
