@@ -1,5 +1,6 @@
 import type { Driver } from './contracts.ts'
 import { POSTGRESQL } from './postgresql.ts'
+import { UNKNOWN } from './unknown.ts'
 
 /** PostgreSQL in this process, by way of PGlite: one connection, which everything has to wait for. */
 export const PGLITE: Driver = {
@@ -7,5 +8,5 @@ export const PGLITE: Driver = {
   adapters: ['PGliteAdapter'],
   isEmbedded: true,
   processes: undefined,
-  physical: () => undefined
+  physical: UNKNOWN.physical
 }
