@@ -35,6 +35,8 @@ export interface DriverError {
   readonly errcode?: unknown
   /** libsql: the same. */
   readonly rawCode?: unknown
+  /** tedious: the number that the server gives. */
+  readonly number?: unknown
 }
 
 /** What the errors of one database, and of its driver, mean. In doubt an error is not known: its kind decides whether work is done again. */
@@ -83,6 +85,11 @@ export interface Driver {
   readonly functions: ReadonlySet<string>
   /** Whether it is in this process: COMMIT tells for certain whether it was carried out, and no server can be lost. */
   readonly isEmbedded: boolean
+  /**
+   * A query for the name of the transaction that its connection is in, as `id`, or null outside of any. Only where savepoints cannot be released,
+   * which elsewhere tells whether the transaction is still the same.
+   */
+  readonly transactionId?: string
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */

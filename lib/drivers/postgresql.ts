@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
 import { isRollbackState, kindOfState } from './kinds.ts'
 import { words } from './sql/functions.ts'
+import { rawQuery } from './sql/raw-query.ts'
 import { UNKNOWN } from './unknown.ts'
 
 const NEVER_SENT = ['Client has encountered a connection error and is not queryable', 'Client was closed and is not queryable']
@@ -141,6 +142,6 @@ class Probe {
 function connectionOf (connection: DatabaseConnection): PgConnection | undefined {
   if (connection.constructor.name !== 'PostgresConnection') return undefined
   const probe = new Probe()
-  connection.executeQuery({ sql: probe as unknown as string, parameters: [], query: { kind: 'RawNode', sqlFragments: [], parameters: [] }, queryId: { queryId: 'fastify-scoped-db' } }).catch(() => undefined)
+  connection.executeQuery(rawQuery(probe as unknown as string)).catch(() => undefined)
   return probe.connection instanceof EventEmitter ? probe.connection : undefined
 }

@@ -3,6 +3,7 @@ import type { ControlledTransaction } from 'kysely'
 import { debug } from '../debug.ts'
 import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './begin-options.ts'
@@ -112,20 +113,31 @@ export class ActiveTransaction {
     await this.#connection.release()
   }
 
-  /** Sets a mark that the database keeps for as long as it is in this transaction: a savepoint. */
-  async mark (name = MARK): Promise<void> {
+  /**
+   * Marks the transaction, by a savepoint that the database keeps for as long as it is in it, or by its name where savepoints cannot be released.
+   * @returns a look whether the database is still in the transaction that was marked, which takes the mark away
+   */
+  async mark (name = MARK): Promise<() => Promise<boolean>> {
+    const { transactionId } = this.#driver
+    if (transactionId !== undefined) return await this.#remember(transactionId)
     await this.kysely.savepoint(name).execute()
+    return async () => this.failure !== undefined || await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
   }
 
-  /** Whether the mark is still there, and the database in the transaction in which it was set. Takes the mark away, unless that has failed. */
-  async isMarked (name = MARK): Promise<boolean> {
-    return this.failure !== undefined || await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
+  async #remember (transactionId: string): Promise<() => Promise<boolean>> {
+    const ask = async () => (await this.kysely.executeQuery(rawQuery<{ id: unknown }>(transactionId))).rows[0]?.id
+    const marked = await ask()
+    return async () => marked !== null && await ask() === marked
   }
 
   /** Whether the database is in a transaction: outside any it keeps no mark. */
   async isOpen (): Promise<boolean> {
-    const name = 'fastify_scoped_db_open'
-    return await goesThrough(this.mark(name)) && await this.isMarked(name)
+    try {
+      const isMarked = await this.mark('fastify_scoped_db_open')
+      return await isMarked()
+    } catch {
+      return false
+    }
   }
 
   /** Whether it is still one, as far as that is known without asking. */

@@ -2,6 +2,7 @@ import type { DatabaseConnection } from 'kysely'
 import { driverError } from '../drivers/errors.ts'
 import type { ProcessList } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { rawQuery } from '../drivers/sql/raw-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
 /** What it is made of. */
@@ -59,14 +60,14 @@ export class Silence {
   async #isIdle (own: DatabaseConnection, suspect: number): Promise<boolean> {
     const self = Number(await this.#idOf(own))
     const { statesOf, working, idle } = this.#processes
-    const { rows } = await own.executeQuery<{ id: unknown, state: string }>(query(statesOf([self, suspect])))
+    const { rows } = await own.executeQuery<{ id: unknown, state: string }>(rawQuery(statesOf([self, suspect])))
     const stateOf = (id: number) => rows.find(row => Number(row.id) === id)?.state
     // Where it does not see itself, it sees another server.
     return stateOf(self) === working && [undefined, idle].includes(stateOf(suspect))
   }
 
   async #idOf (connection: DatabaseConnection): Promise<unknown> {
-    const { rows } = await connection.executeQuery<{ id: unknown }>(query(this.#processes.ownId))
+    const { rows } = await connection.executeQuery<{ id: unknown }>(rawQuery(this.#processes.ownId))
     return rows[0]?.id
   }
 
@@ -90,10 +91,6 @@ function isOwn (connection: SqlConnection): boolean {
   const { config, options } = connection as unknown as ConnectionParts
   const driverOptions = Object(options.driverOptions ?? config.get('driverOptions')) as object
   return typeof driverOptions !== 'function' && !('createDriver' in driverOptions) && !('getExecutor' in driverOptions)
-}
-
-function query (sql: string): Parameters<DatabaseConnection['executeQuery']>[0] {
-  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'fastify-scoped-db' } }
 }
 
 /** What a statement fails with whose connection leads nowhere. */

@@ -185,10 +185,10 @@ export class StatementRunner {
 
   /** What may end the transaction is followed by a look whether it has. */
   async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
-    await active.mark()
+    const isMarked = await active.mark()
     return async () => {
       try {
-        if (setsAutocommit(statement.sql) || !await active.isMarked()) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
+        if (setsAutocommit(statement.sql) || !await isMarked()) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
       } finally {
         release()
       }

@@ -21,6 +21,7 @@ const DOUBTS = new RegExp([
   ';\\s*\\S', '/\\*', '--', '#', '@',
   '\\b(?:for\\s+(?:update|share|no\\s+key|key\\s+share)|lock\\s+in\\s+share|into|insert|update|delete|replace|merge|analyze' +
   '|(?:next|previous)\\s+value\\s+for|sql_calc_found_rows|show\\s+(?:count\\s*\\(\\s*\\*\\s*\\)\\s*)?(?:warnings|errors)|show\\s+profiles?' +
+  '|updlock|xlock|holdlock|tablockx?|paglock|rowlock|repeatableread|serializable' +
   '|get_lock|release_lock|release_all_locks|last_insert_id|found_rows|row_count|nextval|setval|currval|lastval|last_insert_rowid' +
   '|changes|total_changes|pg_\\w*lock\\w*)\\b'
 ].join('|'), 'i')
