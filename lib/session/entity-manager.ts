@@ -1,5 +1,6 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, SessionContext, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { entitiesOf, persistAgain, removeAgain } from './ask-again.ts'
 import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
@@ -7,7 +8,7 @@ import { useDriver } from './guarded-connection.ts'
 import { handOver, takeEntities } from './hand-over.ts'
 import { alone, runAndFlush } from './nested-transaction.ts'
 import { assertNotOver, BINDING, currentNesting, inNesting, instancesOf, isInMain, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner } from './nesting.ts'
-import { onClear } from './open-nestings.ts'
+import { onAsked, onClear } from './open-nestings.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
 import { inSavepoint } from './savepoints.ts'
@@ -109,6 +110,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.persist(entity as Entity)
       lateChanges(em)?.persisted(entity)
+      onAsked(em, () => { persistAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
       return em
     }
 
@@ -116,6 +118,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.remove(entity as Entity)
       lateChanges(em)?.removed(entity)
+      onAsked(em, () => { removeAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
       return em
     }
 

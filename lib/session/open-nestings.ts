@@ -15,6 +15,11 @@ export function onClear (em: EntityManager): void {
   for (const nesting of open.get(em) ?? []) nesting.before = undefined
 }
 
+/** A session is asked for something, not from inside of the transactions that are open in it: it stays so when these are undone. */
+export function onAsked (em: EntityManager, ask: () => void): void {
+  for (const { before } of open.get(em) ?? []) before?.askedOutside(ask)
+}
+
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
 export function onFlush (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)

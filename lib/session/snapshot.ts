@@ -19,7 +19,7 @@ export class SessionSnapshot {
   readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
   #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
-  readonly #outside = new Set<() => void>()
+  #outside: (() => void)[] = []
 
   /** @param isSeparate whether the transaction has its own instances of the entities */
   constructor (em: EntityManager, isSeparate: boolean) {
@@ -59,14 +59,20 @@ export class SessionSnapshot {
     this.writing(changeSets)
     const unitOfWork = this.#em.getUnitOfWork(false)
     for (const { entity, type } of changeSets) {
-      if (type === 'create') this.#outside.add(() => unitOfWork.persist(entity, undefined, { cascade: false }))
-      if (type === 'delete' || type === 'delete_early') this.#outside.add(() => unitOfWork.remove(entity, undefined, { cascade: false }))
+      if (type === 'create') this.askedOutside(() => unitOfWork.persist(entity, undefined, { cascade: false }))
+      if (type === 'delete' || type === 'delete_early') this.askedOutside(() => unitOfWork.remove(entity, undefined, { cascade: false }))
     }
+  }
+
+  /** Something was asked of the session itself: it is to be asked again. */
+  askedOutside (ask: () => void): void {
+    this.#outside.push(ask)
   }
 
   /** The session itself flushes what stays, whatever becomes of the transaction: there is nothing to go back to any more. */
   flushingBeside (): void {
     this.#states.clear()
+    this.#outside = []
   }
 
   /** The transaction was rolled back. */

@@ -203,3 +203,30 @@ onEachDatabase('the session goes on with the version that a transaction of its o
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
   t.same(await shopRows(orm), rows)
 })
+
+onEachDatabase('what a branch makes, removes or keeps beside one that fails stays so', automatic, async (t, { app, labels, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'kept' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const kept = await session.findOneOrFail(Item, { label: 'kept' })
+    session.remove(kept)
+    const taken = session.create(Item, { label: 'taken back' })
+    const removed = session.create(Item, { label: 'removed' })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const alone = session.transactional(async em => {
+      await em.count(Item)
+      await promise
+      throw new Error('declined')
+    }, ALONE)
+    session.persist(kept)
+    session.remove(removed).remove(taken).persist(taken)
+    session.remove(session.create(Item, { label: 'never' }))
+    session.create(Item, { label: 'made' })
+    resolve()
+    await t.rejects(alone, { message: 'declined' })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['kept', 'made', 'taken back'])
+})
