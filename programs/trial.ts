@@ -69,7 +69,7 @@ export class Trial {
     if (isLockTimeout) this.figures.lockTimeouts++
     else if (verdict !== undefined) this.figures.compared++
     else if (run.status >= 500 && run.error !== 'thrown') this.figures.failedLoudly++
-    return { run, verdict, differences: [...run.differences, ...verdict === undefined ? [] : compareWith(verdict, run)] }
+    return { run, verdict, differences: [...run.differences, ...verdict === undefined ? [] : compareWith(program, verdict, run)] }
   }
 
   async close (): Promise<void> {

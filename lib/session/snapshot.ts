@@ -1,5 +1,6 @@
 import { Collection, helper, Reference, Utils, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
 import { restoreCollections, type CollectionState } from './collection-state.ts'
+import { deletedRows, setDeleted } from './deleted-rows.ts'
 import { EntityState } from './entity-state.ts'
 import { refresh } from './refresh.ts'
 
@@ -10,6 +11,7 @@ import { refresh } from './refresh.ts'
 export class SessionSnapshot {
   readonly #em: EntityManager
   readonly #isSeparate: boolean
+  readonly #instances: object
   readonly #states = new Map<AnyEntity, EntityState>()
   readonly #managed: readonly AnyEntity[]
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
@@ -17,20 +19,31 @@ export class SessionSnapshot {
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
   /** What the database had of what was changed or deleted meanwhile. */
   readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
+  readonly #deleted: readonly AnyEntity[]
   #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
   #outside: (() => void)[] = []
 
-  /** @param isSeparate whether the transaction has its own instances of the entities */
-  constructor (em: EntityManager, isSeparate: boolean) {
+  /**
+   * @param isSeparate whether the transaction has its own instances of the entities
+   * @param instances what stands for those of the session
+   */
+  constructor (em: EntityManager, isSeparate: boolean, instances: object) {
     const unitOfWork = em.getUnitOfWork(false)
     this.#em = em
     this.#isSeparate = isSeparate
+    this.#instances = instances
     this.#managed = unitOfWork.getIdentityMap().values()
+    this.#deleted = deletedRows(instances)
     this.#stacks = [unitOfWork.getPersistStack(), unitOfWork.getRemoveStack(), unitOfWork.getOrphanRemoveStack()].map(stack => [stack, [...stack]] as const)
     for (const entity of new Set([...this.#managed, ...unitOfWork.getPersistStack()])) this.#states.set(entity, new EntityState(entity))
-    // A flush that is under way has found these already.
-    if (isSeparate && unitOfWork.getChangeSets().length > 0) this.flushingBeside()
+    this.#noteFlush()
+  }
+
+  /** A flush of the session that is under way has found already what it writes. */
+  #noteFlush (): void {
+    const unitOfWork = this.#em.getUnitOfWork(false)
+    if (this.#isSeparate && unitOfWork.getChangeSets().length + unitOfWork.getCollectionUpdates().length > 0) this.flushingBeside()
   }
 
   /** These are about to be written in the transaction. */
@@ -77,6 +90,8 @@ export class SessionSnapshot {
 
   /** The transaction was rolled back. */
   restore (): void {
+    this.#noteFlush()
+    if (!this.#isSeparate) setDeleted(this.#instances, this.#deleted)
     const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
     for (const [entity, names] of this.#inserted) {
       identityMap.delete(entity)

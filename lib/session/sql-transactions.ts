@@ -1,10 +1,12 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
+import { instancesOf } from './nesting.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { acquireFor } from './acquiring.ts'
+import { setDeleted } from './deleted-rows.ts'
 import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction, type LazyTransactionSettings } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
@@ -23,6 +25,7 @@ interface ConnectionView {
 export class SqlTransactions implements SessionTransactions {
   readonly isAutomatic: boolean
   readonly context: Transaction | undefined
+  readonly #session: EntityManager
   readonly #connection: SqlConnection
   readonly #settings: TransactionSettings
   readonly #report: (error: unknown) => void
@@ -37,6 +40,7 @@ export class SqlTransactions implements SessionTransactions {
 
   constructor (session: EntityManager, connection: SqlConnection, settings: TransactionSettings, report: (error: unknown) => void) {
     this.isAutomatic = settings.mode === 'automatic'
+    this.#session = session
     this.#connection = connection
     this.#settings = settings
     this.#report = report
@@ -94,6 +98,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   prepareCommit (): Promise<PreparedCommit> {
+    setDeleted(instancesOf(this.#session), [])
     return this.#main.prepareCommit()
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -111,6 +112,24 @@ onEachDatabase('a db.commit() whose flush fails, which is swallowed', automatic,
   scope.session.create(Item, { label: 'opened' })
   await scope.commit()
   t.same(await labels(), ['anew', 'opened', 'there'])
+})
+
+onEachDatabase('a db.commit() beside one that fails fails, too', automatic, async (t, { app, labels, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'taken' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    session.create(Item, { label: 'taken' })
+    session.create(Item, { label: 'lost' })
+    const commits = [db.commit(), ...Array.from({ length: 20 }, async (_, turns) => {
+      for (let n = 0; n < turns * 5; n++) await Promise.resolve()
+      await db.commit()
+    }), setImmediate().then(() => db.commit())]
+    for (const { status } of await Promise.allSettled(commits)) t.equal(status, 'rejected')
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), ['taken'])
 })
 
 onEachDatabase('a db.commit() that is refused after its flush, which is swallowed', automatic, async (t, { app, orm, labels, logs }) => {

@@ -230,3 +230,52 @@ onEachDatabase('what a branch makes, removes or keeps beside one that fails stay
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), ['kept', 'made', 'taken back'])
 })
+
+onEachDatabase('what a savepoint writes beside one that fails stays', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'changed' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const item = await session.findOneOrFail(Item, { label: 'changed' })
+    const [open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const alone = session.transactional(async em => {
+      await em.count(Item)
+      open.resolve()
+      await over.promise
+      throw new Error('declined')
+    }, ALONE)
+    await open.promise
+    await session.transactional(async () => { item.amount = 1 })
+    over.resolve()
+    await t.rejects(alone, { message: 'declined' })
+    return { amount: item.amount }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { amount: 1 })
+  t.match(await witness.em.fork().find(Item, {}), [{ label: 'changed', amount: 1 }])
+})
+
+onEachDatabase('a transaction of its own gives nothing back of what the session has deleted, although it can read it', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  for (const label of ['known', 'read']) {
+    const item = em.create(Item, { label })
+    for (const name of ['deleted', 'kept']) em.create(Part, { name, item })
+  }
+  await em.flush()
+  app.post<{ Querystring: { fails?: string } }>('/', async ({ db: session, query: { fails } }) => {
+    const known = await session.findOneOrFail(Item, { label: 'known' }, { populate: ['parts'] })
+    // Without a word of the item that the second one belongs to.
+    for (const { id } of await witness.em.fork().find(Part, { name: 'deleted' })) session.remove(session.getReference(Part, id))
+    await session.transactional(async () => {
+      await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+      if (fails !== undefined) throw new Error('declined')
+    }).catch(() => {})
+    const read = await session.findOneOrFail(Item, { label: 'read' })
+    if (fails === undefined) t.equal(read.parts.isInitialized(), true, 'what was read there is in the session')
+    else await read.parts.init()
+    t.equal(await session.findOne(Part, { name: 'deleted' }), null)
+    if (fails !== undefined) await db.rollback()
+    return [known, read].map(item => item.parts.getItems().map(({ name }) => name))
+  })
+  for (const url of ['/?fails', '/']) t.same((await app.inject({ method: 'POST', url })).json(), [['kept'], ['kept']], url)
+  t.match(await witness.em.fork().find(Part, {}), [{ name: 'kept' }, { name: 'kept' }])
+})
