@@ -77,6 +77,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override setTransactionContext (context: Transaction): void {
       const nesting = this[NESTING]
       if (nesting !== undefined) nesting.em = this
+      // MikroORM resumes a session that was closed meanwhile, which would tell of a failure where a transaction inside it has been committed.
+      if (this[BINDING]?.transactions.isClosed === true) return
       // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
       inNesting(nesting, () => super.setTransactionContext(context))
     }
@@ -98,7 +100,12 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
           if (isSeparate) entities = takeEntities(fork)
           return result
         }, { ...options, propagation, clear: isSeparate })
-        handOver(em, entities, nesting.written)
+        // It is committed, whatever comes of that.
+        try {
+          handOver(em, entities, nesting.written)
+        } catch (error) {
+          binding.transactions.doom(error)
+        }
         return result
       }
       if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })

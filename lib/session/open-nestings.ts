@@ -39,8 +39,18 @@ export function onAsked (em: EntityManager, ask: () => void): void {
 export function onFlush (em: BoundEntityManager, changeSets: readonly ChangeSet<AnyEntity>[]): void {
   if (em[NESTING] !== undefined && em.isInTransaction()) em[NESTING].before?.writing(changeSets)
   for (const { before, isAlone } of open.get(em) ?? []) if (!isAlone) before?.flushingInside(changeSets)
-  // Savepoints of the session have the same entities.
-  for (const nesting of alone.get(instancesOf(em)) ?? []) if (!isWithin(em[NESTING], nesting)) nesting.before?.flushingBeside()
+  settledBeside(em)
+}
+
+/** A session is about to be committed, or its outcome is there. */
+export function onOutcome (em: EntityManager): void {
+  setDeleted(instancesOf(em), [])
+  settledBeside(em)
+}
+
+/** Savepoints of a session have the same entities, and so the same beside them. */
+function settledBeside (em: BoundEntityManager): void {
+  for (const nesting of alone.get(instancesOf(em)) ?? []) if (!isWithin(em[NESTING], nesting)) nesting.before?.settledBeside()
 }
 
 function isWithin (inner: Nesting | undefined, nesting: Nesting): boolean {

@@ -2,6 +2,7 @@ import { Collection, helper, Reference, Utils, type AnyEntity, type ChangeSet, t
 import { restoreCollections, type CollectionState } from './collection-state.ts'
 import { deletedRows, setDeleted } from './deleted-rows.ts'
 import { EntityState } from './entity-state.ts'
+import { isWriting } from './flush.ts'
 import { refresh } from './refresh.ts'
 
 /**
@@ -40,10 +41,9 @@ export class SessionSnapshot {
     this.#noteFlush()
   }
 
-  /** A flush of the session that is under way has found already what it writes. */
+  /** What is being written beside it stays. */
   #noteFlush (): void {
-    const unitOfWork = this.#em.getUnitOfWork(false)
-    if (this.#isSeparate && unitOfWork.getChangeSets().length + unitOfWork.getCollectionUpdates().length > 0) this.flushingBeside()
+    if (this.#isSeparate && isWriting(this.#instances)) this.settledBeside()
   }
 
   /** These are about to be written in the transaction. */
@@ -82,8 +82,8 @@ export class SessionSnapshot {
     this.#outside.push(ask)
   }
 
-  /** The session itself flushes what stays, whatever becomes of the transaction: there is nothing to go back to any more. */
-  flushingBeside (): void {
+  /** The session itself flushes what stays, or commits, whatever becomes of the transaction: there is nothing to go back to any more. */
+  settledBeside (): void {
     this.#states.clear()
     this.#outside = []
   }

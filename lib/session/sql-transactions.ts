@@ -1,12 +1,11 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
-import { instancesOf } from './nesting.ts'
+import { onOutcome } from './open-nestings.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { acquireFor } from './acquiring.ts'
-import { setDeleted } from './deleted-rows.ts'
 import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction, type LazyTransactionSettings } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
@@ -85,8 +84,12 @@ export class SqlTransactions implements SessionTransactions {
     return this.#main.hasRefused
   }
 
+  get isClosed (): boolean {
+    return this.#state === 'closed'
+  }
+
   assertOpen (): void {
-    if (this.#state === 'closed') throw scopeIs('closed')
+    if (this.isClosed) throw scopeIs('closed')
   }
 
   begin (): Promise<void> {
@@ -98,7 +101,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   prepareCommit (): Promise<PreparedCommit> {
-    setDeleted(instancesOf(this.#session), [])
+    onOutcome(this.#session)
     return this.#main.prepareCommit()
   }
 
@@ -116,6 +119,7 @@ export class SqlTransactions implements SessionTransactions {
 
   end (outcome: string): Promise<void> | undefined {
     this.#state = outcome
+    onOutcome(this.#session)
     return this.#onEach(transaction => transaction.end(outcome))
   }
 

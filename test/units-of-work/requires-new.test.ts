@@ -2,7 +2,7 @@
 import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
-import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
+import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { createShop, CustomerSchema, describe, OrderSchema, shopEntities, shopRows } from '../support/shop-entities.ts'
 
@@ -278,4 +278,74 @@ onEachDatabase('a transaction of its own gives nothing back of what the session 
   })
   for (const url of ['/?fails', '/']) t.same((await app.inject({ method: 'POST', url })).json(), [['kept'], ['kept']], url)
   t.match(await witness.em.fork().find(Part, {}), [{ name: 'kept' }, { name: 'kept' }])
+})
+
+onEachDatabase('what is being written when one begins that fails stays', { ...automatic, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+  await createShop(orm)
+  const [writing, open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async beforeUpdate () {
+      writing.resolve()
+      await open.promise
+    }
+  })
+  app.post('/', async ({ db: session }) => {
+    const customer = session.create(CustomerSchema, { name: 'Ada' })
+    await session.flush()
+    const savepoint = session.transactional(async () => { customer.name = 'Eve' }).finally(over.resolve)
+    await writing.promise
+    await t.rejects(session.transactional(async em => {
+      await em.count(CustomerSchema)
+      open.resolve()
+      await over.promise
+      throw new Error('declined')
+    }, ALONE), { message: 'declined' })
+    await savepoint
+    return { shown: describe(customer) }
+  })
+  const rows = ['Eve EVE - v2 null - [] {}']
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0] })
+  t.same(await shopRows(orm), rows)
+})
+
+onEachDatabase('one that has failed when its session is committed already brings nothing back', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'there' })
+  await em.flush()
+  const made: { item: Row, last: () => void, both: Promise<unknown> }[] = []
+  app.all('/', async ({ db: session }) => {
+    const [first, last] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const item = await session.findOneOrFail(Item, { label: 'there' })
+    const failing = async (over: Promise<void>) => await session.transactional(async () => {
+      await over
+      throw new Error('declined')
+    }, ALONE)
+    const before = failing(first.promise)
+    item.amount = 1
+    made.push({ item, last: last.resolve, both: Promise.allSettled([before, failing(last.promise)]) })
+    first.resolve()
+    await before.catch(() => {})
+    return { amount: item.amount }
+  })
+  for (const method of ['GET', 'POST'] as const) t.same((await app.inject({ method, url: '/' })).json(), { amount: 0 })
+  for (const { item, last, both } of made) {
+    last()
+    await both
+    t.equal(item.amount, 0)
+  }
+})
+
+onEachDatabase('one that is committed when its session is closed already has gone through', automatic, async (t, { app, orm, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'there' })
+  await em.flush()
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionCommit () { await db.remove() } })
+  await app.db.run(async session => {
+    await session.findOneOrFail(Item, { label: 'there' })
+    t.equal(await session.transactional(async em => {
+      (await em.findOneOrFail(Item, { label: 'there' })).amount = 1
+      return 'done'
+    }, ALONE), 'done')
+  })
+  t.match(await witness.em.fork().find(Item, {}), [{ amount: 1 }])
 })
