@@ -29,7 +29,7 @@ export interface Run {
 export type Plugin = FastifyPluginAsync<ScopedDbOptions>
 
 /** How long a program may take, in milliseconds, before it counts as never answered. */
-const PATIENCE = 3_000
+const PATIENCE = 10_000
 
 /** An application with the plugin under test, whose handlers are programs. */
 export class Application {

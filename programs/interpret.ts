@@ -198,7 +198,8 @@ export class Interpreter {
     if (entity === undefined) return
     if (isItem(entity)) {
       for (const part of entity.parts) this.#adopt(part, transaction)
-      this.#touch(transaction, ...entity.parts)
+      // It changes even where its removal is refused.
+      this.#touch(transaction, entity, ...entity.parts)
     } else if (isPart(entity)) this.#touch(transaction, entity, entity.item)
     detach(entity)
     em.remove(entity)

@@ -78,6 +78,12 @@ export function labelsOf ({ body }: Program): Set<string> {
   return new Set(Array.from(statementsOf(body), labelOf))
 }
 
+/** The items that are given another code. */
+export function itemsWithOtherCodes ({ body }: Program): Set<Name> {
+  const changes = Array.from(statementsOf(body)).filter(statement => statement.do === 'change')
+  return new Set(changes.filter(({ change }) => change.property === 'code').map(({ name }) => name))
+}
+
 function labelOf (statement: Statement): string {
   switch (statement.do) {
     case 'change': return `change(${statement.change.property})`

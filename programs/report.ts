@@ -37,10 +37,10 @@ function line ({ name, ...row }: NamedRow): string {
   return `  ${name} ${JSON.stringify(row)}`
 }
 
-export function summary ({ programs, compared, committed, rolledBack, failedLoudly }: Figures, { database, seed }: Arguments, seconds: number): string {
+export function summary ({ programs, compared, committed, rolledBack, lockTimeouts, failedLoudly }: Figures, { database, seed }: Arguments, seconds: number): string {
   return [
     `programs on ${database}, seed ${seed}: ${programs} in ${Math.round(seconds)} s (${Math.round(programs / seconds)} per second)`,
     `  ${committed} committed, ${rolledBack} rolled back`,
-    `  ${compared} compared with SQLAlchemy, ${programs - compared} with the database alone, of which ${failedLoudly} failed loudly`
+    `  ${compared} compared with SQLAlchemy, ${programs - compared} with the database alone: of these ${failedLoudly} failed loudly, ${lockTimeouts} met a lock timeout`
   ].join('\n')
 }

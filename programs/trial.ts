@@ -1,6 +1,6 @@
 import type { Arguments } from './arguments.ts'
 import { Application, type Plugin, type Run } from './application.ts'
-import { compareWith, isComparable } from './compare.ts'
+import { compareWith, hasLockTimeout, isComparable } from './compare.ts'
 import type { Database } from './database/database.ts'
 import { openDatabase } from './database/open.ts'
 import type { Abilities } from './generate.ts'
@@ -14,6 +14,8 @@ export interface Figures {
   rolledBack: number
   /** By SQLAlchemy as well. */
   compared: number
+  /** Not by SQLAlchemy, though it could have: one of the two has waited in vain for a lock. */
+  lockTimeouts: number
   /** Others that were answered 5xx though they have thrown nothing: where branches meet in a flush, a loud failure will do. */
   failedLoudly: number
 }
@@ -28,7 +30,7 @@ export interface Opinion {
 
 /** Runs programs with the plugin and with SQLAlchemy, and compares what comes of them. */
 export class Trial {
-  readonly figures: Figures = { programs: 0, committed: 0, rolledBack: 0, compared: 0, failedLoudly: 0 }
+  readonly figures: Figures = { programs: 0, committed: 0, rolledBack: 0, compared: 0, lockTimeouts: 0, failedLoudly: 0 }
   readonly #plugin: Plugin
   readonly #database: Database
   readonly #sqlAlchemy: SqlAlchemy
@@ -56,13 +58,18 @@ export class Trial {
     // At the same time, since they are two processes.
     const other = isComparable(program) ? this.#sqlAlchemy.run(program) : undefined
     const run = await this.#application.run(program)
-    const verdict = await other
+    const answer = await other
+    const isLockTimeout = answer !== undefined && hasLockTimeout(answer, run)
+    const verdict = isLockTimeout ? undefined : answer
     if (run.isTainted) {
       await this.#application.stop()
       this.#application = await Application.start(this.#plugin, this.#database)
     }
-    this.#count(run, verdict)
-    return { run, verdict, differences: [...run.differences, ...verdict === undefined ? [] : compareWith(verdict, run)] }
+    this.#count(run)
+    if (isLockTimeout) this.figures.lockTimeouts++
+    else if (verdict !== undefined) this.figures.compared++
+    else if (run.status >= 500 && run.error !== 'thrown') this.figures.failedLoudly++
+    return { run, verdict, differences: [...run.differences, ...verdict === undefined ? [] : compareWith(program, verdict, run)] }
   }
 
   async close (): Promise<void> {
@@ -71,10 +78,8 @@ export class Trial {
     await this.#database.close()
   }
 
-  #count (run: Run, verdict: Verdict | undefined): void {
+  #count ({ isCommitted }: Run): void {
     this.figures.programs++
-    this.figures[run.isCommitted ? 'committed' : 'rolledBack']++
-    if (verdict !== undefined) this.figures.compared++
-    else if (run.status >= 500 && run.error !== 'thrown') this.figures.failedLoudly++
+    this.figures[isCommitted ? 'committed' : 'rolledBack']++
   }
 }

@@ -7,6 +7,15 @@ import { Notifications } from './notifications.ts'
 import { ENDED } from './state.ts'
 import { commitTogether } from './two-phase-commit.ts'
 
+/** A commit by hand that has failed. */
+interface Refusal {
+  readonly error: unknown
+  /** Whether the outcome may be left at it. */
+  readonly mayBeLeft: boolean
+  /** Whether it is still being rolled back, so that nothing refuses yet what comes after it. */
+  isUnderWay: boolean
+}
+
 /** Those who take part in one scope, at most one for each database. They share one outcome. */
 export class Participants {
   readonly #notifications: Notifications
@@ -19,7 +28,7 @@ export class Participants {
   /** The commits and rollbacks by hand that are under way, each until it is over. */
   readonly #byHand = new Set<Promise<Error | undefined>>()
   /** A commit by hand that was refused, until a rollback by hand. Who was told of it may leave it at that. */
-  #refusal: { readonly error: unknown, readonly mayBeLeft: boolean } | undefined
+  #refusal: Refusal | undefined
 
   /**
    * @param info what the scope is for
@@ -227,16 +236,21 @@ export class Participants {
 
   async #commit (manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
     for (const participant of this.#automatic) participant.assertOutside('a commit')
+    const before = this.#refusal
+    if (before?.isUnderWay === true) throw before.error
+    const assertWhole = () => { if (this.#refusal !== undefined && this.#refusal !== before) throw this.#refusal.error }
     try {
-      await commitTogether(this.#automatic, manual, ready, outcome)
+      await commitTogether(this.#automatic, manual, { ready, outcome, assertWhole })
     } catch (error) {
       this.#notifications.commitFailed(error)
       // After a flush that has failed the session shows what is not there.
       const isWhole = this.#automatic.every(({ transactions }) => !transactions.isDoomed)
+      const refusal: Refusal = { error, mayBeLeft: isWhole && this.#refusal === undefined && !isInDoubt(error), isUnderWay: true }
+      this.#refusal = refusal
       await this.#rollback()
-      this.#refusal = { error, mayBeLeft: isWhole && this.#refusal === undefined && !isInDoubt(error) }
       // Whoever swallows the error would go on as if all were there.
       for (const { transactions } of this.#automatic) transactions.doom(error)
+      refusal.isUnderWay = false
       throw error
     }
   }

@@ -7,6 +7,16 @@ interface Part {
   readonly prepared: PreparedCommit
 }
 
+/** How to commit. */
+export interface CommitOptions {
+  /** What to wait for before the first COMMIT; a statement that comes first ends the wait and runs after the COMMIT. */
+  readonly ready?: Ready | undefined
+  /** Given, it is the last commit, and only plain reads come after it. */
+  readonly outcome?: string | undefined
+  /** Is called ahead of the first COMMIT, and throws when what was to be committed is gone. */
+  readonly assertWhole: () => void
+}
+
 /** What has become of a unit of work that was not committed as a whole: the names of its databases. */
 interface CommitReport {
   readonly committed: string[]
@@ -23,21 +33,19 @@ interface CommitReport {
  *
  * @param automatic those whose transactions are committed together
  * @param manual plain MikroORM, which commits each by itself, first
- * @param ready what to wait for before the first COMMIT; a statement that comes first ends the wait and runs after the COMMIT
- * @param outcome given, it is the last commit, and only plain reads come after it
  * @throws PartlyCommittedError when a COMMIT has failed after an earlier one went through
- * @throws what the flush, a subscriber, the first COMMIT, or `ready` throws. Whatever was thrown, the caller is to roll back
+ * @throws what the flush, a subscriber, the first COMMIT, `ready` or `assertWhole` throws. Whatever was thrown, the caller is to roll back
  */
-export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
+export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], options: CommitOptions): Promise<void> {
   for (const participant of automatic) await participant.savepointsOver()
   for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) await transactions.announceCommit()
-  let parts = await commitUnlessChanged(automatic, ready, outcome)
+  let parts = await commitUnlessChanged(automatic, options)
   for (let n = 0; parts === undefined; n++) {
     const isLast = !await flushEach(automatic)
     if (n === MOST_ROUNDS) throw new EndlessFlushError(n)
-    parts = await commitUnlessChanged(automatic, undefined, outcome, isLast)
+    parts = await commitUnlessChanged(automatic, { ...options, ready: undefined }, isLast)
   }
   for (const { prepared } of parts) await prepared.announceDone()
 }
@@ -47,12 +55,13 @@ export async function commitTogether (automatic: readonly Participant[], manual:
  * @param isSure that nothing was: in doubt something was
  * @returns what was committed
  */
-async function commitUnlessChanged (automatic: readonly Participant[], ready: Ready | undefined, outcome: string | undefined, isSure = false): Promise<Part[] | undefined> {
+async function commitUnlessChanged (automatic: readonly Participant[], { ready, outcome, assertWhole }: CommitOptions, isSure = false): Promise<Part[] | undefined> {
   const parts: Part[] = []
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
     await whenReady(parts, ready)
     if (automatic.some(participant => participant.hasSavepoints || (!isSure && participant.hasUnflushed()))) return undefined
+    assertWhole()
     await commitEach(parts, outcome)
     return parts
   } finally {

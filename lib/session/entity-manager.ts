@@ -1,5 +1,6 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, SessionContext, Transaction, TransactionOptions } from '@mikro-orm/core'
+import { entitiesOf, persistAgain, removeAgain } from './ask-again.ts'
 import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
@@ -7,7 +8,7 @@ import { useDriver } from './guarded-connection.ts'
 import { handOver, takeEntities } from './hand-over.ts'
 import { alone, runAndFlush } from './nested-transaction.ts'
 import { assertNotOver, BINDING, currentNesting, inNesting, instancesOf, isInMain, NESTING, type Binding, type BoundEntityManager, type Nesting, type SessionOwner } from './nesting.ts'
-import { onClear } from './open-nestings.ts'
+import { onAsked, onClear } from './open-nestings.ts'
 import { ALONE, firstPropagation } from './propagation.ts'
 import { withSharedCache } from './result-cache.ts'
 import { inSavepoint } from './savepoints.ts'
@@ -76,6 +77,8 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
     override setTransactionContext (context: Transaction): void {
       const nesting = this[NESTING]
       if (nesting !== undefined) nesting.em = this
+      // MikroORM resumes a session that was closed meanwhile, which would tell of a failure where a transaction inside it has been committed.
+      if (this[BINDING]?.transactions.isClosed === true) return
       // MikroORM asks which EntityManager runs now, and when it resumes this one it still is the one inside that has ended.
       inNesting(nesting, () => super.setTransactionContext(context))
     }
@@ -97,7 +100,12 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
           if (isSeparate) entities = takeEntities(fork)
           return result
         }, { ...options, propagation, clear: isSeparate })
-        handOver(em, entities, nesting.written)
+        // It is committed, whatever comes of that.
+        try {
+          handOver(em, entities, nesting.written)
+        } catch (error) {
+          binding.transactions.doom(error)
+        }
         return result
       }
       if (isFirst || ALONE.has(asked)) return await alone({ binding, em, isUndone, isSeparate, run })
@@ -109,6 +117,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.persist(entity as Entity)
       lateChanges(em)?.persisted(entity)
+      onAsked(em, () => { persistAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
       return em
     }
 
@@ -116,6 +125,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.remove(entity as Entity)
       lateChanges(em)?.removed(entity)
+      onAsked(em, () => { removeAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
       return em
     }
 

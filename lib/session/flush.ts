@@ -20,7 +20,7 @@ class Flush {
   }
 
   async #run (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
-    const release = acquireWriting(instances) ?? await waitForWriting(instances)
+    const release = acquireWriting(instances, em) ?? await waitForWriting(instances, em)
     const inside: Inside = { flush: this }
     const inserted = new InsertedEntities(em)
     let hasFailed = true
@@ -54,17 +54,17 @@ class Flush {
 /** That of each EntityManager that has one. */
 const running = new WeakMap<EntityManager, Flush>()
 
-/** Of entities that several EntityManagers share, until when nobody else may write them. */
-const writing = new WeakMap<object, Promise<void>>()
+/** Of entities that several EntityManagers share: who alone may write them now, and until when. Nobody, where none is to write them. */
+const writing = new WeakMap<object, { readonly by: EntityManager | undefined, readonly over: Promise<void> }>()
 
 /**
  * MikroORM passes over entities that a flush of another EntityManager is about to write, and forgets what was to be done with them.
  * @returns what releases it; nothing while another has it
  */
-function acquireWriting (instances: object): (() => void) | undefined {
+function acquireWriting (instances: object, by?: EntityManager): (() => void) | undefined {
   if (writing.has(instances)) return undefined
-  const { promise, resolve } = Promise.withResolvers<void>()
-  writing.set(instances, promise)
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  writing.set(instances, { by, over })
   return () => {
     writing.delete(instances)
     resolve()
@@ -72,13 +72,19 @@ function acquireWriting (instances: object): (() => void) | undefined {
 }
 
 /** Inside a flush, which would wait for itself, there is nothing to wait for. */
-async function waitForWriting (instances: object): Promise<() => void> {
+async function waitForWriting (instances: object, by?: EntityManager): Promise<() => void> {
   if (enclosingFlush() !== undefined) return () => {}
   for (;;) {
-    await writing.get(instances)
-    const release = acquireWriting(instances)
+    await writing.get(instances)?.over
+    const release = acquireWriting(instances, by)
     if (release !== undefined) return release
   }
+}
+
+/** Whether a flush writes some of these entities: it has found already what of them it writes. */
+export function isWriting (instances: object): boolean {
+  const unitOfWork = writing.get(instances)?.by?.getUnitOfWork(false)
+  return unitOfWork !== undefined && unitOfWork.getChangeSets().length + unitOfWork.getCollectionUpdates().length > 0
 }
 
 /** Waits until no flush writes these entities any more, and lets none begin until what it gives is called. */

@@ -1,6 +1,8 @@
 import { helper, Reference, Utils, type AnyEntity, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
 import { restoreCollections, stateOf } from './collection-state.ts'
+import { isDeleted } from './deleted-rows.ts'
 import { isEntityDirty } from './dirty-check.ts'
+import { instancesOf } from './nesting.ts'
 import { refresh } from './refresh.ts'
 
 /**
@@ -17,13 +19,16 @@ export function takeEntities (fork: EntityManager): AnyEntity[] {
 /** Gives a session what was written in a transaction of its own, and what it had not had itself. */
 export function handOver (session: EntityManager, entities: readonly AnyEntity[], written: ReadonlySet<AnyEntity>): void {
   const known = session.getUnitOfWork(false).getIdentityMap()
+  const instances = instancesOf(session)
+  // It could still be read.
+  const isGone = (entity: AnyEntity) => !written.has(entity) && isDeleted(instances, entity)
   for (const entity of entities) {
     const own: AnyEntity | undefined = known.getByEntity(entity)
     if (own !== undefined && written.has(entity) && !isEntityDirty(session, own)) refresh(session, entity, { ...helper(entity).__originalEntityData, ...madeByDatabase(entity) })
   }
   for (const entity of entities) {
-    if (known.getByEntity(entity) !== undefined) continue
-    relateTo(known, entity, written.has(entity))
+    if (known.getByEntity(entity) !== undefined || isGone(entity)) continue
+    relateTo(known, entity, written.has(entity), isGone)
     known.store(entity)
     helper(entity).__em = session
   }
@@ -36,7 +41,7 @@ function madeByDatabase (entity: AnyEntity): Record<string, unknown> {
 }
 
 /** Relates an entity to what `known` has, where it was related to another instance of that. The other side is told of it only if it was written. */
-function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyEntity, isWritten: boolean): void {
+function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyEntity, isWritten: boolean, isGone: (entity: AnyEntity) => boolean): void {
   const ownOf = <Related extends object>(related: Related): Related => known.getByEntity(related) ?? related
   const { __meta: meta, __data: data } = helper(entity)
   for (const { name } of meta.relations) {
@@ -44,7 +49,8 @@ function relateTo (known: ReturnType<UnitOfWork['getIdentityMap']>, entity: AnyE
     const target = isWritten || !(name in data) ? entity : data
     if (Utils.isCollection(value)) {
       const state = stateOf(value)
-      restoreCollections([{ ...state, items: state.items.map(ownOf), snapshot: state.snapshot?.map(ownOf) }])
+      const ownOfThose = (items: readonly AnyEntity[]) => items.filter(item => !isGone(item)).map(ownOf)
+      restoreCollections([{ ...state, items: ownOfThose(state.items), snapshot: state.snapshot && ownOfThose(state.snapshot) }])
     } else if (Reference.isReference(value)) target[name] = Reference.create(ownOf(value.unwrap()))
     else if (Utils.isEntity(value)) target[name] = ownOf(value)
   }

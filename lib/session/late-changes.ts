@@ -1,4 +1,5 @@
-import { ChangeSetType, helper, Reference, ReferenceKind, UnitOfWork, Utils, type AnyEntity, type ChangeSet, type Collection, type EntityManager } from '@mikro-orm/core'
+import { ChangeSetType, helper, ReferenceKind, UnitOfWork, type AnyEntity, type ChangeSet, type Collection, type EntityManager } from '@mikro-orm/core'
+import { entitiesOf, isManaged, persistAgain, removeAgain } from './ask-again.ts'
 import { differs, restoreCollections, stateOf, type CollectionState } from './collection-state.ts'
 
 type Data = Record<string, unknown>
@@ -45,20 +46,13 @@ export class LateChanges {
   persisted (asked: unknown): void {
     const entities = entitiesOf(asked)
     const wanted = Array.isArray(asked) ? entities.filter(entity => !this.#isBeingDeleted(entity)) : entities
-    this.#requests.push(() => {
-      for (const entity of wanted) {
-        if (!isManaged(entity) || this.#unitOfWork.getRemoveStack().has(entity)) this.#unitOfWork.persist(entity, undefined, { cascade: false })
-      }
-    })
+    this.#requests.push(() => { persistAgain(this.#unitOfWork, wanted) })
   }
 
   /** `em.remove()` was called. */
   removed (asked: unknown): void {
-    this.#requests.push(() => {
-      for (const entity of entitiesOf(asked)) {
-        if (isManaged(entity) || this.#unitOfWork.getPersistStack().has(entity)) this.#unitOfWork.remove(entity, undefined, { cascade: false })
-      }
-    })
+    const entities = entitiesOf(asked)
+    this.#requests.push(() => { removeAgain(this.#unitOfWork, entities) })
   }
 
   /** A collection is sent as it is now. */
@@ -138,11 +132,3 @@ function hasMore ({ items, snapshot }: CollectionState): boolean {
 }
 
 const DELETES = new Set([ChangeSetType.DELETE, ChangeSetType.DELETE_EARLY])
-
-function isManaged (entity: AnyEntity): boolean {
-  return helper(entity).__managed === true
-}
-
-function entitiesOf (asked: unknown): AnyEntity[] {
-  return Utils.asArray(asked as AnyEntity | Iterable<AnyEntity>).map(one => Reference.unwrapReference(one))
-}

@@ -30,19 +30,20 @@ export async function alone<T> (nested: NestedRun<T>): Promise<T> {
  * @param ended is told what has become of it
  */
 export async function runNested<T> ({ binding, em, isUndone, isSeparate, run }: NestedRun<T>, isAlone: boolean, ended: (nesting: Nesting, outcome: Outcome) => void): Promise<T> {
-  const before = isUndone ? new SessionSnapshot(em, isSeparate) : undefined
+  const before = isUndone ? new SessionSnapshot(em, isSeparate, instancesOf(em)) : undefined
   const nesting: Nesting = { binding, callbacks: new OutcomeCallbacks(), outer: innermostNesting(), em: undefined, isAlone, isSeparate, isOver: false, before, written: new Set(), failure: undefined, unshare: undefined, releaseFlushes: undefined }
-  const open = openInside(em)
-  open.add(nesting)
+  const over = openInside(em, nesting)
   try {
     const result = await inNesting(nesting, () => forking(binding, nesting, () => run(nesting)))
-    nesting.isOver = open.delete(nesting)
+    nesting.isOver = true
+    over()
     nesting.unshare?.()
     ended(nesting, 'commit')
     nesting.before = undefined
     return result
   } catch (error) {
-    nesting.isOver = open.delete(nesting)
+    nesting.isOver = true
+    over()
     restore(nesting)
     nesting.unshare?.()
     nesting.releaseFlushes?.()

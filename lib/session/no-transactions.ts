@@ -23,14 +23,14 @@ export class NoTransactions implements SessionTransactions {
   readonly hasWritten = false
   readonly isDoomed = false
   readonly hasRefused = false
-  #isClosed = false
+  isClosed = false
 
   constructor ({ mode }: TransactionSettings) {
     this.isAutomatic = mode === 'automatic'
   }
 
   assertOpen (): void {
-    if (this.#isClosed) throw scopeIs('closed')
+    if (this.isClosed) throw scopeIs('closed')
   }
 
   async begin (): Promise<void> {}
@@ -52,7 +52,7 @@ export class NoTransactions implements SessionTransactions {
   async cancel (): Promise<void> {}
 
   close (): undefined {
-    this.#isClosed = true
+    this.isClosed = true
   }
 
   guard (connection: Connection): Connection {

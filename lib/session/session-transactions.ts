@@ -15,6 +15,7 @@ export interface SessionTransactions {
   readonly isAtRest: boolean
   /** Whether anything but plain reads has gone through. */
   readonly hasWritten: boolean
+  readonly isClosed: boolean
   /** @throws ScopeClosedError once closed */
   assertOpen (): void
   /** Sends the BEGIN now. */

@@ -1,6 +1,8 @@
 import { Collection, helper, Reference, Utils, type AnyEntity, type ChangeSet, type EntityData, type EntityManager } from '@mikro-orm/core'
 import { restoreCollections, type CollectionState } from './collection-state.ts'
+import { deletedRows, setDeleted } from './deleted-rows.ts'
 import { EntityState } from './entity-state.ts'
+import { isWriting } from './flush.ts'
 import { refresh } from './refresh.ts'
 
 /**
@@ -10,6 +12,7 @@ import { refresh } from './refresh.ts'
 export class SessionSnapshot {
   readonly #em: EntityManager
   readonly #isSeparate: boolean
+  readonly #instances: object
   readonly #states = new Map<AnyEntity, EntityState>()
   readonly #managed: readonly AnyEntity[]
   readonly #stacks: readonly (readonly [Set<AnyEntity>, readonly AnyEntity[]])[]
@@ -17,20 +20,30 @@ export class SessionSnapshot {
   readonly #inserted = new Map<AnyEntity, readonly string[]>()
   /** What the database had of what was changed or deleted meanwhile. */
   readonly #changed = new Map<AnyEntity, EntityData<AnyEntity>>()
+  readonly #deleted: readonly AnyEntity[]
   #hasWritten = false
   /** What was asked of the session itself meanwhile, from outside the transaction. */
-  readonly #outside = new Set<() => void>()
+  #outside: (() => void)[] = []
 
-  /** @param isSeparate whether the transaction has its own instances of the entities */
-  constructor (em: EntityManager, isSeparate: boolean) {
+  /**
+   * @param isSeparate whether the transaction has its own instances of the entities
+   * @param instances what stands for those of the session
+   */
+  constructor (em: EntityManager, isSeparate: boolean, instances: object) {
     const unitOfWork = em.getUnitOfWork(false)
     this.#em = em
     this.#isSeparate = isSeparate
+    this.#instances = instances
     this.#managed = unitOfWork.getIdentityMap().values()
+    this.#deleted = deletedRows(instances)
     this.#stacks = [unitOfWork.getPersistStack(), unitOfWork.getRemoveStack(), unitOfWork.getOrphanRemoveStack()].map(stack => [stack, [...stack]] as const)
     for (const entity of new Set([...this.#managed, ...unitOfWork.getPersistStack()])) this.#states.set(entity, new EntityState(entity))
-    // A flush that is under way has found these already.
-    if (isSeparate && unitOfWork.getChangeSets().length > 0) this.flushingBeside()
+    this.#noteFlush()
+  }
+
+  /** What is being written beside it stays. */
+  #noteFlush (): void {
+    if (this.#isSeparate && isWriting(this.#instances)) this.settledBeside()
   }
 
   /** These are about to be written in the transaction. */
@@ -59,18 +72,26 @@ export class SessionSnapshot {
     this.writing(changeSets)
     const unitOfWork = this.#em.getUnitOfWork(false)
     for (const { entity, type } of changeSets) {
-      if (type === 'create') this.#outside.add(() => unitOfWork.persist(entity, undefined, { cascade: false }))
-      if (type === 'delete' || type === 'delete_early') this.#outside.add(() => unitOfWork.remove(entity, undefined, { cascade: false }))
+      if (type === 'create') this.askedOutside(() => unitOfWork.persist(entity, undefined, { cascade: false }))
+      if (type === 'delete' || type === 'delete_early') this.askedOutside(() => unitOfWork.remove(entity, undefined, { cascade: false }))
     }
   }
 
-  /** The session itself flushes what stays, whatever becomes of the transaction: there is nothing to go back to any more. */
-  flushingBeside (): void {
+  /** Something was asked of the session itself: it is to be asked again. */
+  askedOutside (ask: () => void): void {
+    this.#outside.push(ask)
+  }
+
+  /** The session itself flushes what stays, or commits, whatever becomes of the transaction: there is nothing to go back to any more. */
+  settledBeside (): void {
     this.#states.clear()
+    this.#outside = []
   }
 
   /** The transaction was rolled back. */
   restore (): void {
+    this.#noteFlush()
+    if (!this.#isSeparate) setDeleted(this.#instances, this.#deleted)
     const identityMap = this.#em.getUnitOfWork(false).getIdentityMap()
     for (const [entity, names] of this.#inserted) {
       identityMap.delete(entity)

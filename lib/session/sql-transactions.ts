@@ -1,6 +1,7 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
+import { onOutcome } from './open-nestings.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
@@ -23,6 +24,7 @@ interface ConnectionView {
 export class SqlTransactions implements SessionTransactions {
   readonly isAutomatic: boolean
   readonly context: Transaction | undefined
+  readonly #session: EntityManager
   readonly #connection: SqlConnection
   readonly #settings: TransactionSettings
   readonly #report: (error: unknown) => void
@@ -37,6 +39,7 @@ export class SqlTransactions implements SessionTransactions {
 
   constructor (session: EntityManager, connection: SqlConnection, settings: TransactionSettings, report: (error: unknown) => void) {
     this.isAutomatic = settings.mode === 'automatic'
+    this.#session = session
     this.#connection = connection
     this.#settings = settings
     this.#report = report
@@ -81,8 +84,12 @@ export class SqlTransactions implements SessionTransactions {
     return this.#main.hasRefused
   }
 
+  get isClosed (): boolean {
+    return this.#state === 'closed'
+  }
+
   assertOpen (): void {
-    if (this.#state === 'closed') throw scopeIs('closed')
+    if (this.isClosed) throw scopeIs('closed')
   }
 
   begin (): Promise<void> {
@@ -94,6 +101,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   prepareCommit (): Promise<PreparedCommit> {
+    onOutcome(this.#session)
     return this.#main.prepareCommit()
   }
 
@@ -111,6 +119,7 @@ export class SqlTransactions implements SessionTransactions {
 
   end (outcome: string): Promise<void> | undefined {
     this.#state = outcome
+    onOutcome(this.#session)
     return this.#onEach(transaction => transaction.end(outcome))
   }
 

@@ -141,15 +141,18 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     if (streams.has('inside')) throw new OpenStreamError()
     const release = await mutex.acquire()
     const active = await this.#current()
-    const reason = this.#rollbackOnly.reason ?? active?.failure
-    if (reason !== undefined) {
+    try {
+      this.#assertCommittable(active)
+    } catch (error) {
       release()
-      throw rollbackOnly(reason)
+      throw error
     }
     return {
       hasBegun: active !== undefined,
       hasWaiter: () => mutex.hasWaiter(),
       commit: async outcome => {
+        // What has come up since would be forgotten with it.
+        this.#assertCommittable(active)
         await this.#commit()
         // Before anybody else has the mutex: what waits must not begin anew.
         if (outcome !== undefined) this.statements.placement = afterOutcome(outcome)
@@ -157,6 +160,12 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
       release,
       announceDone: () => active?.announceDone('commit')
     }
+  }
+
+  /** @throws RollbackOnlyError */
+  #assertCommittable (active: ActiveTransaction | undefined): void {
+    const reason = this.#rollbackOnly.reason ?? active?.failure
+    if (reason !== undefined) throw rollbackOnly(reason)
   }
 
   /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is destroyed. */

@@ -113,6 +113,22 @@ onEachDatabase('a db.commit() whose flush fails, which is swallowed', automatic,
   t.same(await labels(), ['anew', 'opened', 'there'])
 })
 
+onEachDatabase('a db.commit() fails, too, that comes while one that has failed is rolled back', automatic, async (t, { app, orm, labels }) => {
+  const commits: Promise<void>[] = []
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionRollback () { commits.push(db.commit()) } })
+  app.post('/', async ({ db: session }) => {
+    session.create(Item, { label: 'twice' })
+    session.create(Item, { label: 'twice' })
+    commits.push(db.commit())
+    await Promise.allSettled(commits)
+    for (const commit of commits) await t.rejects(commit, { name: 'UniqueConstraintViolationException' })
+    t.ok(commits.length > 1)
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(await labels(), [])
+})
+
 onEachDatabase('a db.commit() that is refused after its flush, which is swallowed', automatic, async (t, { app, orm, labels, logs }) => {
   let refusals = 0
   orm.em.getEventManager().registerSubscriber({ async beforeTransactionCommit () { if (refusals-- > 0) throw new Error('refused') } })

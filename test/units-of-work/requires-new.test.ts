@@ -2,7 +2,7 @@
 import { ref, TransactionPropagation } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
-import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
+import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { createShop, CustomerSchema, describe, OrderSchema, shopEntities, shopRows } from '../support/shop-entities.ts'
 
@@ -202,4 +202,150 @@ onEachDatabase('the session goes on with the version that a transaction of its o
   const rows = ['Eve EVE ada@example.com v3 ["old","new"] Old Street [] {}', 'Rob ROB - v1 null - [first] {}']
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0], bought: new Date(0).toISOString() })
   t.same(await shopRows(orm), rows)
+})
+
+onEachDatabase('what a branch makes, removes or keeps beside one that fails stays so', automatic, async (t, { app, labels, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'kept' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const kept = await session.findOneOrFail(Item, { label: 'kept' })
+    session.remove(kept)
+    const taken = session.create(Item, { label: 'taken back' })
+    const removed = session.create(Item, { label: 'removed' })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const alone = session.transactional(async em => {
+      await em.count(Item)
+      await promise
+      throw new Error('declined')
+    }, ALONE)
+    session.persist(kept)
+    session.remove(removed).remove(taken).persist(taken)
+    session.remove(session.create(Item, { label: 'never' }))
+    session.create(Item, { label: 'made' })
+    resolve()
+    await t.rejects(alone, { message: 'declined' })
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(await labels(), ['kept', 'made', 'taken back'])
+})
+
+onEachDatabase('what a savepoint writes beside one that fails stays', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'changed' })
+  await em.flush()
+  app.post('/', async ({ db: session }) => {
+    const item = await session.findOneOrFail(Item, { label: 'changed' })
+    const [open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const alone = session.transactional(async em => {
+      await em.count(Item)
+      open.resolve()
+      await over.promise
+      throw new Error('declined')
+    }, ALONE)
+    await open.promise
+    await session.transactional(async () => { item.amount = 1 })
+    over.resolve()
+    await t.rejects(alone, { message: 'declined' })
+    return { amount: item.amount }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { amount: 1 })
+  t.match(await witness.em.fork().find(Item, {}), [{ label: 'changed', amount: 1 }])
+})
+
+onEachDatabase('a transaction of its own gives nothing back of what the session has deleted, although it can read it', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  for (const label of ['known', 'read']) {
+    const item = em.create(Item, { label })
+    for (const name of ['deleted', 'kept']) em.create(Part, { name, item })
+  }
+  await em.flush()
+  app.post<{ Querystring: { fails?: string } }>('/', async ({ db: session, query: { fails } }) => {
+    const known = await session.findOneOrFail(Item, { label: 'known' }, { populate: ['parts'] })
+    // Without a word of the item that the second one belongs to.
+    for (const { id } of await witness.em.fork().find(Part, { name: 'deleted' })) session.remove(session.getReference(Part, id))
+    await session.transactional(async () => {
+      await session.transactional(async em => { await em.find(Item, {}, { populate: ['parts'] }) }, ALONE)
+      if (fails !== undefined) throw new Error('declined')
+    }).catch(() => {})
+    const read = await session.findOneOrFail(Item, { label: 'read' })
+    if (fails === undefined) t.equal(read.parts.isInitialized(), true, 'what was read there is in the session')
+    else await read.parts.init()
+    t.equal(await session.findOne(Part, { name: 'deleted' }), null)
+    if (fails !== undefined) await db.rollback()
+    return [known, read].map(item => item.parts.getItems().map(({ name }) => name))
+  })
+  for (const url of ['/?fails', '/']) t.same((await app.inject({ method: 'POST', url })).json(), [['kept'], ['kept']], url)
+  t.match(await witness.em.fork().find(Part, {}), [{ name: 'kept' }, { name: 'kept' }])
+})
+
+onEachDatabase('what is being written when one begins that fails stays', { ...automatic, orm: { entities: shopEntities } }, async (t, { app, orm }) => {
+  await createShop(orm)
+  const [writing, open, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  orm.em.getEventManager().registerSubscriber({
+    async beforeUpdate () {
+      writing.resolve()
+      await open.promise
+    }
+  })
+  app.post('/', async ({ db: session }) => {
+    const customer = session.create(CustomerSchema, { name: 'Ada' })
+    await session.flush()
+    const savepoint = session.transactional(async () => { customer.name = 'Eve' }).finally(over.resolve)
+    await writing.promise
+    await t.rejects(session.transactional(async em => {
+      await em.count(CustomerSchema)
+      open.resolve()
+      await over.promise
+      throw new Error('declined')
+    }, ALONE), { message: 'declined' })
+    await savepoint
+    return { shown: describe(customer) }
+  })
+  const rows = ['Eve EVE - v2 null - [] {}']
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { shown: rows[0] })
+  t.same(await shopRows(orm), rows)
+})
+
+onEachDatabase('one that has failed when its session is committed already brings nothing back', automatic, async (t, { app, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'there' })
+  await em.flush()
+  const made: { item: Row, last: () => void, both: Promise<unknown> }[] = []
+  app.all('/', async ({ db: session }) => {
+    const [first, last] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const item = await session.findOneOrFail(Item, { label: 'there' })
+    const failing = async (over: Promise<void>) => await session.transactional(async () => {
+      await over
+      throw new Error('declined')
+    }, ALONE)
+    const before = failing(first.promise)
+    item.amount = 1
+    made.push({ item, last: last.resolve, both: Promise.allSettled([before, failing(last.promise)]) })
+    first.resolve()
+    await before.catch(() => {})
+    return { amount: item.amount }
+  })
+  for (const method of ['GET', 'POST'] as const) t.same((await app.inject({ method, url: '/' })).json(), { amount: 0 })
+  for (const { item, last, both } of made) {
+    last()
+    await both
+    t.equal(item.amount, 0)
+  }
+})
+
+onEachDatabase('one that is committed when its session is closed already has gone through', automatic, async (t, { app, orm, database: { witness } }) => {
+  const em = witness.em.fork()
+  em.create(Item, { label: 'there' })
+  await em.flush()
+  orm.em.getEventManager().registerSubscriber({ async afterTransactionCommit () { await db.remove() } })
+  await app.db.run(async session => {
+    await session.findOneOrFail(Item, { label: 'there' })
+    t.equal(await session.transactional(async em => {
+      (await em.findOneOrFail(Item, { label: 'there' })).amount = 1
+      return 'done'
+    }, ALONE), 'done')
+  })
+  t.match(await witness.em.fork().find(Item, {}), [{ amount: 1 }])
 })

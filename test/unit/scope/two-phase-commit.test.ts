@@ -22,6 +22,6 @@ void t.test('a commit that finds something new whenever it has the turn', async 
       })
     }
   }
-  await t.rejects(commitTogether([participant as never], []), { code: 'FST_SCOPED_DB_ENDLESS_FLUSH' })
+  await t.rejects(commitTogether([participant as never], [], { assertWhole () {} }), { code: 'FST_SCOPED_DB_ENDLESS_FLUSH' })
   t.same(new Set(done), new Set(['released']))
 })
