@@ -10,7 +10,7 @@ export const MSSQL: Driver = {
   errors: { ...UNKNOWN.errors, kindOf, isOwn, neverSent: ['Requests can only be made in the LoggedIn state, not the Final state'] },
   // A user's own always has a schema ahead of it.
   functions: words(
-    'as output nvarchar nchar varbinary binary datetime2 datetimeoffset top offset ' +
+    'as output nvarchar nchar varbinary binary datetime2 datetimeoffset top offset next ' +
     'count_big stdev stdevp var varp string_agg isnull iif choose convert try_cast try_convert parse try_parse ' +
     'len datalength left right charindex patindex replicate reverse stuff space str ascii char unicode string_split translate soundex quotename ' +
     'getdate getutcdate sysdatetime sysutcdatetime sysdatetimeoffset dateadd datediff datediff_big datepart datename datefromparts datetrunc ' +
