@@ -2,14 +2,14 @@
 import { createTRPCClient, httpBatchLink, httpLink } from '@trpc/client'
 import type { AnyRouter } from '@trpc/server'
 import { on, once } from 'node:events'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type {} from '../plugin.ts'
 import { run, typeErrors, type Example } from '../test/support/doc-modules.ts'
-import { fencesOf, PAGES, ROOT } from '../test/support/fences.ts'
+import { fencesOf, PAGES } from '../test/support/fences.ts'
+import { folderWithPackages } from './folder.ts'
 
-const examples = PAGES.flatMap(fencesOf).filter(({ language, needs }) => language === 'ts' && needs === 'recipes')
+const examples = PAGES.flatMap(fencesOf).filter(({ name, needs }) => name !== undefined && needs === 'recipes')
 const ada = { name: 'Ada', email: 'ada@example.com' }
 
 const names = async ({ orm }: Example) =>
@@ -104,17 +104,12 @@ void t.test('every example is known here, and every claim has its example', asyn
 })
 
 void t.test('every example passes the compiler', async t => {
-  t.same(typeErrors(examples, folderOf(t)), [])
+  t.same(typeErrors(examples, folderWithPackages(t)), [])
 })
-
-/** A folder for an example, with the packages of this one. */
-function folderOf (t: Test): string {
-  return t.testdir({ node_modules: t.fixture('symlink', join(ROOT, 'recipes/node_modules')) })
-}
 
 for (const fence of examples) {
   void t.test(`${fence.place} ${fence.name}`, async t => {
-    const example = await run(fence, folderOf(t))
+    const example = await run(fence, folderWithPackages(t))
     const { app, orm } = example
     t.teardown(async () => {
       await app.close()

@@ -13,7 +13,7 @@ const options = { dbName: ':memory:', entities: [Item] }
 
 /** What the compiler says of these lines in a folder of their own. */
 function compilerSays (folder: string, code: string): string {
-  return typeErrors([{ place: 'symptom', language: 'ts', name: 'symptom', setup: 'none', needs: undefined, info: '', code: `${code}\nconst [app, orm] = []\n` }], folder).join('\n')
+  return typeErrors([{ place: 'symptom', language: 'ts', name: 'symptom', setup: 'none', file: undefined, needs: undefined, info: '', code: `${code}\nconst [app, orm] = []\n` }], folder).join('\n')
 }
 
 async function messageOf (work: () => unknown): Promise<string> {

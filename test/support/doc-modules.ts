@@ -81,6 +81,11 @@ export function typeErrors (fences: Fence[], folder: string): string[] {
     writeFileSync(join(folder, file), source)
     return join(folder, file)
   })
+  return typeErrorsOf(files)
+}
+
+/** What the compiler says of these files together. */
+export function typeErrorsOf (files: string[]): string[] {
   const program = ts.createProgram(files, compilerOptions())
   return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
     `${file?.fileName ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
