@@ -54,6 +54,11 @@ void t.test('every error code has its section, and no other is named', async t =
   }
 })
 
+void t.test('every error code is in the table on top', async t => {
+  const codes = unique(read('lib/errors/errors.ts'), /'FST_SCOPED_DB_(\w+)'/g)
+  t.same(unique(under(errors, '## Symptoms'), /\[([A-Z_]+)\]\(#fst_scoped_db_/g), codes)
+})
+
 void t.test('every error has the message and the status that docs/errors.md says', async t => {
   const sections = errors.split(/^## /m)
   for (const [name, error] of Object.entries(await import('../../lib/errors/errors.ts'))) {

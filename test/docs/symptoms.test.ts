@@ -32,7 +32,7 @@ const causes: Record<string, (t: Test, orm: MikroORM) => Promise<string> | strin
     app.get('/', async request => await request.db.find(Item, {}))
     return (await app.inject('/')).json().message
   },
-  async 'Using global EntityManager instance methods' (_t, orm) {
+  async 'Using global EntityManager instance methods for context specific actions is disallowed' (_t, orm) {
     await Fastify().register(scopedDb, { orm })
     return await messageOf(async () => await orm.em.find(Item, {}))
   },
@@ -72,7 +72,7 @@ const causes: Record<string, (t: Test, orm: MikroORM) => Promise<string> | strin
 }
 
 void t.test('each is brought about here', async t => {
-  const symptoms = Object.keys(tableUnder('docs/errors.md', '## Symptoms')).map(symptom => symptom.replaceAll('`', ''))
+  const symptoms = Object.keys(tableUnder('docs/errors.md', '## Symptoms')).map(symptom => symptom.replaceAll('`', '')).filter(symptom => !symptom.startsWith('FST_'))
   t.same(symptoms, Object.keys(causes))
 })
 
