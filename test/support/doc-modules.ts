@@ -85,8 +85,8 @@ export function typeErrors (fences: Fence[], folder: string): string[] {
 }
 
 /** What the compiler says of these files together. */
-export function typeErrorsOf (files: string[]): string[] {
-  const program = ts.createProgram(files, compilerOptions())
+export function typeErrorsOf (files: string[], options: ts.CompilerOptions = {}): string[] {
+  const program = ts.createProgram(files, { ...compilerOptions(), ...options })
   return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
     `${file?.fileName ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
 }
