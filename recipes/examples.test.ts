@@ -48,9 +48,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.match(await users.query(), [{ name: 'Ada' }])
     t.same(await names(example), ['Ada'])
     const batching = client(httpBatchLink as unknown as typeof httpLink)
-    const answers = await Promise.allSettled([batching.addUser.mutate({ name: 'Bob', email: 'b' }), batching.addUser.mutate({ name: 'Eve', email: 'b' })])
-    t.same(answers.map(({ status }) => status), ['rejected', 'rejected'], 'no batches')
-    t.same(await names(example), ['Ada'])
+    const answers = await Promise.allSettled([batching.addUser.mutate({ name: 'Bob', email: 'b' }), batching.addUser.mutate({ name: 'Eve', email: 'ada@example.com' })])
+    t.same(answers.map(({ status }) => status), ['fulfilled', 'rejected'])
+    t.same(await names(example), ['Ada', 'Bob'], 'each answer of a batch is true')
   },
   async websocket (t, example) {
     const { app } = example
