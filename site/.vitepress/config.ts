@@ -17,6 +17,7 @@ export default defineConfig({
   title: 'fastify-scoped-db',
   description: 'Request-scoped MikroORM sessions for Fastify',
   lang: 'en',
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
   srcDir: '..',
   srcExclude: PAGES.excluded,
   outDir: '.vitepress/dist',
