@@ -229,10 +229,9 @@ export class Scope implements SessionOwner, ScopeStatus {
   #join (database: SessionDatabase): Participant {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     this.#report ??= new ScopeReport(this.#owner.log)
-    const { usage } = this.#report
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.#report.usage },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
