@@ -215,6 +215,12 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same(await emails(orm), ['em@example.com'])
     t.same((await app.inject('/em')).json(), { hasSession: false, requestContext: null }, 'no session before it is used')
   },
+  async 'fastify-mikro-orm' (t, { app }) {
+    t.match((await post(app, '/users', ada)).json(), { id: 1, ...ada })
+    t.equal(await app.db.run(async session => await session.count('User' as never)), 1)
+    await app.close()
+    t.equal(await app.db.orm.isConnected(), false, 'closed with the application')
+  },
   async 'insert-or-not' (t, { app }) {
     t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
     t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
