@@ -26,6 +26,7 @@ export type { IterPagesOptions, PageQuery, PaginateOptions, Pagination } from '.
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
 export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
+export type { ScopeInfo, ScopeKind } from './lib/types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

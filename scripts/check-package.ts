@@ -3,7 +3,7 @@
  * beside nothing but what it declares as its dependencies. Then does what the README says, which downloads that as a user does.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -68,6 +68,16 @@ function install (tarball: string): void {
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(CONFIG))
 }
 
+/** What somebody downloads who installs it, in bytes. */
+const LARGEST = 150_000
+
+function weigh (tarball: string): void {
+  const title = `at most ${LARGEST / 1_000} kB`
+  const { size } = statSync(tarball)
+  console.log(`\n> ${title}\n${size / 1_000} kB`)
+  if (size > LARGEST) failed.push(title)
+}
+
 /** Fails when the package has files that its users need not download. */
 function refuse (title: string, isRefused: (file: string) => boolean): void {
   console.log(`\n> no ${title}`)
@@ -83,8 +93,9 @@ try {
     check('publint', tool('publint'), 'run', tarball, '--strict')
     // The package is ESM only, as MikroORM 7 is: what require() from CommonJS and node10's resolution would get is no fault.
     check('attw', tool('attw'), tarball, '--profile', 'esm-only')
+    weigh(tarball)
     install(tarball)
-    refuse('reports and plots', file => /^bench\b|\.svg$/.test(file))
+    refuse('reports, plots, sources and maps of them', file => /^(bench|lib)\b|^docs.(architecture|performance|reliability|decisions)\b|\.svg$|\.map$|(?<!\.d)\.ts$/.test(file))
     check('import', 'node', '--input-type=module', '--eval', `import plugin, { db } from '${name}'; import { isolate } from '${name}/testing'; if (typeof plugin !== 'function' || typeof db !== 'object' || typeof isolate !== 'function') process.exit(1)`)
     check('types for a user', 'tsc', '-p', folder)
     const quickStart = join(import.meta.dirname, 'quick-start.ts')

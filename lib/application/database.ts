@@ -3,7 +3,8 @@ import type { AfterWork } from '../events/callbacks.ts'
 import { NoScopeError, ScopeClosedError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
 import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
-import { currentScope } from '../scope/registry.ts'
+import { assertFunction } from '../options/validate.ts'
+import { currentInfo, currentScope } from '../scope/registry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { Scope } from '../scope/scope.ts'
 import { openScope, type OpenScope } from './open-scope.ts'
@@ -11,6 +12,7 @@ import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
+import type { ScopeInfo } from '../types.ts'
 
 /** What a database asks of the application that it is registered with. */
 export interface DatabaseHost extends ScopeHost {
@@ -70,6 +72,17 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    */
   get session (): Session {
     return this.#session
+  }
+
+  /**
+   * What the current scope is for, or undefined outside any: to tell log lines of a request from those of a job. Never throws, and makes
+   * neither a scope nor a session. Work that outlives its request still has that request here.
+   *
+   * @example
+   * const log = db.current?.request?.log ?? app.log
+   */
+  get current (): ScopeInfo | undefined {
+    return currentInfo(this.host)
   }
 
   /** How many scopes of the application have something to clean up: requests with a session, and every `db.run()` and `db.open()`. */
@@ -138,6 +151,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * }, { commitOnTeardown: true })
    */
   async run<T> (fn: (session: Session) => T | Promise<T>, options: RunOptions = {}): Promise<T> {
+    assertFunction(fn, 'db.run()')
     return await this.host.run(scope => fn(scope.session(this) as Session), options)
   }
 
@@ -159,6 +173,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * Has `work` done once, after the current scope is committed: outside its transaction, without delaying the reply. Registered inside
    * `em.transactional()`, it is dropped when that rolls back to its savepoint; when the scope rolls back, it is dropped too. What it
    * throws goes to the log. Without `commitOnTeardown` it is done after the next commit by hand. As Django's `on_commit()`.
+   * @throws FST_SCOPED_DB_INVALID_OPTION for what is no function
    * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
    * @throws FST_SCOPED_DB_SCOPE_CLOSED once the scope's outcome is there
    *
@@ -166,11 +181,13 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    * db.afterCommit(async () => { await sendWelcome(user.email) })
    */
   afterCommit (work: AfterWork): void {
+    assertFunction(work, 'db.afterCommit()')
     this.#scope().after('commit', this, work)
   }
 
   /** The same after a rollback: what is outside the database can be undone here. Throws what {@link afterCommit} does. */
   afterRollback (work: AfterWork): void {
+    assertFunction(work, 'db.afterRollback()')
     this.#scope().after('rollback', this, work)
   }
 

@@ -3,7 +3,7 @@ import type { Application } from './application.ts'
 import { Database } from './database.ts'
 import type { DatabaseSession } from './session-types.ts'
 import { AmbiguousError, NotRegisteredError } from '../errors/errors.ts'
-import { currentScope } from '../scope/registry.ts'
+import { currentInfo, currentScope } from '../scope/registry.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { found, localProxy } from '../local-proxy.ts'
 
@@ -46,7 +46,11 @@ function use (name: string): Database {
 
 function databaseProxy (resolve: () => Database): Database {
   const session = sessionProxy(() => found(resolve)?.orm, () => resolve().session) as DatabaseSession
-  return localProxy<Database>(() => Database.prototype, resolve, { session, use: use as Database['use'] })
+  return localProxy<Database>(() => Database.prototype, resolve, {
+    session,
+    use: use as Database['use'],
+    get current () { return currentInfo() }
+  })
 }
 
 /**

@@ -4,7 +4,9 @@ import type { ChangeSet, ChangeSetType } from '@mikro-orm/core'
 export interface ChangedEntities {
   /** New ones, also when they were updated afterwards. */
   readonly insert: object[]
+  /** Those that were there before. */
   readonly update: object[]
+  /** Those that were there before, and are no more. */
   readonly delete: object[]
 }
 

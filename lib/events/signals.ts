@@ -1,5 +1,5 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import { oneOf, show } from '../options/validate.ts'
+import { assertFunction, oneOf, show } from '../options/validate.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import type { ScopeInfo } from '../types.ts'
@@ -59,7 +59,7 @@ export class SignalListeners {
    */
   on<Name extends keyof Signals> (signal: Name, listener: Listener<Name>): () => void {
     if (!name.accepts(signal)) throw new InvalidOptionError('db.on()', name.takes, show(signal))
-    if (typeof listener !== 'function') throw new InvalidOptionError(`the listener of db.on('${signal}')`, 'a function', show(listener))
+    assertFunction(listener, `the listener of db.on('${signal}')`)
     const listeners = this.#listeners[signal] as Set<Listener<Name>>
     // Two times the same function are two listeners.
     const own: Listener<Name> = told => listener(told)

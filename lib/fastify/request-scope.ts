@@ -11,7 +11,7 @@ import { Scope } from '../scope/scope.ts'
 import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
-import type { Log, Outcome } from '../types.ts'
+import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { ReplyOutcome } from './reply-outcome.ts'
 import type { ReplyScope } from './reply-scope.ts'
 
@@ -57,6 +57,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
 
   get kind (): 'request' {
     return 'request'
+  }
+
+  get info (): ScopeInfo {
+    return { kind: this.kind, request: this.request }
   }
 
   get host (): ScopeHost {

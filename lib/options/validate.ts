@@ -1,3 +1,4 @@
+import { closest, distance } from 'fastest-levenshtein'
 import { inspect, types } from 'node:util'
 import { InvalidOptionError, UnknownOptionError } from '../errors/errors.ts'
 
@@ -37,13 +38,22 @@ export function readOptions (given: unknown, schema: Record<string, OptionSchema
     if (ignored.includes(key as string)) continue
     const name = `"${prefix}${shorten(JSON.stringify(String(key)).slice(1, -1))}"${suffix}`
     const option = typeof key === 'string' && Object.hasOwn(schema, key) ? schema[key] : undefined
-    if (option === undefined) throw new UnknownOptionError(name, Object.keys(schema).join(', '))
+    if (option === undefined) throw new UnknownOptionError(name + suggestion(String(key), Object.keys(schema)), Object.keys(schema).join(', '))
     const value = readValue(given as Record<string, unknown>, key as string, option, name)
     if (value === undefined) continue
     const { fields } = option
     read[key as string] = fields !== undefined && typeof value === 'object' ? readOptions(value, fields, { whole: `the option ${name}`, suffix }, `${prefix}${String(key)}.`) : value
   }
   return read
+}
+
+/** The option that was probably meant, if one is near, whatever the spelling makes of upper case and of what stands between words. */
+function suggestion (given: string, known: string[]): string {
+  const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z]/g, '')
+  const name = plain(shorten(given))
+  const nearest = closest(name, known.map(plain))
+  const meant = known.find(option => plain(option) === nearest)
+  return meant !== undefined && distance(name, nearest) <= meant.length / 4 ? ` (did you mean "${meant}"?)` : ''
 }
 
 function readValue (given: Record<string, unknown>, key: string, { takes, accepts }: OptionSchema, name: string): unknown {
@@ -63,6 +73,11 @@ const LONGEST = 100
 
 function shorten (text: string): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text
+}
+
+/** @throws InvalidOptionError for what cannot be called */
+export function assertFunction (value: unknown, where: string): void {
+  if (typeof value !== 'function') throw new InvalidOptionError(where, 'a function', show(value))
 }
 
 export const boolean: OptionSchema = { takes: 'true or false', accepts: value => typeof value === 'boolean' }

@@ -1,9 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { outsideTransactions } from '../session/outside-transactions.ts'
+import type { ScopeInfo } from '../types.ts'
+import type { ScopeHost } from './contracts.ts'
 import type { Scope } from './scope.ts'
 
 /** What the current scope is found by: the scope itself, or a request, which has one made when it is first asked for. */
 export interface ScopeSource {
+  readonly host: ScopeHost
+  readonly info: ScopeInfo
   /** Makes it, if it was not. */
   openScope (): Scope
 }
@@ -22,6 +26,12 @@ export function currentScope (): Scope | undefined {
 /** The same, without having a request's scope made. */
 export function currentSource (): ScopeSource | undefined {
   return sources.getStore()
+}
+
+/** What the current scope is for, without having it made. Of any application, or of one. */
+export function currentInfo (host?: ScopeHost): ScopeInfo | undefined {
+  const source = currentSource()
+  return source === undefined || (host !== undefined && source.host !== host) ? undefined : { ...source.info }
 }
 
 /**

@@ -7,7 +7,7 @@ import type { SessionOwner } from '../session/nesting.ts'
 import { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
-import type { Decision, Outcome, ScopeKind } from '../types.ts'
+import type { Decision, Outcome, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeHost, ScopeOwner, ScopeStatus } from './contracts.ts'
 import { TEARDOWN_FAILED } from './notifications.ts'
 import { Outcomes } from './outcomes.ts'
@@ -23,6 +23,7 @@ import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
  */
 export class Scope implements SessionOwner, ScopeStatus {
   readonly host: ScopeHost
+  readonly info: ScopeInfo
   readonly outcomes: Outcomes
   readonly #owner: ScopeOwner
   readonly #participants: Participants
@@ -41,9 +42,9 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.host = host
     this.#owner = owner
     this.#parent = parent
-    const info = { kind: owner.kind, request: owner.request }
-    this.#participants = new Participants(info, () => owner.log)
-    this.outcomes = new Outcomes(host, owner, info, this.#participants)
+    this.info = { kind: owner.kind, request: owner.request }
+    this.#participants = new Participants(this.info, () => owner.log)
+    this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -228,10 +229,9 @@ export class Scope implements SessionOwner, ScopeStatus {
   #join (database: SessionDatabase): Participant {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     this.#report ??= new ScopeReport(this.#owner.log)
-    const { usage } = this.#report
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.#report.usage },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })

@@ -1,38 +1,26 @@
-/** Runs the examples of docs/testing.md with the test runners that they are for. */
+/** Runs the examples of docs/testing.md with the test runners that the repository has; recipes/ has the others. */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { childEnvironment as env } from '../support/child-environment.ts'
 import { runnable, typeErrors } from '../support/doc-modules.ts'
-import { fencesOf, type Fence } from '../support/fences.ts'
+import { runnerExamples } from '../support/runner-examples.ts'
 
-const runnerOf = ({ info }: Fence) => /\brunner=(\S+)/.exec(info)?.[1] ?? ''
-const fences = fencesOf('docs/testing.md').filter(fence => runnerOf(fence) !== '')
-
-/** What the example for vitest uses of it, made of node:test: vitest would be a hundred packages more for ten lines. */
-const VITEST = `
-import { equal } from 'node:assert/strict'
-export { after as afterAll, afterEach, beforeEach, test } from 'node:test'
-export const expect = <T>(actual: T) => ({ toBe: (expected: T) => { equal(actual, expected) } })
-`
-
-/** As it is written to a file. */
-const example = (fence: Fence): Fence => ({ ...fence, name: `${runnerOf(fence)}-example`, code: fence.code.replace("'vitest'", "'./vitest.ts'") })
+const examples = runnerExamples().filter(({ needs }) => needs === undefined)
 
 void t.test('there is one for each runner', async t => {
-  t.same(fences.map(runnerOf), ['node', 'tap', 'vitest'])
+  t.same(runnerExamples().map(({ name }) => name), ['node.test', 'tap.test', 'vitest.test'])
 })
 
 void t.test('they pass the compiler', async t => {
-  const folder = t.testdir({ 'vitest.ts': VITEST })
-  t.same(typeErrors(fences.map(example), folder), [])
+  t.same(typeErrors(examples, t.testdir()), [])
 })
 
-for (const fence of fences) {
-  void t.test(runnerOf(fence), async t => {
-    const folder = t.testdir({ 'vitest.ts': VITEST })
-    const file = runnable(example(fence), folder)
+for (const example of examples) {
+  void t.test(String(example.name), async t => {
+    const folder = t.testdir()
+    const file = runnable(example, folder)
     const { status, stdout, stderr } = spawnSync(process.execPath, [file], { env, encoding: 'utf8' })
     t.equal(status, 0, stdout + stderr)
     t.match(stdout, /a user is created/)

@@ -1,5 +1,5 @@
 /** Runs every TypeScript example of the documentation with real requests: what the text says of it must be what happens. */
-import { RequestContext, type MikroORM } from '@mikro-orm/core'
+import { RequestContext, UniqueConstraintViolationException, type MikroORM } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -10,8 +10,8 @@ import { fencesOf, PAGES } from '../support/fences.ts'
 import { postgresqlUrl } from '../support/server-urls.ts'
 
 const fences = PAGES.flatMap(fencesOf)
-/** Those for test runners are in example-runners.test.ts, and what is pasted into a shell is in quick-start.test.ts. */
-const examples = fences.filter(({ language, info }) => language === 'ts' && !info.includes('runner='))
+/** Those for test runners are in example-runners.test.ts, what is pasted into a shell is in quick-start.test.ts, and what needs more packages in recipes/. */
+const examples = fences.filter(({ language, info, needs }) => language === 'ts' && needs === undefined && !info.includes('runner='))
 const ada = { name: 'Ada', email: 'ada@example.com' }
 
 const post = async (app: FastifyInstance, url: string, payload?: object, headers = {}) =>
@@ -215,6 +215,12 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same(await emails(orm), ['em@example.com'])
     t.same((await app.inject('/em')).json(), { hasSession: false, requestContext: null }, 'no session before it is used')
   },
+  async 'fastify-mikro-orm' (t, { app }) {
+    t.match((await post(app, '/users', ada)).json(), { id: 1, ...ada })
+    t.equal(await app.db.run(async session => await session.count('User' as never)), 1)
+    await app.close()
+    t.equal(await app.db.orm.isConnected(), false, 'closed with the application')
+  },
   async 'insert-or-not' (t, { app }) {
     t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
     t.match(await post(app, '/insert-or-not', ada), { statusCode: 200, body: '1' })
@@ -275,6 +281,55 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.match(await get('/users?first=10&after=WyJBZGEiLDFd'), { items: [{ id: 2, name: 'Bob' }], hasNext: false, hasPrev: true })
     t.match(await get('/users?after=x'), { statusCode: 400, code: 'FST_SCOPED_DB_INVALID_CURSOR' })
   },
+  async events (t, { app }) {
+    const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+    const { body } = await fetch(`${origin}/events`)
+    const reader = (body as ReadableStream).pipeThrough(new TextDecoderStream()).getReader()
+    t.equal((await reader.read()).value, 'data: 0 users\n\n')
+    t.equal(app.db.openScopes, 0, 'no connection is held in between')
+    for (const status of [200, 500]) t.equal((await post(app, '/users', ada)).statusCode, status)
+    t.equal((await post(app, '/users', { name: 'Bob', email: 'bob@example.com' })).statusCode, 200)
+    t.equal((await reader.read()).value, 'data: 1 more\n\n')
+    t.equal((await reader.read()).value, 'data: 1 more\n\n')
+    await reader.cancel()
+  },
+  async authentication (t, { app, orm }) {
+    const account = { email: 'ada@example.com', password: 'correct horse' }
+    const failures = async () => (await orm.em.fork().getConnection().execute('select failures from account') as { failures: number }[])[0]?.failures
+    t.match(await post(app, '/accounts', account), { statusCode: 201, body: /^(?!.*(password|token))/ })
+    t.equal((await post(app, '/accounts', account)).statusCode, 409)
+    for (const password of ['wrong', '']) t.equal((await post(app, '/login', { ...account, password })).statusCode, 401)
+    t.equal((await post(app, '/login', { ...account, email: 'eve@example.com' })).statusCode, 401)
+    t.equal(await failures(), 2)
+    const { token } = (await post(app, '/login', account)).json<{ token: string }>()
+    t.equal(await failures(), 0)
+    const get = async (url: string, token?: string) => await app.inject({ url, headers: { authorization: `Bearer ${token}` } })
+    t.match((await get('/me', token)).json(), { id: 1, email: 'ada@example.com' })
+    t.same([(await get('/me')).statusCode, (await get('/accounts', token)).statusCode], [401, 403])
+    await orm.em.fork().getConnection().execute('update account set is_admin = 1')
+    t.match((await get('/accounts', token)).json(), [{ email: 'ada@example.com' }])
+  },
+  async jobs (t, { app, sent, sendMails }) {
+    for (const status of [200, 409]) t.equal((await post(app, '/users', { email: 'ada@example.com' })).statusCode, status)
+    t.equal((await post(app, '/users', { email: 'bob@example.com' })).statusCode, 200)
+    while (app.db.openScopes > 0 || (sent as string[]).length < 2) await sleep(5)
+    t.same([sent, await (sendMails as () => Promise<number>)()], [['ada@example.com', 'bob@example.com'], 0], 'none of what was rolled back, and none twice')
+  },
+  async logging (t, { app, lines }) {
+    const duplicate = () => new UniqueConstraintViolationException(Object.assign(new Error("Duplicate entry 'ada@example.com'"), { code: 'ER_DUP_ENTRY', sql: "insert 'ada@example.com'" }))
+    app.get('/wrapped', async () => { throw Object.assign(new Error('ada@example.com'), { cause: duplicate() }) })
+    app.get('/other', async request => {
+      request.log.error(duplicate())
+      throw new Error('something else')
+    })
+    const logged = lines as string[]
+    for (const status of [200, 500]) t.equal((await post(app, '/users', ada)).statusCode, status)
+    t.match(logged.join(''), '"code":"SQLITE_CONSTRAINT_UNIQUE"')
+    for (const url of ['/wrapped', '/other']) t.equal((await app.inject(url)).statusCode, 500)
+    t.notMatch(logged.join(''), /ada@|user\.email/i)
+    t.match(logged.join(''), /"type":"UniqueConstraintViolationException","code":"ER_DUP_ENTRY","message":"A database error occurred","stack":" +at .*"msg":"A database error occurred"/)
+    t.match(logged.join(''), '"msg":"something else"')
+  },
   async 'flask-caught' (t, { app, orm }) {
     t.equal((await post(app, '/users', ada)).statusCode, 502)
     t.same(await emails(orm), [])
@@ -299,7 +354,7 @@ void t.test('every example is known here, and every claim has its example', asyn
 })
 
 void t.test('every example passes the compiler', async t => {
-  const augmenting = (code: string) => code.includes('declare module')
+  const augmenting = (code: string) => code.includes("declare module 'fastify-scoped-db'")
   t.same(typeErrors(examples.filter(({ code }) => !augmenting(code)), t.testdir()), [])
   t.same(typeErrors(examples.filter(({ info }) => info === 'types'), t.testdir()), [])
   t.ok(examples.every(({ code, info }) => info === 'types' || !augmenting(code)))

@@ -54,6 +54,11 @@ void t.test('every error code has its section, and no other is named', async t =
   }
 })
 
+void t.test('every error code is in the table on top', async t => {
+  const codes = unique(read('lib/errors/errors.ts'), /'FST_SCOPED_DB_(\w+)'/g)
+  t.same(unique(under(errors, '## Symptoms'), /\[([A-Z_]+)\]\(#fst_scoped_db_/g), codes)
+})
+
 void t.test('every error has the message and the status that docs/errors.md says', async t => {
   const sections = errors.split(/^## /m)
   for (const [name, error] of Object.entries(await import('../../lib/errors/errors.ts'))) {
@@ -85,7 +90,7 @@ void t.test('every public member of Database is in docs/api.md', async t => {
   const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts'))]
   const withoutInternals = classes.map(found => found?.[1] ?? '').join('').replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')
   const members = unique(withoutInternals, /^ {2}(?:readonly |async |get )*(\w+)(?:<[^(]*>)? ?[:(]/gm)
-  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
+  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'current', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
   t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
 })
 

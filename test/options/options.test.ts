@@ -21,14 +21,20 @@ void t.test('bad options are refused at start, by name', async t => {
   })) {
     await t.rejects(register({ [option]: value }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: new RegExp(`"${option}" takes .*, got `) }, option)
   }
-  await t.rejects(register({ commitOnTearDown: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"commitOnTearDown", only .*commitOnTeardown/ })
+  await t.rejects(register({ commitOnTearDown: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"commitOnTearDown" \(did you mean "commitOnTeardown"\?\), only .*commitOnTeardown/ })
   for (const notCallable of [class {}, Object.freeze(class {}), Map]) {
     await t.rejects(register({ commitOnTeardown: notCallable }), { code: 'FST_SCOPED_DB_INVALID_OPTION' }, 'a class')
   }
   await t.rejects(register({ commitOnTeardown: Object.freeze(function () { return true }) }), { code: 'FST_SCOPED_DB_ORM_NOT_FOUND' }, 'a function is fine')
   await t.rejects(register({ commitOnTeardown: async () => true }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"commitOnTeardown" takes .* not async/ })
   await t.rejects(register({ sessionOptions: { flushMode: 'nonsense' } }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"sessionOptions\.flushMode" takes 'commit'/ })
-  await t.rejects(register({ sessionOptions: { schemaa: 'x' } }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"sessionOptions\.schemaa", only .*schema/ })
+  await t.rejects(register({ sessionOptions: { schemaa: 'x' } }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"sessionOptions\.schemaa" \(did you mean "schema"\?\), only .*schema/ })
+  for (const [misspelt, meant] of Object.entries({ COMMIT_ON_TEARDOWN: 'commitOnTeardown', 'map-errors': 'mapErrors', aquireTimout: 'acquireTimeout', readonly: 'readOnly', nam: 'name', begins: 'begin' })) {
+    await t.rejects(register({ [misspelt]: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: `"${misspelt}" (did you mean "${meant}"?), only ` })
+  }
+  for (const other of ['pool', 'retry', 'entities', '', '_', Symbol('name')]) {
+    await t.rejects(register({ [other]: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /^(?!.*did you mean).*, only / }, String(other))
+  }
   const nameless = Object.defineProperty(() => {}, 'name', { get () { throw new Error('a getter') } })
   await t.rejects(register({ readOnly: nameless }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /got a function that cannot be shown/ })
   await t.rejects(register(() => null), { code: 'FST_SCOPED_DB_ORM_NOT_FOUND' }, 'null is no options')
@@ -58,6 +64,7 @@ onEachDatabase('registering twice', {}, async (t, { database }) => {
 onEachDatabase('a route\'s config.db is checked when the route is added', {}, async (t, { app }) => {
   const add = (db: unknown) => () => app.get(`/${Math.random()}`, { config: { db: db as never } }, async () => 'ok')
   t.throws(add({ begin: 'soon' }), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"begin" in config\.db of GET \/0\..* takes/ })
+  t.throws(add({ commitOnTeardwon: true }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /"commitOnTeardwon" in config\.db of GET \/0\.\d+ \(did you mean "commitOnTeardown"\?\), only / })
   t.throws(add({ acquireTimeout: 5 }), { code: 'FST_SCOPED_DB_UNKNOWN_OPTION', message: /acquireTimeout/ })
   t.throws(add(true), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /config\.db of GET .* takes false or a plain object, got true/ })
   t.throws(add([]), { code: 'FST_SCOPED_DB_INVALID_OPTION' })

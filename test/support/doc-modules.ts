@@ -81,7 +81,12 @@ export function typeErrors (fences: Fence[], folder: string): string[] {
     writeFileSync(join(folder, file), source)
     return join(folder, file)
   })
-  const program = ts.createProgram(files, compilerOptions())
+  return typeErrorsOf(files)
+}
+
+/** What the compiler says of these files together. */
+export function typeErrorsOf (files: string[], options: ts.CompilerOptions = {}): string[] {
+  const program = ts.createProgram(files, { ...compilerOptions(), ...options })
   return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
     `${file?.fileName ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
 }

@@ -15,6 +15,10 @@ export interface Fence {
   /** What `example=` says in its first line: the name under which docs-examples.test.ts knows it. */
   readonly name: string | undefined
   readonly setup: string
+  /** What it is the content of, where `file=` says so. */
+  readonly file: string | undefined
+  /** The folder with the packages that it needs besides those of the repository, where `needs=` names one. */
+  readonly needs: string | undefined
   readonly info: string
   readonly code: string
 }
@@ -30,6 +34,8 @@ export function fencesOf (page: string): Fence[] {
     language,
     name: /\bexample=(\S+)/.exec(info)?.[1],
     setup: /\bsetup=(\S+)/.exec(info)?.[1] ?? 'app',
+    file: /\bfile=(\S+)/.exec(info)?.[1],
+    needs: /\bneeds=(\S+)/.exec(info)?.[1],
     info: info.trim(),
     code
   }))

@@ -35,6 +35,18 @@ onEachDatabase('db.run() commits what resolves, rolls back what throws, and disp
   t.same(await labels(), ['resolved'])
 })
 
+onEachDatabase('what is no function is refused by name, and opens no scope', automatic, async (t, { app }) => {
+  await app.ready()
+  for (const [given, shown] of [['x', "'x'"], [undefined, 'undefined'], [{}, '{}']] as const) {
+    const refused = (where: string) => ({ code: 'FST_SCOPED_DB_INVALID_OPTION', message: `fastify-scoped-db: ${where} takes a function, got ${shown}` })
+    await t.rejects(db.run(given as never), refused('db.run()'))
+    await db.run(() => {
+      t.throws(() => db.afterCommit(given as never), refused('db.afterCommit()'))
+      t.throws(() => db.afterRollback(given as never), refused('db.afterRollback()'))
+    })
+  }
+})
+
 onEachDatabase('db.run() whose commit fails rejects', automatic, async (t, { app, labels }) => {
   await app.ready()
   await db.run(session => { session.create(Item, { label: 'same' }) })

@@ -1,6 +1,8 @@
 import { IsolationLevel } from '@mikro-orm/core'
-import type { MikroORM } from '@mikro-orm/core'
-import { defineConfig, MikroORM as SqliteORM, SqliteDriver } from '@mikro-orm/sqlite'
+import { MikroORM as CoreORM, type MikroORM } from '@mikro-orm/core'
+import { MikroORM as MySqlORM } from '@mikro-orm/mysql'
+import { MikroORM as PostgreSqlORM } from '@mikro-orm/postgresql'
+import { defineConfig, defineEntity, MikroORM as SqliteORM, p, SqliteDriver } from '@mikro-orm/sqlite'
 import Fastify from 'fastify'
 import type { FastifyContextConfig, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import scopedDb, { db } from 'fastify-scoped-db'
@@ -58,6 +60,17 @@ describe('the option orm', () => {
     expect(plugin).type.toBeCallableWith({ orm: { driver: SqliteDriver, dbName: ':memory:' } })
     expect(plugin).type.toBeCallableWith({ orm: defineConfig({ dbName: ':memory:' }) })
     expect(plugin).type.toBeCallableWith({ orm: new SqliteORM({ dbName: ':memory:' }) })
+  })
+
+  test('of any driver, whatever it knows of its entities', () => {
+    const User = defineEntity({ name: 'User', properties: { id: p.integer().primary() } })
+    expect(plugin).type.toBeCallableWith({ orm: new SqliteORM({ dbName: ':memory:', entities: [User] }) })
+    expect(plugin).type.toBeCallableWith({ orm: new SqliteORM({ dbName: ':memory:', entities: [User] as const }) })
+    expect(plugin).type.toBeCallableWith({ orm: new CoreORM({ driver: SqliteDriver, dbName: ':memory:', entities: [User] as const }) })
+    expect(plugin).type.toBeCallableWith({ orm: { driver: SqliteDriver, dbName: ':memory:', entities: [User] as const } })
+    expect(plugin).type.toBeCallableWith({ orm: defineConfig({ dbName: ':memory:', entities: [User] as const }) })
+    expect(plugin).type.toBeCallableWith({ orm: new MySqlORM({ dbName: 'test', entities: [User] as const }) })
+    expect(plugin).type.toBeCallableWith({ orm: new PostgreSqlORM({ dbName: 'test', entities: [User] as const }) })
   })
 
   test('is nothing else', () => {
