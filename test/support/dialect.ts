@@ -29,6 +29,10 @@ export interface Dialect {
   readonly lost: object
   /** What it says of a deadlock. */
   readonly deadlock: object
+  /** A statement that makes a function `name(what)` which writes that into `item`. */
+  functionThatWrites (name: string): string
+  /** A query for the schema that a function is in, as `name`. */
+  readonly schemaName: string
   /** A statement after which its connection waits only shortly for a lock. */
   readonly shortLockWait: string
   /** Closes it, and the driver knows. */
@@ -47,6 +51,8 @@ const MYSQL: Dialect = {
   noSuchTable: /item' doesn't exist/,
   lost: { code: 'PROTOCOL_CONNECTION_LOST' },
   deadlock: { errno: 1213 },
+  functionThatWrites: name => `create function ${name}(what varchar(20)) returns int modifies sql data begin insert into item (label, amount) values (what, 0); return 1; end`,
+  schemaName: 'select database() as name',
   shortLockWait: 'set innodb_lock_wait_timeout = 1',
   destroy (client) { (client as unknown as { destroy (): void }).destroy() }
 }
@@ -63,6 +69,8 @@ const POSTGRESQL: Dialect = {
   noSuchTable: /relation "item" does not exist/,
   lost: { code: 'ECONNRESET' },
   deadlock: { code: '40P01' },
+  functionThatWrites: name => `create function ${name}(what text) returns int language sql volatile as $$ insert into item (label, amount) values (what, 0); select 1 $$`,
+  schemaName: 'select current_schema() as name',
   shortLockWait: "set lock_timeout = '1s'",
   destroy (client) { void (client as unknown as { end (): Promise<void> }).end() }
 }

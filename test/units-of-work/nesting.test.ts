@@ -51,7 +51,7 @@ onEachDatabase('a unique violation in a nested transaction can be caught', autom
   t.same(await labels(), ['other', 'same'])
 })
 
-onEachDatabase('em.commit() and em.rollback() in a nested transaction act on its savepoint', { ...automatic, kinds: ['mysql'] }, async (t, { app, labels }) => {
+onEachDatabase('em.commit() and em.rollback() in a nested transaction act on its savepoint', { ...automatic, kinds: servers }, async (t, { app, kind, labels }) => {
   app.post('/', async request => {
     await request.db.transactional(async em => {
       em.create(Item, { label: 'nested' })
@@ -62,7 +62,8 @@ onEachDatabase('em.commit() and em.rollback() in a nested transaction act on its
     t.same(await labels(), [], 'nothing is committed before the reply')
     throw new Error('roll back')
   })
-  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: 'roll back' })
+  // MikroORM releases its savepoint a second time, at the end. Only PostgreSQL minds.
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, message: kind === 'postgresql' ? 'A database error occurred' : 'roll back' })
   t.same(await labels(), [])
 })
 

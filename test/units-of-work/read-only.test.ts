@@ -40,14 +40,14 @@ onEachDatabase('readOnly refuses writes before they are sent', { plugin: { commi
   t.same(await labels(), ['allowed'])
 })
 
-onEachDatabase('in a read-only transaction the database judges what may write', { plugin: { commitOnTeardown: true, readOnly: true }, kinds: ['mysql'] }, async (t, { app, database, labels }) => {
-  await database.witness.driver.execute("create function writes () returns int deterministic modifies sql data begin insert into item (label, amount) values ('hidden', 0); return 1; end")
+onEachDatabase('in a read-only transaction the database judges what may write', { plugin: { commitOnTeardown: true, readOnly: true }, kinds: servers }, async (t, { app, kind, dialect, database, labels }) => {
+  await database.witness.driver.execute(dialect.functionThatWrites('writes'))
   app.post('/', async request => {
     await request.db.execute("select 'into the wild'")
-    await t.rejects(request.db.execute('select writes() from (select 1) one for update'), { code: 'FST_SCOPED_DB_READ_ONLY' })
+    await t.rejects(request.db.execute("select writes('hidden') from (select 1) one for update"), { code: 'FST_SCOPED_DB_READ_ONLY' })
     return 'ok'
   })
-  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, kind === 'postgresql' ? 500 : 200, 'there it has failed with its statement')
   t.same(await labels(), [])
 })
 
