@@ -102,6 +102,29 @@ onEachDatabase('routes with a socket take the options of this plugin', automatic
   socket.leave()
 })
 
+onEachDatabase('a route with a handler for each', automatic, async (t, { app, labels, listen, assertClean }) => {
+  await app.register(websocket)
+  app.route({
+    method: 'GET',
+    url: '/',
+    handler: async request => await request.db.insert(Item, { label: 'by HTTP' }),
+    wsHandler: async (socket, request) => {
+      socket.on('message', () => {
+        const late = async () => await request.db.insert(Item, { label: 'late' })
+        late().catch((error: { code: string }) => socket.send(error.code))
+      })
+    }
+  })
+  const { origin } = await listen()
+  t.equal((await fetch(origin)).status, 200)
+  const socket = await openSocket(origin, '/')
+  socket.send('late')
+  t.equal(await socket.next(), 'FST_SCOPED_DB_SCOPE_CLOSED')
+  await assertClean()
+  t.same(await labels(), ['by HTTP'])
+  socket.leave()
+})
+
 onEachDatabase('clients that leave while their message is worked on leave nothing behind', automatic, async (t, { app, labels, listen, assertClean }) => {
   await app.register(websocket)
   app.get('/', { websocket: true }, socket => {
