@@ -94,7 +94,7 @@ async function start ({ database }: Stage, registerRequestContext: boolean): Pro
   const options = { ...database.options, registerRequestContext } as MikroOrmModuleSyncOptions
   Module({ imports: [MikroOrmModule.forRoot(options), MikroOrmModule.forFeature([Item])], controllers: [Routes, Guarded], providers: [Items] })(Root)
   const nest = await NestFactory.create<NestFastifyApplication>(Root, new FastifyAdapter(), { logger: false })
-  await nest.register(scopedDb, { orm: nest.get(MikroORM), commitOnTeardown: true })
+  await nest.register(scopedDb, { orm: nest.get<MikroORM>(MikroORM), commitOnTeardown: true })
   await nest.init()
   await nest.getHttpAdapter().getInstance().ready()
   return nest
