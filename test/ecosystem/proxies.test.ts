@@ -39,7 +39,7 @@ onEachDatabase('@fastify/reply-from: what a handler has written before it passes
 onEachDatabase('@fastify/http-proxy: what a hook has written', automatic, async (t, { app, labels, listen }) => {
   await app.register(httpProxy, {
     upstream: await upstream(t),
-    preHandler: async request => { await write(`before ${request.url}`) }
+    preHandler: (request, _reply, done) => { write(`before ${request.url}`).then(() => { done() }, done) }
   })
   const { origin } = await listen()
   const statuses: number[] = []
