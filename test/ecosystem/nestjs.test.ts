@@ -4,12 +4,12 @@ import { MikroORM, type EntityManager, type EntityRepository } from '@mikro-orm/
 import { InjectRepository, MikroOrmModule, type MikroOrmModuleSyncOptions } from '@mikro-orm/nestjs'
 import { EntityManager as SqliteEntityManager } from '@mikro-orm/sqlite'
 import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, UseGuards, UseInterceptors, type CallHandler, type CanActivate, type NestInterceptor } from '@nestjs/common'
-import { NestFactory } from '@nestjs/core'
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
+import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { map } from 'rxjs'
-import scopedDb, { db } from '../../plugin.ts'
+import { db } from '../../plugin.ts'
 import { Item, ItemSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { create } from './recipes/nestjs.ts'
 
 /** A service that knows nothing of this plugin, as MikroORM's documentation has it. */
 class Items {
@@ -93,8 +93,7 @@ async function start ({ database }: Stage, registerRequestContext: boolean): Pro
   class Root {}
   const options = { ...database.options, registerRequestContext } as MikroOrmModuleSyncOptions
   Module({ imports: [MikroOrmModule.forRoot(options), MikroOrmModule.forFeature([Item])], controllers: [Routes, Guarded], providers: [Items] })(Root)
-  const nest = await NestFactory.create<NestFastifyApplication>(Root, new FastifyAdapter(), { logger: false })
-  await nest.register(scopedDb, { orm: nest.get<MikroORM>(MikroORM), commitOnTeardown: true })
+  const nest = await create(Root)
   await nest.init()
   await nest.getHttpAdapter().getInstance().ready()
   return nest

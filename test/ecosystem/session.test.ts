@@ -1,7 +1,7 @@
-import cookie from '@fastify/cookie'
+import cookie, { Signer } from '@fastify/cookie'
 import session from '@fastify/session'
-import type { FastifyInstance } from 'fastify'
-import { db } from '../../plugin.ts'
+import Fastify, { type FastifyInstance } from 'fastify'
+import scopedDb, { db } from '../../plugin.ts'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { Browser } from './browser.ts'
@@ -63,4 +63,17 @@ onEachDatabase('who has no session, and makes none, sends no statement', automat
   app.db.on('opened', () => { opened++ })
   t.same(await new Browser(app).ask('GET', '/visits'), { status: 200, body: '{"visits":0}' })
   t.equal(opened, 0)
+})
+
+onEachDatabase('a plugin whose hooks come before those of this one finds no session', {}, async (t, stage) => {
+  const { database, orm } = stage
+  await database.witness.driver.execute('create table login_session (sid varchar(255) primary key, data text)')
+  const app = Fastify()
+  await app.register(cookie)
+  await app.register(session, { store, secret: 'a secret of at least thirty-two letters' })
+  await app.register(scopedDb, { orm, name: 'late', commitOnTeardown: true })
+  app.get('/', async () => 'ok')
+  const reply = await app.inject({ url: '/', headers: { cookie: `sessionId=${encodeURIComponent(new Signer('a secret of at least thirty-two letters').sign('known'))}` } })
+  t.match([reply.statusCode, reply.body], [500, /no scope is current/])
+  await app.close()
 })

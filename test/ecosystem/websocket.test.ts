@@ -3,6 +3,7 @@ import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { openSocket } from './clients.ts'
+import chat from './recipes/websocket.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
@@ -49,24 +50,18 @@ onEachDatabase('who is not let in has written nothing', automatic, async (t, { a
   t.same(await labels(), [])
 })
 
-onEachDatabase('each message is a unit of work of its own, with db.run()', automatic, async (t, { app, labels, listen, assertClean }) => {
+onEachDatabase('each message is a unit of work of its own, with db.run()', automatic, async (t, { app, labels, logs, listen, assertClean }) => {
   await app.register(websocket)
-  app.get('/', { websocket: true }, socket => {
-    socket.on('message', message => {
-      db.run(async () => {
-        await db.session.insert(Item, { label: String(message) })
-        if (String(message) === 'wrong') throw new Error('no')
-      }).then(() => socket.send('kept'), (error: Error) => socket.send(error.message))
-    })
-  })
+  await app.register(chat)
   const { origin } = await listen()
-  const socket = await openSocket(origin, '/')
-  for (const [message, answer] of [['one', 'kept'], ['wrong', 'no'], ['two', 'kept']] as const) {
+  const socket = await openSocket(origin, '/chat')
+  for (const [message, answer] of [['one', 'kept'], ['one', 'failed'], ['two', 'kept']] as const) {
     socket.send(message)
     t.equal(await socket.next(), answer)
     await assertClean()
   }
   t.same(await labels(), ['one', 'two'])
+  t.match(logs.filter(({ level }) => level >= 50), [{ err: { type: 'UniqueConstraintViolationException' } }])
   socket.leave()
 })
 
