@@ -9,7 +9,7 @@ import { addHooks } from './lib/fastify/hooks.ts'
 import { requestScopeOf } from './lib/fastify/scoped-request.ts'
 import { checkConnections } from './lib/session/check-connection.ts'
 import { openOrm } from './lib/session/orm.ts'
-import { databaseSettings, type RouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
+import { databaseSettings, type RouteOptions as DbRouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
 import { withTimeout } from './lib/timeout.ts'
 
@@ -41,7 +41,7 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     /** Overrides the plugin's options for this route; `false` opens no scope for it. */
-    db?: RouteOptions | false
+    db?: DbRouteOptions | false // not RouteOptions: in here that is Fastify's, once a plugin such as @fastify/websocket has added to it
   }
 }
 

@@ -16,7 +16,7 @@ export default {
   plugins: ['./mutation/runner.ts'],
   testRunner: 'same-process',
   sameProcess: {
-    testFiles: globSync('test/**/*.test.ts', { exclude: WITHOUT_MUTANTS }).sort()
+    testFiles: globSync('test/!(ecosystem)/**/*.test.ts', { exclude: WITHOUT_MUTANTS }).sort()
   },
   mutate: ['plugin.ts', 'lib/**/*.ts'],
   coverageAnalysis: 'perTest',

@@ -65,7 +65,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
     const retry = settings.retry === undefined ? undefined : new Retry(settings.retry)
     keepLast(route, 'onSend', endScope)
     keepLast(route, 'onResponse', closeScope)
-    keepAround(route, 'handler', handler => watched(handler as Handler, retry))
+    for (const name of ['handler', 'wsHandler'] as const) keepAround(route, name, handler => watched(handler as Handler, retry))
     keepAround(route, 'errorHandler', handler => watchedErrorHandler(handler as ErrorHandler, unattendedOf))
     // When every plugin's onRoute has had its say.
     queueMicrotask(() => { if (!isLast(route, 'onSend', endScope)) warnOfLaterHooks(nameOf(route)) })

@@ -15,10 +15,17 @@ export function prepareForError (reply: FastifyReply, error: unknown, isMapped: 
   reply.code(errorStatus(error))
   // They are of the reply that is not sent, and Fastify would announce them beside the length of the error's.
   for (const name of trailersOf(reply)) reply.removeTrailer(name)
+  for (const name of OF_THE_BODY) reply.removeHeader(name)
   // Node's own for the status. HTTP/2 has none, and warns of them.
   if (reply.raw instanceof ServerResponse) reply.raw.statusMessage = ''
   return error
 }
+
+/**
+ * Headers that are about the body, besides those which Fastify takes back itself. With them a client could not read the error, or a plugin that
+ * answers 304 would take it for what the client knows already.
+ */
+const OF_THE_BODY = ['content-encoding', 'content-range', 'etag', 'last-modified']
 
 /** The names of a reply's trailers. Fastify tells of one only when it is named. */
 export function trailersOf (reply: FastifyReply): string[] {

@@ -1,7 +1,8 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 
 type Hooks = 'onSend' | 'onResponse'
-type Handlers = 'handler' | 'errorHandler'
+/** `wsHandler` is what `@fastify/websocket` calls where a route has a handler for HTTP as well. */
+type Handlers = 'handler' | 'errorHandler' | 'wsHandler'
 type Function_ = (...args: never[]) => unknown
 
 /** Keeps a hook of a route behind all others, also behind those that a later plugin adds in its own `onRoute`. */
@@ -11,7 +12,7 @@ export function keepLast (route: RouteOptions, name: Hooks, hook: Function_): vo
 }
 
 /** Keeps a wrapper around a handler of a route, also around one that a later plugin puts in its place. */
-export function keepAround (route: RouteOptions, name: Handlers, wrap: (handler: Function_) => Function_): void {
+export function keepAround (route: RouteOptions & { wsHandler?: unknown }, name: Handlers, wrap: (handler: Function_) => Function_): void {
   let given: unknown
   let wrapped: unknown
   const set = (handler: unknown) => {

@@ -2,6 +2,7 @@ import createError from '@fastify/error'
 import { errorCodes, type FastifyReply } from 'fastify'
 import { ServerResponse, type OutgoingHttpHeaders } from 'node:http'
 import { Readable, Writable } from 'node:stream'
+import { ReadableStream } from 'node:stream/web'
 import { fromOldStream, isOldStream, isResponse, isWebStream } from './payload.ts'
 import { isStreamed, trailersOf } from './reply.ts'
 

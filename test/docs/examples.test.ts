@@ -11,7 +11,7 @@ import { postgresqlUrl } from '../support/server-urls.ts'
 
 const fences = PAGES.flatMap(fencesOf)
 /** Those for test runners are in example-runners.test.ts, what is pasted into a shell is in quick-start.test.ts, and what needs more packages in recipes/. */
-const examples = fences.filter(({ language, info, needs }) => language === 'ts' && needs === undefined && !info.includes('runner='))
+const examples = fences.filter(({ language, info, needs }) => language === 'ts' && needs === undefined && !/\b(runner|recipe)=/.test(info))
 const ada = { name: 'Ada', email: 'ada@example.com' }
 
 const post = async (app: FastifyInstance, url: string, payload?: object, headers = {}) =>

@@ -1,5 +1,5 @@
 /** Replies that Fastify has nothing to do with any more: the unit of work ends with the handler, however long the connection lives. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
@@ -156,6 +156,31 @@ for (const [which, [expected, handler]] of Object.entries(SOCKETS)) {
     client.leave()
   })
 }
+
+onEachDatabase('the end of a handler of WebSockets is that of the unit of work, also beside a handler of its own for HTTP', automatic, async (t, { app, labels, listen }) => {
+  const ended = new Gate()
+  const told = new Gate<unknown>()
+  app.addHook('onRoute', route => {
+    const { wsHandler } = route as { wsHandler?: SocketHandler }
+    route.handler = function (request, reply) {
+      reply.hijack()
+      request.raw.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+      wsHandler?.call(this, {}, request)
+    }
+  })
+  const wsHandler: SocketHandler = (_socket, request) => {
+    const late = async () => await request.db.insert(Item, { label: 'late', amount: 0 })
+    void ended.opened.then(late).then(told.open.bind(told), told.open.bind(told))
+  }
+  app.route({ method: 'GET', url: '/', handler: async () => 'HTTP', wsHandler } as RouteOptions)
+  const { port } = await listen()
+  const client = await rawClient(port, ['GET / HTTP/1.1', 'Host: localhost', 'Connection: upgrade', 'Upgrade: x', '', ''])
+  await client.until('101')
+  ended.open()
+  t.match(await told.opened, { code: 'FST_SCOPED_DB_SCOPE_CLOSED' })
+  t.same(await labels(), [])
+  client.leave()
+})
 
 onEachDatabase('what a handler of sockets throws is left to its caller', automatic, async (t, { app, assertClean }) => {
   const caught: unknown[] = []

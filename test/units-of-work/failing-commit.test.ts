@@ -194,3 +194,24 @@ onEachDatabase('a db.rollback() that nobody waits for', automatic, async (t, { a
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.same(await labels(), [])
 })
+
+onEachDatabase('the error of a failed commit has no header of the body that is not sent', automatic, async (t, { app, kind, labels, orm }) => {
+  if (kind === 'sqlite') await orm.driver.execute('create table child (id integer primary key, item_id integer references item (id) deferrable initially deferred)')
+  // As plugins that compress do, and as @fastify/etag does.
+  app.addHook('onSend', async (request, reply) => {
+    if (!reply.hasHeader('etag')) reply.header('etag', reply.statusCode === 200 ? '"known"' : '"error"')
+    if (request.headers['if-none-match'] === reply.getHeader('etag')) reply.code(304)
+    if (reply.statusCode < 400) reply.header('content-encoding', 'gzip').header('last-modified', new Date(0).toUTCString()).header('content-range', 'bytes 0-1/2')
+  })
+  app.get('/', async (request, reply) => {
+    request.db.create(Item, { label: 'first' })
+    if (kind === 'sqlite') await request.db.getConnection().execute('insert into child (item_id) values (4711)')
+    else request.db.create(Part, { item: 4711 as never, name: 'no such item' })
+    reply.header('x-mine', 'stays')
+    return 'a string'
+  })
+  const { statusCode, headers } = await app.inject({ url: '/', headers: { 'if-none-match': '"known"' } })
+  t.equal(statusCode, 500, 'no 304: nothing is in the database')
+  t.match(headers, { etag: '"error"', 'x-mine': 'stays', 'content-encoding': undefined, 'last-modified': undefined, 'content-range': undefined })
+  t.same(await labels(), [])
+})

@@ -18,7 +18,7 @@ const isSlow = (imported: Set<string>) => imported.has('node:child_process') || 
 
 /** The test files that start neither a process nor a compiler: those from which no import leads to either. */
 export function quickFiles (): string[] {
-  return globSync('test/**/*.test.ts').filter(file => !isSlow(imports(file))).sort()
+  return globSync('test/!(ecosystem)/**/*.test.ts').filter(file => !isSlow(imports(file))).sort()
 }
 
 /**

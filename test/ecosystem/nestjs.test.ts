@@ -1,0 +1,120 @@
+/** NestJS on its Fastify adapter, with MikroORM's own module. Node strips types but knows no decorators, so they are called. */
+import 'reflect-metadata'
+import { MikroORM, type EntityManager, type EntityRepository } from '@mikro-orm/core'
+import { InjectRepository, MikroOrmModule, type MikroOrmModuleSyncOptions } from '@mikro-orm/nestjs'
+import { EntityManager as SqliteEntityManager } from '@mikro-orm/sqlite'
+import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, UseGuards, UseInterceptors, type CallHandler, type CanActivate, type NestInterceptor } from '@nestjs/common'
+import type { NestFastifyApplication } from '@nestjs/platform-fastify'
+import { map } from 'rxjs'
+import { db } from '../../plugin.ts'
+import { Item, ItemSchema } from '../support/entities.ts'
+import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { create } from './recipes/nestjs.ts'
+
+/** A service that knows nothing of this plugin, as MikroORM's documentation has it. */
+class Items {
+  readonly em: EntityManager
+  readonly repository: EntityRepository<Item>
+
+  constructor (em: EntityManager, repository: EntityRepository<Item>) {
+    this.em = em
+    this.repository = repository
+  }
+
+  async add (label: string): Promise<Item> {
+    const item = this.repository.create({ label })
+    await this.em.flush()
+    return item
+  }
+}
+
+class Routes {
+  readonly items: Items
+
+  constructor (items: Items) {
+    this.items = items
+  }
+
+  async add ({ label }: { label: string }) {
+    return await this.items.add(label)
+  }
+
+  async conflict ({ label }: { label: string }) {
+    await this.items.add(label)
+    throw new ConflictException()
+  }
+
+  async session () {
+    return { same: db.session.id === this.items.em.id, found: await this.items.repository.count() }
+  }
+}
+
+class Guarded {
+  refuse () { return 'never' }
+}
+
+class WrittenGuard implements CanActivate {
+  async canActivate (): Promise<boolean> {
+    await db.session.insert(ItemSchema, { label: 'by a guard' })
+    throw new ForbiddenException()
+  }
+}
+
+class Sessions implements NestInterceptor {
+  intercept (_context: unknown, next: CallHandler) {
+    const { id } = db.session
+    return next.handle().pipe(map(answer => ({ ...answer as object, intercepted: id === db.session.id })))
+  }
+}
+
+Injectable()(Items)
+Inject(SqliteEntityManager)(Items, undefined, 0)
+InjectRepository(Item)(Items, undefined as never, 1)
+Injectable()(WrittenGuard)
+Injectable()(Sessions)
+Inject(Items)(Routes, undefined, 0)
+on('add', Post('items'), Body())
+on('conflict', Post('conflict'), Body())
+on('session', Get('session'))
+UseInterceptors(Sessions)(Routes.prototype, 'session', Object.getOwnPropertyDescriptor(Routes.prototype, 'session') as PropertyDescriptor)
+Controller()(Routes)
+
+function on (method: keyof Routes, route: MethodDecorator, parameter?: ParameterDecorator): void {
+  route(Routes.prototype, method, Object.getOwnPropertyDescriptor(Routes.prototype, method) as PropertyDescriptor)
+  parameter?.(Routes.prototype, method, 0)
+}
+
+const guarded = Object.getOwnPropertyDescriptor(Guarded.prototype, 'refuse') as PropertyDescriptor
+Post('guarded')(Guarded.prototype, 'refuse', guarded)
+UseGuards(WrittenGuard)(Guarded.prototype, 'refuse', guarded)
+Controller()(Guarded)
+
+async function start ({ database }: Stage, registerRequestContext: boolean): Promise<NestFastifyApplication> {
+  class Root {}
+  const options = { ...database.options, registerRequestContext } as MikroOrmModuleSyncOptions
+  Module({ imports: [MikroOrmModule.forRoot(options), MikroOrmModule.forFeature([Item])], controllers: [Routes, Guarded], providers: [Items] })(Root)
+  const nest = await create(Root)
+  await nest.init()
+  await nest.getHttpAdapter().getInstance().ready()
+  return nest
+}
+
+for (const registerRequestContext of [false, true]) {
+  onEachDatabase(`controllers, guards, interceptors and injected repositories, ${registerRequestContext ? 'beside' : 'without'} its own RequestContext`, {}, async (t, stage) => {
+    const { labels } = stage
+    const nest = await start(stage, registerRequestContext)
+    const added = await nest.inject({ method: 'POST', url: '/items', payload: { label: 'one' } })
+    t.match([added.statusCode, added.json()], [201, { id: 1, label: 'one' }])
+    t.equal((await nest.inject({ method: 'POST', url: '/conflict', payload: { label: 'two' } })).statusCode, 409)
+    t.equal((await nest.inject({ method: 'POST', url: '/guarded' })).statusCode, 403)
+    t.same(await labels(), ['one'])
+    const twice = await nest.inject({ method: 'POST', url: '/items', payload: { label: 'one' } })
+    t.match([twice.statusCode, twice.json()], [500, { message: 'Internal server error' }])
+    t.notMatch(twice.body, /unique/i)
+    t.same((await nest.inject('/session')).json(), { same: true, found: 1, intercepted: true })
+    const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: { openScopes: number } }
+    t.equal(db.openScopes, 0)
+    t.same(await stage.database.leftovers(nest.get(MikroORM)), [])
+    await nest.close()
+  })
+}

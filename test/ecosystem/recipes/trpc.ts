@@ -1,0 +1,14 @@
+import { initTRPC } from '@trpc/server'
+import { db } from '../../../plugin.ts'
+
+export const t = initTRPC.create({
+  // What a procedure has thrown can tell of the database: clients get what is meant for them.
+  errorFormatter: ({ shape, error }) => error.code === 'INTERNAL_SERVER_ERROR' ? { ...shape, message: 'Internal server error', data: { ...shape.data, stack: undefined } } : shape
+})
+
+/** Each call is a unit of work of its own: alone, in a batch, in a stream, over a socket. What fails is rolled back. */
+export const procedure = t.procedure.use(async ({ next }) => await db.run(async () => {
+  const result = await next()
+  if (!result.ok) db.setRollbackOnly()
+  return result
+}))
