@@ -1,8 +1,7 @@
 /** NestJS on its Fastify adapter, with MikroORM's own module. Node strips types but knows no decorators, so they are called. */
 import 'reflect-metadata'
-import { MikroORM, type EntityManager, type EntityRepository } from '@mikro-orm/core'
+import { EntityManager, MikroORM, type EntityRepository } from '@mikro-orm/core'
 import { InjectRepository, MikroOrmModule, type MikroOrmModuleSyncOptions } from '@mikro-orm/nestjs'
-import { EntityManager as SqliteEntityManager } from '@mikro-orm/sqlite'
 import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, UseGuards, UseInterceptors, type CallHandler, type CanActivate, type NestInterceptor } from '@nestjs/common'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import { map } from 'rxjs'
@@ -68,7 +67,7 @@ class Sessions implements NestInterceptor {
 }
 
 Injectable()(Items)
-Inject(SqliteEntityManager)(Items, undefined, 0)
+Inject(EntityManager)(Items, undefined, 0)
 InjectRepository(Item)(Items, undefined as never, 1)
 Injectable()(WrittenGuard)
 Injectable()(Sessions)
