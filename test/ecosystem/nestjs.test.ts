@@ -67,26 +67,30 @@ class Sessions implements NestInterceptor {
 }
 
 Injectable()(Items)
-Inject(EntityManager)(Items, undefined, 0)
-InjectRepository(Item)(Items, undefined as never, 1)
+takes(Items, 0, Inject(EntityManager))
+takes(Items, 1, InjectRepository(Item))
 Injectable()(WrittenGuard)
 Injectable()(Sessions)
-Inject(Items)(Routes, undefined, 0)
-on('add', Post('items'), Body())
-on('conflict', Post('conflict'), Body())
-on('session', Get('session'))
-UseInterceptors(Sessions)(Routes.prototype, 'session', Object.getOwnPropertyDescriptor(Routes.prototype, 'session') as PropertyDescriptor)
+takes(Routes, 0, Inject(Items))
+on(Routes, 'add', Post('items'))
+Body()(Routes.prototype, 'add', 0)
+on(Routes, 'conflict', Post('conflict'))
+Body()(Routes.prototype, 'conflict', 0)
+on(Routes, 'session', Get('session'), UseInterceptors(Sessions))
 Controller()(Routes)
+on(Guarded, 'refuse', Post('guarded'), UseGuards(WrittenGuard))
+Controller()(Guarded)
 
-function on (method: keyof Routes, route: MethodDecorator, parameter?: ParameterDecorator): void {
-  route(Routes.prototype, method, Object.getOwnPropertyDescriptor(Routes.prototype, method) as PropertyDescriptor)
-  parameter?.(Routes.prototype, method, 0)
+/** Decorates a parameter of a constructor. */
+function takes (Class: object, index: number, decorate: ParameterDecorator): void {
+  decorate(Class, undefined, index)
 }
 
-const guarded = Object.getOwnPropertyDescriptor(Guarded.prototype, 'refuse') as PropertyDescriptor
-Post('guarded')(Guarded.prototype, 'refuse', guarded)
-UseGuards(WrittenGuard)(Guarded.prototype, 'refuse', guarded)
-Controller()(Guarded)
+/** Decorates a method. */
+function on ({ prototype }: { prototype: object }, method: string, ...decorators: MethodDecorator[]): void {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, method) ?? {}
+  for (const decorate of decorators) decorate(prototype, method, descriptor)
+}
 
 async function start ({ database }: Stage, registerRequestContext: boolean): Promise<NestFastifyApplication> {
   class Root {}

@@ -41,7 +41,7 @@ onEachDatabase('@fastify/reply-from: what a handler has written before it passes
 onEachDatabase('@fastify/http-proxy: what a hook has written', automatic, async (t, { app, labels, listen }) => {
   await app.register(httpProxy, {
     upstream: await upstream(t),
-    preHandler: (request, _reply, done) => { write(`before ${request.url}`).then(() => { done() }, done) }
+    preHandler: (request, _reply, done) => { void write(`before ${request.url}`).then(() => { done() }, done) }
   })
   const { origin } = await listen()
   const statuses: number[] = []
@@ -59,7 +59,7 @@ onEachDatabase('@fastify/http-proxy: sockets, of which nobody sees the end', aut
     upstream: await upstream.listen({ port: 0, host: '127.0.0.1' }),
     websocket: true,
     preHandler: (request, _reply, done) => {
-      write(request.url).then(async () => { if (request.url === '/committed') await db.commit() }).then(() => { done() }, done)
+      void write(request.url).then(async () => { if (request.url === '/committed') await db.commit() }).then(() => { done() }, done)
     }
   })
   const { origin } = await listen()
