@@ -2,9 +2,11 @@
 import 'reflect-metadata'
 import { EntityManager, MikroORM, type EntityRepository } from '@mikro-orm/core'
 import { InjectRepository, MikroOrmModule, type MikroOrmModuleSyncOptions } from '@mikro-orm/nestjs'
-import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, UseGuards, UseInterceptors, type CallHandler, type CanActivate, type NestInterceptor } from '@nestjs/common'
+import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, Sse, StreamableFile, UseFilters, UseGuards, UseInterceptors, type ArgumentsHost, type CallHandler, type CanActivate, type ExceptionFilter, type NestInterceptor } from '@nestjs/common'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
-import { map } from 'rxjs'
+import type { FastifyReply } from 'fastify'
+import { Readable } from 'node:stream'
+import { concatMap, from, map } from 'rxjs'
 import { db } from '../../plugin.ts'
 import { Item, ItemSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
@@ -43,6 +45,20 @@ class Routes {
     throw new ConflictException()
   }
 
+  async hidden () {
+    await this.items.add('hidden')
+    throw new ConflictException()
+  }
+
+  events () {
+    return from(this.items.add('before the events')).pipe(concatMap(() => [{ data: 'first' }, { data: 'second' }]))
+  }
+
+  async file () {
+    await this.items.add('before the file')
+    return new StreamableFile(Readable.from(['a ', 'file']))
+  }
+
   async session () {
     return { same: db.session.id === this.items.em.id, found: await this.items.repository.count() }
   }
@@ -56,6 +72,12 @@ class WrittenGuard implements CanActivate {
   async canActivate (): Promise<boolean> {
     await db.session.insert(ItemSchema, { label: 'by a guard' })
     throw new ForbiddenException()
+  }
+}
+
+class AlwaysFine implements ExceptionFilter {
+  async catch (_error: unknown, host: ArgumentsHost) {
+    await host.switchToHttp().getResponse<FastifyReply>().code(200).send({ fine: true })
   }
 }
 
@@ -76,6 +98,9 @@ on(Routes, 'add', Post('items'))
 Body()(Routes.prototype, 'add', 0)
 on(Routes, 'conflict', Post('conflict'))
 Body()(Routes.prototype, 'conflict', 0)
+on(Routes, 'hidden', Post('hidden'), UseFilters(new AlwaysFine()))
+on(Routes, 'events', Sse('events'))
+on(Routes, 'file', Get('file'))
 on(Routes, 'session', Get('session'), UseInterceptors(Sessions))
 Controller()(Routes)
 on(Guarded, 'refuse', Post('guarded'), UseGuards(WrittenGuard))
@@ -121,3 +146,18 @@ for (const registerRequestContext of [false, true]) {
     await nest.close()
   })
 }
+
+onEachDatabase('streamed files, server-sent events, and exception filters, whose status counts', {}, async (t, stage) => {
+  const { labels } = stage
+  const nest = await start(stage, false)
+  await nest.listen(0, '127.0.0.1')
+  const url = await nest.getUrl()
+  t.equal(await (await fetch(`${url}/file`)).text(), 'a file')
+  t.match(await (await fetch(`${url}/events`)).text(), /first[^]*second/)
+  t.same(await labels(), ['before the events', 'before the file'])
+  t.equal((await fetch(`${url}/hidden`, { method: 'POST' })).status, 200)
+  t.same(await labels(), ['before the events', 'before the file', 'hidden'], 'NestJS has caught the error: Fastify does not hear of it')
+  const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: { openScopes: number } }
+  t.equal(db.openScopes, 0)
+  await nest.close()
+})
