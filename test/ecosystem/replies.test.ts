@@ -5,6 +5,7 @@ import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
 import fastifyStatic from '@fastify/static'
 import underPressure from '@fastify/under-pressure'
 import { db } from '../../plugin.ts'
+import { rawClient } from '../support/clients.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { neverRefusedAs304 } from './recipes/etag.ts'
@@ -115,6 +116,19 @@ onEachDatabase('@fastify/static: files beside routes, and sent by them', automat
   t.equal(opened, 0, 'no session for a file')
   t.same(await ask('/sent'), [200, 'hello'])
   t.equal((await ask('/missing'))[0], 404)
+  t.same(await labels(), ['sent'])
+})
+
+onEachDatabase('@fastify/static: a client that leaves in the middle of a file', automatic, async (t, { app, labels, listen }) => {
+  await app.register(fastifyStatic, { root: t.testdir({ 'large.txt': 'x'.repeat(10_000_000) }), serve: false })
+  app.get('/', async (_request, reply) => {
+    await insert('sent')
+    return reply.sendFile('large.txt')
+  })
+  const { port } = await listen()
+  const client = await rawClient(port, ['GET / HTTP/1.1', 'Host: localhost', '', ''])
+  await client.until('xxx')
+  client.leave()
   t.same(await labels(), ['sent'])
 })
 
