@@ -7,7 +7,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify'
 import type { FastifyReply } from 'fastify'
 import { Readable } from 'node:stream'
 import { concatMap, from, map } from 'rxjs'
-import { db } from '../../plugin.ts'
+import { db, type Database } from '../../plugin.ts'
 import { Item, ItemSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { create } from './recipes/nestjs.ts'
@@ -44,6 +44,8 @@ class Routes {
     await this.items.add(label)
     throw new ConflictException()
   }
+
+  none () { return 'none' }
 
   async hidden () {
     await this.items.add('hidden')
@@ -98,6 +100,7 @@ on(Routes, 'add', Post('items'))
 Body()(Routes.prototype, 'add', 0)
 on(Routes, 'conflict', Post('conflict'))
 Body()(Routes.prototype, 'conflict', 0)
+on(Routes, 'none', Get('none'))
 on(Routes, 'hidden', Post('hidden'), UseFilters(new AlwaysFine()))
 on(Routes, 'events', Sse('events'))
 on(Routes, 'file', Get('file'))
@@ -140,7 +143,10 @@ for (const registerRequestContext of [false, true]) {
     t.match([twice.statusCode, twice.json()], [500, { message: 'Internal server error' }])
     t.notMatch(twice.body, /unique/i)
     t.same((await nest.inject('/session')).json(), { same: true, found: 1, intercepted: true })
-    const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: { openScopes: number } }
+    const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: Database }
+    const forks = t.capture(nest.get<MikroORM>(MikroORM).em, 'fork', nest.get<MikroORM>(MikroORM).em.fork)
+    t.equal((await nest.inject('/none')).body, 'none')
+    t.equal(forks().length, registerRequestContext ? 1 : 0, 'forks for a request that uses no database')
     t.equal(db.openScopes, 0)
     t.same(await stage.database.leftovers(nest.get(MikroORM)), [])
     await nest.close()
@@ -157,7 +163,7 @@ onEachDatabase('streamed files, server-sent events, and exception filters, whose
   t.same(await labels(), ['before the events', 'before the file'])
   t.equal((await fetch(`${url}/hidden`, { method: 'POST' })).status, 200)
   t.same(await labels(), ['before the events', 'before the file', 'hidden'], 'NestJS has caught the error: Fastify does not hear of it')
-  const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: { openScopes: number } }
+  const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: Database }
   t.equal(db.openScopes, 0)
   await nest.close()
 })
