@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { tellsOfDatabase } from '../session/database-error.ts'
+import { withoutEntity } from '../session/rejected-value.ts'
 import { answerTo, type HttpError } from './http-errors.ts'
 import { interceptSend } from './reply.ts'
 
@@ -29,10 +30,12 @@ export function redactDatabaseErrors (reply: FastifyReply, error: Error, isMappe
 /** What a client is told of an error. */
 type Answer = Pick<HttpError, 'message'> & Partial<HttpError>
 
-/** What to tell in the place of an error that would tell of the database. */
+/** What to tell in the place of an error that would tell of the database, or of what an entity holds. */
 function answerInstead (error: unknown, isMapped: boolean): Answer | undefined {
   const mapped = isMapped ? answerTo(error) : undefined
-  return mapped ?? (tellsOfDatabase(error) ? REDACTED : undefined)
+  if (mapped !== undefined || tellsOfDatabase(error)) return mapped ?? REDACTED
+  const message = withoutEntity(error)
+  return message === undefined ? undefined : { message }
 }
 
 const REDACTED: Answer = { message: 'A database error occurred' }

@@ -6,6 +6,7 @@ import type { ErrorKind } from '../drivers/contracts.ts'
 import { errorKindOfDriver } from '../drivers/errors.ts'
 import { causesOf, isInDoubt } from '../errors/causes.ts'
 import { isDatabaseError } from './database-error.ts'
+import { kindOfRejected } from './rejected-value.ts'
 
 export type { ErrorKind } from '../drivers/contracts.ts'
 
@@ -33,13 +34,13 @@ function errorKindOfOne (error: Error): ErrorKind | undefined {
   if (error instanceof NotFoundError) return 'not found'
   // "Cannot obtain optimistic lock on unversioned entity" is of the same class, and a mistake in the code.
   if (error instanceof OptimisticLockError) return error.message.startsWith('Cannot') ? undefined : 'optimistic lock'
-  if (!isDatabaseError(error)) return undefined
+  if (!isDatabaseError(error)) return kindOfRejected(error)
   return errorKindOfDriver(error) ?? CLASSES.find(([Class]) => error instanceof Class)?.[1]
 }
 
 /** Whether it is an error of MikroORM that means something to a client, or one of the database: itself, not by a cause. */
 export function isOrmError (error: unknown): error is Error {
-  return error instanceof NotFoundError || error instanceof OptimisticLockError || isDatabaseError(error)
+  return error instanceof NotFoundError || error instanceof OptimisticLockError || isDatabaseError(error) || (error instanceof Error && kindOfRejected(error) !== undefined)
 }
 
 const CLASSES = [

@@ -326,6 +326,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     for (const status of [200, 500]) t.equal((await post(app, '/users', ada)).statusCode, status)
     t.match(logged.join(''), '"code":"SQLITE_CONSTRAINT_UNIQUE"')
     for (const url of ['/wrapped', '/other']) t.equal((await app.inject(url)).statusCode, 500)
+    t.equal((await post(app, '/users', { email: ada.email })).statusCode, 500)
     t.notMatch(logged.join(''), /ada@|user\.email/i)
     t.match(logged.join(''), /"type":"UniqueConstraintViolationException","code":"ER_DUP_ENTRY","message":"A database error occurred","stack":" +at .*"msg":"A database error occurred"/)
     t.match(logged.join(''), '"msg":"something else"')

@@ -1,6 +1,6 @@
 /** mapErrors: what errors of the database mean for HTTP, without a word of the database. */
 import {
-  CheckConstraintViolationException, DriverException, LockMode, NotFoundError, OptimisticLockError, UniqueConstraintViolationException
+  CheckConstraintViolationException, DriverException, LockMode, NotFoundError, OptimisticLockError, UniqueConstraintViolationException, ValidationError
 } from '@mikro-orm/core'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { answerTo } from '../../lib/fastify/http-errors.ts'
@@ -45,6 +45,8 @@ async function addFailingRoutes ({ app, database, orm, kind }: Stage): Promise<R
   })
   app.post('/foreign-key', async request => request.db.create(Part, { item: 4711 as never, name: SECRET }))
   app.post('/not-null', async request => await request.db.getConnection().execute(`insert into item (label) values (null) -- ${SECRET}`))
+  app.post('/missing', async request => request.db.create(Part, { item: request.db.create(Item, { label: SECRET }) } as never))
+  app.post('/wrong-type', async () => { throw ValidationError.fromWrongPropertyType({ secret: SECRET }, 'amount', 'number', 'string', SECRET) })
   app.post('/check', async request => await request.db.getConnection().execute('insert into checked values (-4711)'))
   app.post('/not-found', async request => await request.db.findOneOrFail(Item, { label: SECRET }))
   app.post('/not-found-in-other-words', async request => await request.db.findOneOrFail(Item, { label: SECRET }, { failHandler: () => new NotFoundError('Your Secret not found') }))
@@ -64,6 +66,8 @@ async function addFailingRoutes ({ app, database, orm, kind }: Stage): Promise<R
     '/raw': CONFLICT,
     '/foreign-key': CONFLICT,
     '/not-null': INVALID,
+    '/missing': INVALID,
+    '/wrong-type': INVALID,
     '/check': INVALID,
     '/not-found': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'Item not found' },
     '/not-found-in-other-words': { status: 404, code: 'FST_SCOPED_DB_NOT_FOUND', message: 'This was not found' },

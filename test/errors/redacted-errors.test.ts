@@ -1,4 +1,5 @@
 import { UniqueConstraintViolationException } from '@mikro-orm/core'
+import type { FastifyRequest } from 'fastify'
 import { ItemSchema as Item, PartSchema as Part } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 
@@ -37,6 +38,22 @@ onEachDatabase('replies of the default error handler tell nothing of the databas
     t.notMatch(response.body, LEAKS, url)
     t.match(response.json(), { message: 'A database error occurred', error: 'Internal Server Error', code: /./ })
     t.match(JSON.stringify(stage.logs.splice(0)), ITS_WORDS, `${url} is in the log`)
+  }
+})
+
+onEachDatabase('no reply has what MikroORM prints of an entity, and of those that it refers to', automatic, async (t, { app, logs }) => {
+  const create = async (request: FastifyRequest) => {
+    request.db.create(Part, { item: request.db.create(Item, { label: SECRET }) } as never)
+    await request.db.flush()
+  }
+  app.post('/as-it-is', create)
+  app.post('/wrapped', async request => await create(request).catch((error: Error) => { throw new Error(`It failed: ${error.message}`, { cause: error }) }))
+  app.post('/told', async request => await create(request).catch((error: Error) => { throw new Error('It failed', { cause: error }) }))
+  for (const [url, message] of [['/as-it-is', "Value for Part.name is required, 'undefined' found"], ['/wrapped', "It failed: Value for Part.name is required, 'undefined' found"], ['/told', 'It failed']] as const) {
+    const response = await app.inject({ method: 'POST', url })
+    t.match(response.json(), { statusCode: 500, message })
+    t.notMatch(response.body, SECRET, url)
+    t.match(JSON.stringify(logs.splice(0)), SECRET, `${url} is in the log`)
   }
 })
 
