@@ -104,7 +104,7 @@ onEachDatabase('the current scope is right in every hook', {}, async (t, { app, 
   })
   const { origin } = await listen()
   for (const url of ['/well', '/badly', '/late', '/elsewhere']) await (await fetch(origin + url)).text()
-  await sleep(20)
+  while (!Object.values(places).every(place => 'onResponse, after await' in place)) await sleep(1)
   for (const [url, seenThere] of Object.entries(places)) {
     t.equal(new Set(Object.values(seenThere)).size, 1, `${url}: ${Object.keys(seenThere).join(', ')}`)
   }
