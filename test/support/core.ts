@@ -8,7 +8,7 @@ import { registeredTests } from './on-each-database.ts'
 
 const FILES = [
   'units-of-work/commit', 'units-of-work/commit-on-teardown', 'units-of-work/commit-streams', 'units-of-work/after-outcome',
-  'units-of-work/failing-commit', 'units-of-work/flushes', 'units-of-work/nesting', 'units-of-work/read-only', 'units-of-work/run', 'units-of-work/savepoints',
+  'units-of-work/failing-commit', 'units-of-work/nesting', 'units-of-work/read-only', 'units-of-work/run', 'units-of-work/savepoints',
   'endings/client-leaves', 'endings/hooks', 'endings/late-changes', 'errors/map-errors'
 ]
 
