@@ -1,6 +1,7 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
 import type { Driver } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import { remember } from './prepared-query.ts'
 import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
@@ -41,12 +42,14 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
+    remember(query)
     const execute = (sending?: () => void) =>
       this.#runner.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     return this.#usage === undefined ? execute() : this.#usage.measure(execute)
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
+    remember(query)
     const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql, this.#driver), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)

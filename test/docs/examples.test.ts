@@ -114,6 +114,19 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async use (t, { app }) {
     t.equal((await app.inject('/total')).body, '0')
   },
+  async 'statement-channel' (t, example) {
+    await addAda(example)
+    const told = example['told'] as string[]
+    told.length = 0
+    t.match((await example.app.inject('/users')).json(), [ada])
+    t.match(told, [/^\/users: select .*, 1 rows$/])
+  },
+  async 'scope-channel' (t, { app, orm, ended }) {
+    t.equal((await post(app, '/users')).statusCode, 409)
+    while (app.db.openScopes > 0) await sleep(5)
+    t.same(ended, ['/users: rollback, status 409'])
+    t.same(await emails(orm), [])
+  },
   async 'after-commit' (t, { app, sent, removed }) {
     for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)
     await app.close()
