@@ -1,16 +1,22 @@
+import { debug } from '../debug.ts'
 import { SCOPE } from '../diagnostics/channels.ts'
 import { about, type ScopeMessage } from '../diagnostics/messages.ts'
+import { forget, listen } from '../diagnostics/statement-listeners.ts'
 import { Trace } from '../diagnostics/trace.ts'
+import type { SessionDatabase } from '../events/signals.ts'
 import { StatementUsage } from '../transaction/usage.ts'
 import type { Decision, Log, ScopeInfo } from '../types.ts'
+import type { ScopeOwner } from './contracts.ts'
+import { echo } from './echo.ts'
 import type { ScopeState } from './state.ts'
 
 /** What is told of a scope, on its tracing channel and, at its end, to the log: one line, of level `debug`, or `warn` where somebody has been told otherwise. */
 export class ScopeReport {
   /** What its statements cost, if anybody reads it: it is a lot to measure for nobody. */
   readonly usage: StatementUsage | undefined
+  readonly #owner: ScopeOwner
   readonly #log: Log
-  readonly #kind: ScopeInfo['kind']
+  readonly #scope: ScopeInfo
   readonly #trace: Trace<ScopeMessage> | undefined
   #decision: Decision | undefined
   /** Whether the decision takes back something that somebody was told is there. */
@@ -19,11 +25,21 @@ export class ScopeReport {
   /** What has come of it. */
   #isCommitted = false
 
-  constructor (log: Log, scope: ScopeInfo) {
+  constructor (owner: ScopeOwner, scope: ScopeInfo) {
+    const { log } = owner
+    this.#owner = owner
     this.#log = log
-    this.#kind = scope.kind
+    this.#scope = scope
     this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, about({ scope })) : undefined
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
+  }
+
+  /** There is a session of a database. */
+  joined (database: SessionDatabase): void {
+    debug('session made: of database %s', database.name)
+    const options = this.#owner.echo(database)
+    const listener = options === false ? undefined : echo(this.#log, database.name, options === true ? {} : options)
+    if (listener !== undefined) listen(this.#scope, listener)
   }
 
   /** @param hasChanges whether anything was changed, or was to be */
@@ -43,13 +59,14 @@ export class ScopeReport {
 
   /** @param hasCommitted whether something of it was committed by hand */
   tell (hasCommitted: boolean): void {
+    forget(this.#scope)
     const isByHand = this.#decision === undefined && hasCommitted
     const outcome = this.#isCommitted || isByHand ? 'commit' : 'rollback'
     const { usage } = this
     const cost = usage === undefined ? {} : { statements: usage.statements, milliseconds: round(usage.milliseconds), waited: round(usage.waited) }
     const reason = isByHand ? 'by hand' : this.#reason()
     this.#trace?.end({ outcome, reason, error: this.#failure })
-    const line = { scope: this.#kind, outcome, reason, ...cost }
+    const line = { scope: this.#scope.kind, outcome, reason, ...cost }
     if (this.#isSurprising) this.#log.warn(line, 'a unit of work was rolled back, although its reply says otherwise')
     else if (usage !== undefined && usage.statements > 0) this.#log.debug(line, 'a unit of work has ended')
   }

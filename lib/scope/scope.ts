@@ -44,7 +44,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
-    this.#report = new ScopeReport(owner.log, this.info)
+    this.#report = new ScopeReport(owner, this.info)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -236,8 +236,8 @@ export class Scope implements SessionOwner, ScopeStatus {
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
+    this.#report.joined(database)
     this.#participants.add(participant)
-    debug('session made: of database %s', database.name)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
     return participant

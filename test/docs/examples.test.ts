@@ -114,6 +114,15 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async use (t, { app }) {
     t.equal((await app.inject('/total')).body, '0')
   },
+  async echo (t, { app, logs }) {
+    t.equal((await app.inject('/users')).statusCode, 200)
+    const line = JSON.parse(logs.find(line => line.includes('select')) ?? '{}') as object
+    t.match(line, { level: 40, reqId: 'req-1', database: 'default', rows: 0, milliseconds: Number, msg: 'select `u0`.* from `user` as `u0`' })
+  },
+  async 'echo-option' (t, { app, logs }) {
+    await app.db.run(async session => await session.execute('select 1'))
+    t.same(logs, [], 'it did not take long')
+  },
   async 'statement-channel' (t, example) {
     await addAda(example)
     const told = example['told'] as string[]

@@ -78,7 +78,7 @@ void t.test('every option is in the table of options and has a section', async t
   const membersOf = (name: string) => unique(new RegExp(`export interface ${name} [^]*?\n}`).exec(source)?.[0] ?? '', /^ {2}(\w+)\?:/gm)
   const routeOptions = [...membersOf('ScopeOptions'), ...membersOf('RouteOptions')].sort()
   const options = [...routeOptions, ...membersOf('ScopedDbOptions')].sort()
-  t.equal(options.length, 14)
+  t.equal(options.length, 15)
   const documented = under(api, '## Options')
   t.same(unique(documented, /^\| \[`(\w+)`\]\(#\w+\) \| /gm), options)
   t.same(unique(documented, /^### `(\w+)`$/gm), options)
