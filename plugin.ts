@@ -15,6 +15,7 @@ import { withTimeout } from './lib/timeout.ts'
 
 export { db } from './lib/application/global-db.ts'
 export type { Database } from './lib/application/database.ts'
+export type { RecordedStatement } from './lib/scope/recorded-statements.ts'
 export type { OpenScope } from './lib/application/open-scope.ts'
 export type { Databases, DatabaseSession, SessionOf } from './lib/application/session-types.ts'
 export type { ConnectionMessage, DatabaseMessage, ScopeMessage, StatementMessage, TraceMessage, TransactionMessage } from './lib/diagnostics/messages.ts'

@@ -35,6 +35,8 @@ export interface StatementMessage extends DatabaseMessage {
   readonly inTransaction: boolean
   /** How many rows have come back, or were changed. From `asyncEnd` on. */
   rows?: number | undefined
+  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`. */
+  readonly place?: string | undefined
 }
 
 /** A transaction, from its BEGIN to its end. */
@@ -63,13 +65,19 @@ export interface ScopeMessage extends TraceMessage {
   reason?: string | undefined
 }
 
-/** What somebody does in a scope, for messages. */
+/** What somebody does in a scope. */
 export interface Origin {
   readonly scope: ScopeInfo
   readonly database: string
+  /** Whether the places of statements are to be found, which is a lot of work. */
+  readonly hasPlaces: boolean
 }
 
 /** What a message says of who does it. */
-export function about<Of extends { readonly scope: ScopeInfo }> (origin: Of): Of & { route: string | undefined } {
-  return { ...origin, route: origin.scope.request?.routeOptions.url }
+export function about ({ scope, database }: Origin): Pick<DatabaseMessage, 'scope' | 'route' | 'database'> {
+  return { ...aboutScope(scope), database }
+}
+
+export function aboutScope (scope: ScopeInfo): Pick<TraceMessage, 'scope' | 'route'> {
+  return { scope, route: scope.request?.routeOptions.url }
 }

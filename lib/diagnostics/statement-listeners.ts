@@ -4,18 +4,20 @@ import type { StatementMessage } from './messages.ts'
 
 type StatementListener = (message: StatementMessage) => void
 
-/** Those of each scope that has any. */
-const LISTENERS = new Map<ScopeInfo, StatementListener[]>()
+/** Those of each scope that has any, by the name of the database. */
+const LISTENERS = new Map<ScopeInfo, Map<string, StatementListener>>()
 
 /** Listens to the channel for as long as there is somebody to tell. */
-function tell (message: unknown): void {
-  for (const listener of LISTENERS.get((message as StatementMessage).scope) ?? []) listener(message as StatementMessage)
+function tell (told: unknown): void {
+  const message = told as StatementMessage
+  LISTENERS.get(message.scope)?.get(message.database)?.(message)
 }
 
-/** Tells `listener` of each statement of a scope that is over, until `forget` is called. */
-export function listen (scope: ScopeInfo, listener: StatementListener): void {
+/** Tells `listener`, in the place of an earlier one, of each statement of a scope in one database that is over, until `forget` is called. */
+export function listen (scope: ScopeInfo, database: string, listener: StatementListener): void {
   if (LISTENERS.size === 0) STATEMENT.asyncEnd.subscribe(tell)
-  LISTENERS.set(scope, [...LISTENERS.get(scope) ?? [], listener])
+  const listeners = LISTENERS.get(scope) ?? new Map<string, StatementListener>()
+  LISTENERS.set(scope, listeners.set(database, listener))
 }
 
 /** Nobody is told of the statements of a scope any more. */

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Application } from '../application/application.ts'
 import { forkOptions, transactionSettings, type RequestPhase } from '../application/session-settings.ts'
 import type { SessionDatabase } from '../events/signals.ts'
-import type { EchoOptions, ScopeSettings } from '../options/options.ts'
+import type { ScopeSettings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
 import type { ScopeHost, ScopeOwner } from '../scope/contracts.ts'
 import { currentSource, inScope, type ScopeSource } from '../scope/registry.ts'
@@ -101,8 +101,8 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     return transactionSettings(this.#settings.of(database.settings), database.pool, this)
   }
 
-  echo ({ name }: SessionDatabase): boolean | EchoOptions {
-    return this.#settings.of(this.#application.use(name).settings).echo
+  settingsOf ({ name }: SessionDatabase): ScopeSettings {
+    return this.#settings.of(this.#application.use(name).settings)
   }
 
   forkOptions ({ name }: SessionDatabase): ForkOptions {

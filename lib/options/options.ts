@@ -41,6 +41,8 @@ export interface ScopeOptions {
   mapErrors?: boolean | undefined
   /** Write a line for each statement to the log of its request or application. Default: `false`. */
   echo?: boolean | EchoOptions | undefined
+  /** Keep what was sent, and from where in the code, for `db.statements`. Default: `false`. */
+  recordStatements?: boolean | undefined
 }
 
 /** How often work is done when it fails with a transient error, and how long to wait in between. */
@@ -112,6 +114,7 @@ export interface ScopeSettings extends ScopeOptions {
   cancelOnAbort: boolean
   mapErrors: boolean
   echo: boolean | EchoOptions
+  recordStatements: boolean
 }
 
 /** `ScopedDbOptions` with every default in its place. */
@@ -184,7 +187,8 @@ const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean,
-  echo: { takes: `${boolean.takes}, or { ${Object.keys(ECHO_SCHEMA).join(', ')} }`, accepts: value => boolean.accepts(value) || isPlainObject(value), fields: ECHO_SCHEMA }
+  echo: { takes: `${boolean.takes}, or { ${Object.keys(ECHO_SCHEMA).join(', ')} }`, accepts: value => boolean.accepts(value) || isPlainObject(value), fields: ECHO_SCHEMA },
+  recordStatements: boolean
 }
 
 const SCOPE_SCHEMA: Record<keyof ScopeOptions, OptionSchema> = {
@@ -215,6 +219,7 @@ const DEFAULTS: DatabaseSettings = {
   cancelOnAbort: false,
   mapErrors: false,
   echo: false,
+  recordStatements: false,
   acquireTimeout: 10_000,
   checkConnection: false,
   closeTimeout: 10_000

@@ -1,13 +1,14 @@
 import { debug } from '../debug.ts'
 import { SCOPE } from '../diagnostics/channels.ts'
-import { about, type ScopeMessage } from '../diagnostics/messages.ts'
+import { aboutScope, type ScopeMessage } from '../diagnostics/messages.ts'
 import { forget, listen } from '../diagnostics/statement-listeners.ts'
 import { Trace } from '../diagnostics/trace.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { StatementUsage } from '../transaction/usage.ts'
 import type { Decision, Log, ScopeInfo } from '../types.ts'
 import type { ScopeOwner } from './contracts.ts'
-import { echo } from './echo.ts'
+import { echoTo } from './echo.ts'
+import { RecordedStatements, type RecordedStatement } from './recorded-statements.ts'
 import type { ScopeState } from './state.ts'
 
 /** What is told of a scope, on its tracing channel and, at its end, to the log: one line, of level `debug`, or `warn` where somebody has been told otherwise. */
@@ -18,6 +19,7 @@ export class ScopeReport {
   readonly #log: Log
   readonly #scope: ScopeInfo
   readonly #trace: Trace<ScopeMessage> | undefined
+  #recorded: RecordedStatements | undefined
   #decision: Decision | undefined
   /** Whether the decision takes back something that somebody was told is there. */
   #isSurprising = false
@@ -30,16 +32,26 @@ export class ScopeReport {
     this.#owner = owner
     this.#log = log
     this.#scope = scope
-    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, about({ scope })) : undefined
+    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, aboutScope(scope)) : undefined
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
   }
 
   /** There is a session of a database. */
   joined (database: SessionDatabase): void {
     debug('session made: of database %s', database.name)
-    const options = this.#owner.echo(database)
-    const listener = options === false ? undefined : echo(this.#log, database.name, options === true ? {} : options)
-    if (listener !== undefined) listen(this.#scope, listener)
+    const { echo, recordStatements } = this.#owner.settingsOf(database)
+    const write = echo === false ? undefined : echoTo(this.#log, echo === true ? {} : echo)
+    const recorded = recordStatements ? (this.#recorded ??= new RecordedStatements()) : undefined
+    if (write === undefined && recorded === undefined) return
+    listen(this.#scope, database.name, message => {
+      write?.(message)
+      recorded?.add(message)
+    })
+  }
+
+  /** What was sent to a database, as far as that is recorded. */
+  statements (database: SessionDatabase): RecordedStatement[] {
+    return this.#recorded?.of(database.name) ?? []
   }
 
   /** @param hasChanges whether anything was changed, or was to be */

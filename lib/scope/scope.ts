@@ -34,7 +34,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   #ending: Promise<void> | undefined
   /** What `close()` has given; null where there was nothing to wait for. */
   #closing: Promise<void> | null | undefined
-  readonly #report: ScopeReport
+  readonly report: ScopeReport
 
   /** @param parent the scope that it is opened in */
   constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
@@ -44,7 +44,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
-    this.#report = new ScopeReport(owner, this.info)
+    this.report = new ScopeReport(owner, this.info)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -78,7 +78,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Remembers why its outcome is going to be this one. */
   explain (decision: Decision): void {
     debug('outcome: %s, %s', decision.outcome, decision.reason)
-    this.#report.explain(decision, () => this.#participants.hasChanges())
+    this.report.explain(decision, () => this.#participants.hasChanges())
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
@@ -193,7 +193,7 @@ export class Scope implements SessionOwner, ScopeStatus {
       const work = outcome === 'commit' ? this.#participants.endWithCommit(ready) : this.#participants.endWithRollback()
       await this.outcomes.last(outcome, work.then(() => { left = ENDED[outcome] }))
     } catch (error) {
-      this.#report.failed(error)
+      this.report.failed(error)
       await this.#participants.endWithRollback()
       throw error
     } finally {
@@ -224,7 +224,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
   #closed (): void {
     this.outcomes.start('rollback')
-    this.#report.tell(this.hasCommitted)
+    this.report.tell(this.hasCommitted)
     this.host.closed(this)
   }
 
@@ -232,11 +232,11 @@ export class Scope implements SessionOwner, ScopeStatus {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.#report.usage, origin: { scope: this.info, database: database.name } },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements } },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
-    this.#report.joined(database)
+    this.report.joined(database)
     this.#participants.add(participant)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
@@ -255,6 +255,6 @@ export class Scope implements SessionOwner, ScopeStatus {
   #enter (state: ScopeState): void {
     debug('scope %s: %s', state, this.#owner.kind)
     this.#state = transition(TRANSITIONS, this.#state, state, this.#owner)
-    this.#report.entered(state)
+    this.report.entered(state)
   }
 }

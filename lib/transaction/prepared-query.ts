@@ -1,6 +1,8 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { CompiledQuery, Kysely } from 'kysely'
 import { STATEMENT } from '../diagnostics/channels.ts'
+import type { StatementMessage } from '../diagnostics/messages.ts'
+import { currentPlace } from '../diagnostics/place.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
 // MikroORM writes the parameters of a statement into its text before it sends it. Whoever is told of a statement is to have them apart.
@@ -17,8 +19,8 @@ interface Preparing {
   prepareQuery: (query: unknown, params?: unknown) => Prepared
 }
 
-/** A text and its parameters. */
-export type QueryText = Pick<CompiledQuery, 'sql' | 'parameters'>
+/** A text and its parameters, and the place that has asked for it. */
+export type QueryText = Pick<CompiledQuery, 'sql' | 'parameters'> & Pick<StatementMessage, 'place'>
 
 /** What is sent in the same turn. */
 let last: Prepared | undefined
@@ -37,10 +39,13 @@ export function watchPreparing (connection: SqlConnection): void {
   }
 }
 
-/** A query is about to be sent: remembers its text, if it is MikroORM's. */
-export function remember (query: CompiledQuery): void {
-  if (last?.formatted === query.sql) TEXTS.set(query, { sql: last.query, parameters: last.params })
+/** A query is about to be sent: remembers its text, if it is MikroORM's, and its place, if that is wanted. */
+export function remember (query: CompiledQuery, hasPlace = false): void {
+  const prepared = last
   last = undefined
+  if (prepared === undefined && !hasPlace) return
+  const { sql, parameters } = prepared?.formatted === query.sql ? { sql: prepared.query, parameters: prepared.params } : query
+  TEXTS.set(query, { sql, parameters, place: hasPlace ? currentPlace() : undefined })
 }
 
 /** Its text without its parameters. */

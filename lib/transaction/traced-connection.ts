@@ -74,9 +74,9 @@ export class TracedConnection {
 const KNOWN = new WeakMap<DatabaseConnection, TracedConnection>()
 
 function begin (query: QueryText, origin: Origin, { driver, isInTransaction }: ConnectionHolder): Trace<StatementMessage> {
-  const { sql, parameters } = textOf(query)
+  const { sql, parameters, place } = textOf(query)
   const kind = isTransactionControl(query.sql) ? 'control' : statementKind(query.sql, driver.functions)
-  return new Trace(STATEMENT, { ...about(origin), sql, parameters, kind, inTransaction: isInTransaction })
+  return new Trace(STATEMENT, { ...about(origin), sql, parameters, place, kind, inTransaction: isInTransaction })
 }
 
 async function answered<Answer> (trace: Trace<StatementMessage>, result: Promise<Answer>): Promise<Answer> {

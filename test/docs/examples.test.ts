@@ -123,6 +123,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await app.db.run(async session => await session.execute('select 1'))
     t.same(logs, [], 'it did not take long')
   },
+  async 'record-option' (t, { app }) {
+    await app.db.run(async session => {
+      await session.execute('select 1')
+      t.match(app.db.statements.at(-1), { sql: 'select 1', rows: 1 })
+    })
+  },
+  async recorded (t, example) {
+    await addAda(example)
+    t.equal((await example.app.inject('/users')).statusCode, 200)
+    t.match(example['seen'], [/^select .*, 1 rows, from .*\/recorded\.ts:\d+:\d+$/])
+  },
   async 'statement-channel' (t, example) {
     await addAda(example)
     const told = example['told'] as string[]

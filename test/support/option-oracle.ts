@@ -48,7 +48,8 @@ const RUN_SCOPE: Oracles = {
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
   readOnly: flag,
-  echo
+  echo,
+  recordStatements: flag
 }
 
 const SCOPE: Oracles = {
