@@ -28,7 +28,7 @@ export interface StatementMessage extends DatabaseMessage {
    * - `'read'`: a plain read;
    * - `'doubtful'`: begins like a read, but may lock, write or depend on its connection;
    * - `'write'`: changes something, or is not recognised;
-   * - `'control'`: begins or ends a transaction or a savepoint.
+   * - `'control'`: begins or ends a transaction or a savepoint, or is sent by this package for itself.
    */
   readonly kind: 'read' | 'doubtful' | 'write' | 'control'
   /** Whether it is sent inside a transaction. Otherwise it is committed by itself. */

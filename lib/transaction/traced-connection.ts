@@ -3,6 +3,7 @@ import { STATEMENT } from '../diagnostics/channels.ts'
 import { about, type Origin, type StatementMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
 import type { Driver } from '../drivers/contracts.ts'
+import { isRawQuery } from '../drivers/sql/raw-query.ts'
 import { isTransactionControl, statementKind } from '../drivers/sql/statements.ts'
 import { textOf, type QueryText } from './prepared-query.ts'
 
@@ -75,7 +76,7 @@ const KNOWN = new WeakMap<DatabaseConnection, TracedConnection>()
 
 function begin (query: QueryText, origin: Origin, { driver, isInTransaction }: ConnectionHolder): Trace<StatementMessage> {
   const { sql, parameters, place } = textOf(query)
-  const kind = isTransactionControl(query.sql) ? 'control' : statementKind(query.sql, driver.functions)
+  const kind = isTransactionControl(query.sql) || isRawQuery(query) ? 'control' : statementKind(query.sql, driver.functions)
   return new Trace(STATEMENT, { ...about(origin), sql, parameters, place, kind, inTransaction: isInTransaction })
 }
 

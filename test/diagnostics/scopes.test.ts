@@ -37,7 +37,7 @@ onEachDatabase('requests', automatic, async (t, { app, assertClean }) => {
     await app.inject({ method: 'POST', url })
     await assertClean()
     const route = url.replace(/\d+/, ':status')
-    t.match(scopes.taken(), [{ event: 'start' }, { event: 'end' }, { event: 'asyncStart' }, { event: 'asyncEnd', message: { scope: { kind: 'request', request: { url } }, route, outcome, reason, duration: Number, error: undefined } }], url)
+    t.match(scopes.taken(), [{ event: 'start' }, { event: 'end' }, { event: 'asyncStart' }, { event: 'asyncEnd', message: { scope: { kind: 'request', url }, route, outcome, reason, duration: Number, error: undefined } }], url)
   }
   t.equal((await app.inject({ method: 'POST', url: '/twice' })).statusCode, 500)
   await assertClean()

@@ -38,19 +38,19 @@ onEachDatabase('one that the database does not commit', { ...automatic, kinds: [
   await orm.driver.execute('drop table child')
 })
 
-onEachDatabase('one that cannot be begun, committed or rolled back', { ...automatic, kinds: servers }, async (t, { app, orm }) => {
+onEachDatabase('one that cannot be begun, committed or rolled back', { ...automatic, kinds: servers }, async (t, { app, orm, kind }) => {
   const transactions = eventsOf(t, 'transaction')
   let failing = ''
   await rewrite(orm, sql => sql === failing || (failing === 'begin' && sql.startsWith('start')) ? 'nonsense' : sql)
   const work = async () => await app.db.run(async session => { await session.insert(Item, insert) })
-  for (const [command, outcome] of [['begin', undefined], ['commit', 'unknown']] as const) {
+  for (const [command, outcome] of [['begin', undefined], ['commit', kind === 'mysql' ? 'unknown' : 'rollback']] as const) {
     failing = command
     await t.rejects(work())
-    t.match(transactions.ended().at(-1), { outcome, error: Error, duration: Number })
+    t.match(transactions.ended().at(-1), { outcome, error: /nonsense|not known/, duration: Number })
   }
   failing = 'rollback'
   await t.rejects(app.db.run(async session => { await session.insert(Item, insert); throw new Error('undone') }), { message: 'undone' })
-  t.match(transactions.ended(), [{ outcome: 'rollback', error: Error }])
+  t.match(transactions.ended(), [{ outcome: 'rollback', error: /nonsense/ }])
 })
 
 onEachDatabase('a connection is told of while it is waited for, and while somebody has it', { ...automatic, orm: { pool: { max: 1 } }, kinds: servers }, async (t, { app, orm }) => {
