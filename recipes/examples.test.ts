@@ -39,7 +39,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async trpc (t, example) {
     const { app, logs } = example
     const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/trpc`
-    const client = (link: typeof httpLink) => createTRPCClient<AnyRouter>({ links: [link({ url })] }) as unknown as Client
+    const client = (link: typeof httpLink | typeof httpBatchLink) => createTRPCClient<AnyRouter>({ links: [link({ url })] }) as unknown as Client
     const { users, addUser } = client(httpLink)
     t.match(await addUser.mutate(ada), { id: 1, name: 'Ada' })
     await t.rejects(addUser.mutate(ada), { message: 'A database error occurred' })
@@ -47,7 +47,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await t.rejects(addUser.mutate({ name: 'Eve' }), { name: 'TRPCClientError' })
     t.match(await users.query(), [{ name: 'Ada' }])
     t.same(await names(example), ['Ada'])
-    const batching = client(httpBatchLink as unknown as typeof httpLink)
+    const batching = client(httpBatchLink)
     const answers = await Promise.allSettled([batching.addUser.mutate({ name: 'Bob', email: 'b' }), batching.addUser.mutate({ name: 'Eve', email: 'ada@example.com' })])
     t.same(answers.map(({ status }) => status), ['fulfilled', 'rejected'])
     t.same(await names(example), ['Ada', 'Bob'], 'each answer of a batch is true')

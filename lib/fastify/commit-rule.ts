@@ -8,7 +8,7 @@ import type { Decision } from '../types.ts'
 export interface ErrorState {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  /** The status that the client will see. */
+  /** The status that the client will see, or that of the answer which a 304 stands for. */
   readonly statusCode: number
   /** What was thrown or sent, even if an error handler then answered 200. */
   readonly error: Error | undefined

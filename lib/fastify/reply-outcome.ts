@@ -167,8 +167,10 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     return this.#state === 'sent' ? this.unattended.answered() : undefined
   }
 
-  decide (statusCode: number): Decision {
+  decide (answered: number): Decision {
     const { request, made } = this.#scope
+    // It tells the client that it knows the answer, be it that of a 409.
+    const statusCode = answered === 304 ? this.unattended.statusBegun : answered
     const rules = this.#scope.settingsOfAll().map(({ commitOnTeardown }) => commitOnTeardown)
     return decide(rules, { request, reply: this.#reply, statusCode, error: this.#error, isRollbackOnly: made?.isRollbackOnly === true })
   }

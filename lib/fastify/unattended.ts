@@ -24,6 +24,8 @@ export interface UnattendedReply {
 export class Unattended implements Answering, HandlerOwner, ReplyListener {
   returned: unknown
   hasSent = false
+  /** The status with which a reply was begun, before any hook could change it. */
+  statusBegun = 200
   isAwaited = false
   /** None where no session is used, no client leaves and no reply is taken over: that costs nothing. */
   #end: HandlerEnd | undefined
@@ -95,6 +97,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   replyBegun (): void {
     this.hasSent = true
+    this.statusBegun = this.#reply.statusCode
   }
 
   replyAwaited (): void {

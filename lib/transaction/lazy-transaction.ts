@@ -5,7 +5,7 @@ import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction } from './active-transaction.ts'
 import { ConnectionUser, type ConnectionUserSettings } from './connection-user.ts'
 import type { PreparedCommit } from './contracts.ts'
-import { hasRolledBack, rollbackOnly } from './errors.ts'
+import { hasRolledBack } from './errors.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import { RollbackOnly } from './rollback-only.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
@@ -29,8 +29,6 @@ export interface LazyTransactionSettings extends ConnectionUserSettings {
  *
  * The idea is SQLAlchemy's "autobegin". It works on Kysely's public interfaces alone: `context` is what MikroORM takes
  * for the transaction and what `em.getKysely()` gives out, and its executor leaves each statement to the runner here.
- *
- * Longer than other files: its states, from the first statement to the end, are left in many ways, and all of them are here.
  */
 export class LazyTransaction extends ConnectionUser implements StatementTransaction, UnderlyingTransaction {
   /** What MikroORM holds as the session's transaction context. */
@@ -142,7 +140,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     const release = await mutex.acquire()
     const active = await this.#current()
     try {
-      this.#assertCommittable(active)
+      this.#rollbackOnly.assertCommittable(active?.failure)
     } catch (error) {
       release()
       throw error
@@ -152,7 +150,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
       hasWaiter: () => mutex.hasWaiter(),
       commit: async outcome => {
         // What has come up since would be forgotten with it.
-        this.#assertCommittable(active)
+        this.#rollbackOnly.assertCommittable(active?.failure)
         await this.#commit()
         // Before anybody else has the mutex: what waits must not begin anew.
         if (outcome !== undefined) this.statements.placement = afterOutcome(outcome)
@@ -160,12 +158,6 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
       release,
       announceDone: () => active?.announceDone('commit')
     }
-  }
-
-  /** @throws RollbackOnlyError */
-  #assertCommittable (active: ActiveTransaction | undefined): void {
-    const reason = this.#rollbackOnly.reason ?? active?.failure
-    if (reason !== undefined) throw rollbackOnly(reason)
   }
 
   /** Sends ROLLBACK, if BEGIN was sent. A connection that cannot roll back is destroyed. */

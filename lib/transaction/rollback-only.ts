@@ -26,6 +26,15 @@ export class RollbackOnly {
     throw rollbackOnly(this.#reason)
   }
 
+  /**
+   * @param failure what else leaves only a rollback
+   * @throws RollbackOnlyError if either is there
+   */
+  assertCommittable (failure: unknown): void {
+    const reason = this.#reason ?? failure
+    if (reason !== undefined) throw rollbackOnly(reason)
+  }
+
   /** It was rolled back. */
   clear (): void {
     this.#reason = undefined

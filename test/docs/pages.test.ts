@@ -65,8 +65,8 @@ void t.test('every error has the message and the status that docs/errors.md says
     if (!name.endsWith('Error')) continue
     const made = Reflect.construct(error, []) as FastifyError
     const section = sections.find(section => section.startsWith(`\`${made.code}\``)) ?? ''
-    t.ok(section.includes(`| message | ${made.message} |\n`), made.message)
-    t.ok(section.includes(`| status | ${made.statusCode}`), `${made.code}: ${made.statusCode}`)
+    t.ok(section.includes(`\n> ${made.message}\n`), made.message)
+    t.ok(section.includes(`**Status:** ${made.statusCode}`), `${made.code}: ${made.statusCode}`)
     t.equal(section.includes('`TypeError`'), made instanceof TypeError, made.code)
     const headers = made.statusCode === 503 ? { 'retry-after': '1' } : undefined
     t.same((made as { headers?: object }).headers, headers, `${made.code}: a 503 says when to come back`)

@@ -37,10 +37,10 @@ onEachDatabase('@fastify/request-context: both contexts are there, in every hook
 onEachDatabase('@fastify/middie: middleware has the session, and the status of what it answers itself counts', automatic, async (t, { app, labels, assertClean }) => {
   await app.register(middie, { hook: 'preHandler' })
   app.use('/written', (_request, _response, next) => {
-    db.session.insert(Item, { label: 'by middleware' }).then(() => { next() }, next)
+    void db.session.insert(Item, { label: 'by middleware' }).then(() => { next() }, next)
   })
   app.use('/fails', (_request, _response, next) => {
-    db.session.insert(Item, { label: 'by what fails' }).then(() => { next(Object.assign(new Error('no'), { statusCode: 409 })) }, next)
+    void db.session.insert(Item, { label: 'by what fails' }).then(() => { next(Object.assign(new Error('no'), { statusCode: 409 })) }, next)
   })
   app.use('/ends', (request: IncomingMessage, response: ServerResponse) => {
     const status = Number(request.headers['x-status'])

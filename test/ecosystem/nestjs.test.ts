@@ -1,12 +1,13 @@
 /** NestJS on its Fastify adapter, with MikroORM's own module. Node strips types but knows no decorators, so they are called. */
 import 'reflect-metadata'
-import { MikroORM, type EntityManager, type EntityRepository } from '@mikro-orm/core'
+import { EntityManager, MikroORM, type EntityRepository } from '@mikro-orm/core'
 import { InjectRepository, MikroOrmModule, type MikroOrmModuleSyncOptions } from '@mikro-orm/nestjs'
-import { EntityManager as SqliteEntityManager } from '@mikro-orm/sqlite'
-import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, UseGuards, UseInterceptors, type CallHandler, type CanActivate, type NestInterceptor } from '@nestjs/common'
+import { Body, ConflictException, Controller, ForbiddenException, Get, Inject, Injectable, Module, Post, Sse, StreamableFile, UseFilters, UseGuards, UseInterceptors, type ArgumentsHost, type CallHandler, type CanActivate, type ExceptionFilter, type NestInterceptor } from '@nestjs/common'
 import type { NestFastifyApplication } from '@nestjs/platform-fastify'
-import { map } from 'rxjs'
-import { db } from '../../plugin.ts'
+import type { FastifyReply } from 'fastify'
+import { Readable } from 'node:stream'
+import { concatMap, from, map } from 'rxjs'
+import { db, type Database } from '../../plugin.ts'
 import { Item, ItemSchema } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { create } from './recipes/nestjs.ts'
@@ -44,6 +45,22 @@ class Routes {
     throw new ConflictException()
   }
 
+  none () { return 'none' }
+
+  async hidden () {
+    await this.items.add('hidden')
+    throw new ConflictException()
+  }
+
+  events () {
+    return from(this.items.add('before the events')).pipe(concatMap(() => [{ data: 'first' }, { data: 'second' }]))
+  }
+
+  async file () {
+    await this.items.add('before the file')
+    return new StreamableFile(Readable.from(['a ', 'file']))
+  }
+
   async session () {
     return { same: db.session.id === this.items.em.id, found: await this.items.repository.count() }
   }
@@ -60,6 +77,12 @@ class WrittenGuard implements CanActivate {
   }
 }
 
+class AlwaysFine implements ExceptionFilter {
+  async catch (_error: unknown, host: ArgumentsHost) {
+    await host.switchToHttp().getResponse<FastifyReply>().code(200).send({ fine: true })
+  }
+}
+
 class Sessions implements NestInterceptor {
   intercept (_context: unknown, next: CallHandler) {
     const { id } = db.session
@@ -68,26 +91,34 @@ class Sessions implements NestInterceptor {
 }
 
 Injectable()(Items)
-Inject(SqliteEntityManager)(Items, undefined, 0)
-InjectRepository(Item)(Items, undefined as never, 1)
+takes(Items, 0, Inject(EntityManager))
+takes(Items, 1, InjectRepository(Item))
 Injectable()(WrittenGuard)
 Injectable()(Sessions)
-Inject(Items)(Routes, undefined, 0)
-on('add', Post('items'), Body())
-on('conflict', Post('conflict'), Body())
-on('session', Get('session'))
-UseInterceptors(Sessions)(Routes.prototype, 'session', Object.getOwnPropertyDescriptor(Routes.prototype, 'session') as PropertyDescriptor)
+takes(Routes, 0, Inject(Items))
+on(Routes, 'add', Post('items'))
+Body()(Routes.prototype, 'add', 0)
+on(Routes, 'conflict', Post('conflict'))
+Body()(Routes.prototype, 'conflict', 0)
+on(Routes, 'none', Get('none'))
+on(Routes, 'hidden', Post('hidden'), UseFilters(new AlwaysFine()))
+on(Routes, 'events', Sse('events'))
+on(Routes, 'file', Get('file'))
+on(Routes, 'session', Get('session'), UseInterceptors(Sessions))
 Controller()(Routes)
+on(Guarded, 'refuse', Post('guarded'), UseGuards(WrittenGuard))
+Controller()(Guarded)
 
-function on (method: keyof Routes, route: MethodDecorator, parameter?: ParameterDecorator): void {
-  route(Routes.prototype, method, Object.getOwnPropertyDescriptor(Routes.prototype, method) as PropertyDescriptor)
-  parameter?.(Routes.prototype, method, 0)
+/** Decorates a parameter of a constructor. */
+function takes (Class: object, index: number, decorate: ParameterDecorator): void {
+  decorate(Class, undefined, index)
 }
 
-const guarded = Object.getOwnPropertyDescriptor(Guarded.prototype, 'refuse') as PropertyDescriptor
-Post('guarded')(Guarded.prototype, 'refuse', guarded)
-UseGuards(WrittenGuard)(Guarded.prototype, 'refuse', guarded)
-Controller()(Guarded)
+/** Decorates a method. */
+function on ({ prototype }: { prototype: object }, method: string, ...decorators: MethodDecorator[]): void {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, method) ?? {}
+  for (const decorate of decorators) decorate(prototype, method, descriptor)
+}
 
 async function start ({ database }: Stage, registerRequestContext: boolean): Promise<NestFastifyApplication> {
   class Root {}
@@ -112,9 +143,27 @@ for (const registerRequestContext of [false, true]) {
     t.match([twice.statusCode, twice.json()], [500, { message: 'Internal server error' }])
     t.notMatch(twice.body, /unique/i)
     t.same((await nest.inject('/session')).json(), { same: true, found: 1, intercepted: true })
-    const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: { openScopes: number } }
+    const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: Database }
+    const forks = t.capture(nest.get<MikroORM>(MikroORM).em, 'fork', nest.get<MikroORM>(MikroORM).em.fork)
+    t.equal((await nest.inject('/none')).body, 'none')
+    t.equal(forks().length, registerRequestContext ? 1 : 0, 'forks for a request that uses no database')
     t.equal(db.openScopes, 0)
     t.same(await stage.database.leftovers(nest.get(MikroORM)), [])
     await nest.close()
   })
 }
+
+onEachDatabase('streamed files, server-sent events, and exception filters, whose status counts', {}, async (t, stage) => {
+  const { labels } = stage
+  const nest = await start(stage, false)
+  await nest.listen(0, '127.0.0.1')
+  const url = await nest.getUrl()
+  t.equal(await (await fetch(`${url}/file`)).text(), 'a file')
+  t.match(await (await fetch(`${url}/events`)).text(), /first[^]*second/)
+  t.same(await labels(), ['before the events', 'before the file'])
+  t.equal((await fetch(`${url}/hidden`, { method: 'POST' })).status, 200)
+  t.same(await labels(), ['before the events', 'before the file', 'hidden'], 'NestJS has caught the error: Fastify does not hear of it')
+  const { db } = nest.getHttpAdapter().getInstance() as unknown as { db: Database }
+  t.equal(db.openScopes, 0)
+  await nest.close()
+})

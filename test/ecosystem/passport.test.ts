@@ -32,7 +32,7 @@ async function register (app: FastifyInstance): Promise<void> {
       if (user !== null) user.amount++
       return user !== null && password === 'right' ? user : false
     }
-    login().then(user => { done(null, user) }, done)
+    void login().then(user => { done(null, user) }, done)
   }))
   app.post('/login', { preValidation: passport.authenticate('local') }, async request => ({ id: request.user?.id }))
   app.get('/me', async (request, reply) => {

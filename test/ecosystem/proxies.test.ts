@@ -1,10 +1,12 @@
 /** Applications that pass requests on to another one: what that answers decides here as well. */
 import httpProxy from '@fastify/http-proxy'
 import replyFrom from '@fastify/reply-from'
+import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { openSocket } from './clients.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 
@@ -39,11 +41,34 @@ onEachDatabase('@fastify/reply-from: what a handler has written before it passes
 onEachDatabase('@fastify/http-proxy: what a hook has written', automatic, async (t, { app, labels, listen }) => {
   await app.register(httpProxy, {
     upstream: await upstream(t),
-    preHandler: (request, _reply, done) => { write(`before ${request.url}`).then(() => { done() }, done) }
+    preHandler: (request, _reply, done) => { void write(`before ${request.url}`).then(() => { done() }, done) }
   })
   const { origin } = await listen()
   const statuses: number[] = []
   for (const status of [200, 409, 0]) statuses.push((await fetch(`${origin}/${status}`, { method: 'POST', body: 'text', headers: { 'content-type': 'text/plain' } })).status)
   t.match(statuses, [200, 409, 500])
   t.same(await labels(), ['before /200'])
+})
+
+onEachDatabase('@fastify/http-proxy: sockets, of which nobody sees the end', automatic, async (t, { app, labels, listen, assertClean }) => {
+  const upstream = Fastify()
+  await upstream.register(websocket)
+  upstream.get('/*', { websocket: true }, socket => { socket.send('hello') })
+  t.teardown(async () => { await upstream.close() })
+  await app.register(httpProxy, {
+    upstream: await upstream.listen({ port: 0, host: '127.0.0.1' }),
+    websocket: true,
+    preHandler: (request, _reply, done) => {
+      void write(request.url).then(async () => { if (request.url === '/committed') await db.commit() }).then(() => { done() }, done)
+    }
+  })
+  const { origin } = await listen()
+  for (const path of ['/committed', '/left']) {
+    const socket = await openSocket(origin, path)
+    t.equal(await socket.next(), 'hello')
+    t.same(await labels(), ['/committed'])
+    socket.leave()
+    await assertClean()
+  }
+  t.same(await labels(), ['/committed'])
 })

@@ -1,5 +1,7 @@
 import websocket from '@fastify/websocket'
-import { db } from '../../plugin.ts'
+import Fastify from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import scopedDb, { db } from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { openSocket } from './clients.ts'
@@ -138,4 +140,21 @@ onEachDatabase('clients that leave while their message is worked on leave nothin
   socket.leave()
   await assertClean()
   t.same(await labels(), ['worked on'])
+})
+
+onEachDatabase('registered before this plugin, nobody sees how its handlers end: where the client leaves first, they are rolled back', {}, async (t, { orm, labels, logs }) => {
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { logs.push(JSON.parse(line) as never) } } } })
+  t.teardown(async () => { await app.close() })
+  await app.register(websocket)
+  await app.register(scopedDb, { orm, name: 'late', commitOnTeardown: true })
+  app.get('/', { websocket: true }, async (socket, request) => {
+    await request.db.insert(Item, { label: 'connected' })
+    socket.send('hello')
+  })
+  const socket = await openSocket(await app.listen({ port: 0, host: '127.0.0.1' }), '/')
+  t.equal(await socket.next(), 'hello')
+  socket.leave()
+  while (app.db.openScopes > 0) await sleep(5)
+  t.same(await labels(), [])
+  t.match(logs, [{ level: 40, outcome: 'rollback', reason: 'nobody waits for the reply any more' }])
 })

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { availableKinds, createDatabase, type Kind, type SqlORM, type TestDatabase } from './databases.ts'
 import { dialectOf, type Dialect } from './dialect.ts'
-import { otherDriver } from './drivers.ts'
+import { isMeant, otherDriver } from './drivers.ts'
 import { ItemSchema } from './entities.ts'
 
 declare module '../../plugin.ts' {
@@ -69,7 +69,7 @@ export function registeredTests (): number {
 
 /** Runs a test on every database that there is, and asserts after each that no scope, transaction or connection is left. */
 export function onEachDatabase (name: string, options: StageOptions, run: (t: Test, stage: Stage) => Promise<void>): void {
-  for (const kind of availableKinds().filter(kind => options.kinds?.includes(kind) ?? true)) {
+  for (const kind of availableKinds().filter(kind => isMeant(kind, options.kinds))) {
     registered++
     void t.test(`${name} [${otherDriver() ?? kind}]`, { timeout: TIMEOUT }, async t => {
       const stage = await createStage(t, kind, options)

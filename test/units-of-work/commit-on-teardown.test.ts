@@ -21,6 +21,25 @@ onEachDatabase('a function as commitOnTeardown replaces the rule, dooming aside'
   t.same(await labels(), ['kept'])
 })
 
+onEachDatabase('a 304 says that the client knows the answer: what it stands for counts', { plugin: { commitOnTeardown: true } }, async (t, { app, labels }) => {
+  // As @fastify/etag does, whatever the status.
+  app.addHook('onSend', async (request, reply) => { if (request.headers['if-none-match'] === '"known"') reply.code(304) })
+  for (const status of [200, 303, 304, 409, 500]) {
+    app.post(`/${status}`, async (request, reply) => {
+      await request.db.insert(Item, { label: `answered ${status}`, amount: 0 })
+      return await reply.code(status).send('')
+    })
+  }
+  app.post('/returned', async (request, reply) => {
+    reply.code(409)
+    return request.db.create(Item, { label: 'returned' })
+  })
+  for (const path of ['/200', '/303', '/304', '/409', '/500', '/returned']) {
+    t.equal((await app.inject({ method: 'POST', url: path, headers: { 'if-none-match': '"known"' } })).statusCode, 304)
+  }
+  t.same(await labels(), ['answered 200', 'answered 303', 'answered 304'])
+})
+
 onEachDatabase('a rule that throws is an error of the request', {
   plugin: { commitOnTeardown: () => { throw new Error('no rule') } }
 }, async (t, { app, labels }) => {

@@ -1,6 +1,6 @@
 import { MikroORM } from '@mikro-orm/mysql'
 import { once } from 'node:events'
-import { createConnection, createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
+import { createConnection, createPool, type Connection, type Pool, type RowDataPacket } from 'mysql2/promise'
 import { startServer } from '../../test/support/mariadb.ts'
 import type { Server } from '../../test/support/server.ts'
 import type { SqlORM } from '../../test/support/databases.ts'
@@ -49,8 +49,7 @@ class MariaDb implements TorturedServer {
   }
 
   async connections (doing: Doing): Promise<number[]> {
-    const [rows] = await this.#admin.query<RowDataPacket[]>('select id from information_schema.processlist where user = ? and command = ?', [USER, COMMANDS[doing]])
-    return rows.map(({ id }) => Number(id))
+    return await connectionsOf(this.#admin, doing)
   }
 
   async kill (connection: number): Promise<void> {
@@ -58,16 +57,17 @@ class MariaDb implements TorturedServer {
   }
 
   async fillUp (meanwhile: () => Promise<void>): Promise<void> {
-    const crowd = await Promise.all(Array.from({ length: LEAST_CONNECTIONS }, () => createConnection(this.#server.url)))
-    const [first] = crowd
+    const first = await createConnection(this.#server.url)
+    const crowd = [first, ...await Promise.all(Array.from({ length: LEAST_CONNECTIONS - 1 }, () => createConnection(this.#server.url)))]
     try {
-      await first?.query(`set global max_connections = ${LEAST_CONNECTIONS}`)
+      await first.query(`set global max_connections = ${LEAST_CONNECTIONS}`)
       for (const doing of ['statement', 'nothing'] as const) {
-        for (const connection of await this.connections(doing)) await first?.query(`kill connection ${connection}`).catch(() => undefined)
+        // By way of one that is there: the server takes no other.
+        for (const connection of await connectionsOf(first, doing)) await first.query(`kill connection ${connection}`).catch(() => undefined)
       }
       await meanwhile()
     } finally {
-      await first?.query(`set global max_connections = ${MAX_CONNECTIONS}`)
+      await first.query(`set global max_connections = ${MAX_CONNECTIONS}`)
       for (const connection of crowd) connection.destroy()
     }
   }
@@ -84,6 +84,11 @@ class MariaDb implements TorturedServer {
       connection.release()
     }
   }
+}
+
+async function connectionsOf (asked: Pool | Connection, doing: Doing): Promise<number[]> {
+  const [rows] = await asked.query<RowDataPacket[]>('select id from information_schema.processlist where user = ? and command = ?', [USER, COMMANDS[doing]])
+  return rows.map(({ id }) => Number(id))
 }
 
 /** @throws UsageError when this machine has no MariaDB or MySQL to start */
