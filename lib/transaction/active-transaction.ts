@@ -73,7 +73,7 @@ export class ActiveTransaction {
       debug('BEGIN')
       pooled.isInTransaction = true
       const trace = traceOf(settings)
-      return new ActiveTransaction(await builder.execute().catch((error: unknown) => {
+      return new ActiveTransaction(await pooled.command('begin', () => builder.execute()).catch((error: unknown) => {
         trace?.end({ error })
         throw error
       }), settings, pooled, trace)
@@ -114,7 +114,7 @@ export class ActiveTransaction {
     debug('COMMIT')
     this.#isCommitting = true
     try {
-      await this.kysely.commit().execute()
+      await this.#connection.command('commit', () => this.kysely.commit().execute())
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.#driver)
@@ -207,7 +207,7 @@ export class ActiveTransaction {
   async rollback (refusal?: unknown): Promise<void> {
     debug('ROLLBACK')
     try {
-      await this.kysely.rollback().execute()
+      await this.#connection.command('rollback', () => this.kysely.rollback().execute())
       this.#trace?.end({ outcome: 'rollback', error: refusal })
     } catch (error) {
       debug('ROLLBACK failed: %s', String(error))

@@ -66,6 +66,11 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
     return this
   }
 
+  /** Runs what begins or ends a transaction on it. */
+  command<T> (sql: string, run: () => Promise<T>): Promise<T> {
+    return this.#traced.command(sql, run)
+  }
+
   /** Asks the server to stop the statement that runs on it now, where the driver can. */
   async cancel (): Promise<void> {
     await this.#connection.collectSessionInfo?.()

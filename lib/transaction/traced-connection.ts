@@ -31,8 +31,10 @@ export interface ConnectionHolder {
 export class TracedConnection {
   /** Undefined when nobody has it. */
   holder: ConnectionHolder | undefined
+  readonly #hasCommands: boolean
 
   private constructor (connection: DatabaseConnection & Commands) {
+    this.#hasCommands = connection.beginTransaction !== undefined
     const { executeQuery, streamQuery } = connection
     connection.executeQuery = <R>(query: CompiledQuery, ...rest: []) => {
       const trace = this.#trace(query)
@@ -46,7 +48,7 @@ export class TracedConnection {
     }
     for (const name of Object.keys(COMMANDS) as (keyof Commands)[]) {
       const command = connection[name]
-      if (command !== undefined) connection[name] = given => this.#command(COMMANDS[name](given), () => command.call(connection, given))
+      if (command !== undefined) connection[name] = given => this.#tell(COMMANDS[name](given), () => command.call(connection, given))
     }
   }
 
@@ -60,7 +62,12 @@ export class TracedConnection {
     return traced
   }
 
-  #command (sql: string, run: () => Promise<unknown>): Promise<unknown> {
+  /** Runs what begins or ends a transaction, and tells of it where nothing of it is seen otherwise. */
+  command<T> (sql: string, run: () => Promise<T>): Promise<T> {
+    return this.holder?.driver.hidesCommands === true && !this.#hasCommands ? this.#tell(sql, run) : run()
+  }
+
+  #tell<T> (sql: string, run: () => Promise<T>): Promise<T> {
     const trace = this.#trace({ sql, parameters: [] })
     return trace === undefined ? run() : answered(trace, run())
   }
@@ -112,6 +119,7 @@ function tracedRows<R> (rows: AsyncIterableIterator<QueryResult<R>>, trace: Trac
   }
 }
 
-function rowsOf ({ rows, numAffectedRows }: QueryResult<unknown>): number {
-  return Number(numAffectedRows ?? rows.length)
+/** Some drivers say of a read that it has affected none. */
+function rowsOf ({ rows, numAffectedRows = 0n }: QueryResult<unknown>): number {
+  return Math.max(Number(numAffectedRows), rows.length)
 }
