@@ -12,7 +12,7 @@ const ROOMS = [
   ['lib/events/'],
   ['lib/transaction/'],
   ['lib/options/'],
-  ['lib/drivers/'],
+  ['lib/drivers/', 'lib/diagnostics/'],
   ['lib/errors/']
 ]
 

@@ -15,8 +15,10 @@ import { withTimeout } from './lib/timeout.ts'
 
 export { db } from './lib/application/global-db.ts'
 export type { Database } from './lib/application/database.ts'
+export type { RecordedStatement } from './lib/scope/recorded-statements.ts'
 export type { OpenScope } from './lib/application/open-scope.ts'
 export type { Databases, DatabaseSession, SessionOf } from './lib/application/session-types.ts'
+export type { ConnectionMessage, DatabaseMessage, ScopeMessage, StatementMessage, TraceMessage, TransactionMessage } from './lib/diagnostics/messages.ts'
 export type { ChangedEntities } from './lib/events/changes.ts'
 export type { AfterWork } from './lib/events/callbacks.ts'
 export type { Listener, OutcomeSignal, SessionSignal, Signals } from './lib/events/signals.ts'
@@ -25,7 +27,7 @@ export type { CursorOptions, CursorPage, CursorQuery } from './lib/look-ups/curs
 export type { IterPagesOptions, PageQuery, PaginateOptions, Pagination } from './lib/look-ups/pagination.ts'
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
-export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
+export type { CommitRule, EchoOptions, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
 export type { ScopeInfo, ScopeKind } from './lib/types.ts'
 
 declare module 'fastify' {

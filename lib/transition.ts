@@ -7,7 +7,7 @@ import type { Log } from './types.ts'
  * @param owner whose log is told: looked for only then
  * @throws Error where `NODE_ENV` is `test`
  */
-export function transition<State extends string> (transitions: Readonly<Record<State, readonly State[]>>, from: State, to: State, owner: { readonly log: Log }): State {
+export function transition<State extends string> (transitions: Readonly<Record<State, readonly State[]>>, from: State, to: State, owner: { readonly log: Pick<Log, 'error'> }): State {
   if (transitions[from].includes(to)) return to
   const err = new Error(`fastify-scoped-db: there is no transition from "${from}" to "${to}"`)
   if (process.env['NODE_ENV'] === 'test') throw err

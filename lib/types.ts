@@ -24,7 +24,10 @@ export interface ScopeInfo {
 /** Where to report what nobody waits for. Fastify's loggers fit. */
 export interface Log {
   isLevelEnabled? (level: string): boolean
+  trace (details: object, message: string): void
   debug (details: object, message: string): void
+  info (details: object, message: string): void
   warn (details: object, message: string): void
   error (details: object, message: string): void
+  fatal (details: object, message: string): void
 }

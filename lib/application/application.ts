@@ -120,6 +120,7 @@ export class Application implements ScopeHost, DatabaseHost {
       kind,
       log: this.#log,
       transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool),
+      settingsOf: ({ name }) => settings.of(this.use(name).settings),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
     }, currentScope())
     this.opened(scope)

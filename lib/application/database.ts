@@ -6,6 +6,7 @@ import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/optio
 import { assertFunction } from '../options/validate.ts'
 import { currentInfo, currentScope } from '../scope/registry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
+import type { RecordedStatement } from '../scope/recorded-statements.ts'
 import type { Scope } from '../scope/scope.ts'
 import { openScope, type OpenScope } from './open-scope.ts'
 import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
@@ -83,6 +84,17 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
    */
   get current (): ScopeInfo | undefined {
     return currentInfo(this.host)
+  }
+
+  /**
+   * What the current scope has sent to this database up to now, the last 1000 statements, with `recordStatements`; else nothing.
+   * @throws FST_SCOPED_DB_NO_SCOPE outside any scope
+   *
+   * @example
+   * app.addHook('onResponse', async request => { request.log.info({ statements: db.statements.length }) })
+   */
+  get statements (): RecordedStatement[] {
+    return this.#scope().report.statements(this)
   }
 
   /** How many scopes of the application have something to clean up: requests with a session, and every `db.run()` and `db.open()`. */

@@ -90,6 +90,8 @@ export interface Driver {
    * which elsewhere tells whether the transaction is still the same.
    */
   readonly transactionId?: string
+  /** Whether Kysely begins and ends its transactions by means that nobody sees on their connections. */
+  readonly hidesCommands: boolean
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */

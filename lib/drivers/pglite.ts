@@ -7,6 +7,7 @@ export const PGLITE: Driver = {
   ...POSTGRESQL,
   adapters: ['PGliteAdapter'],
   isEmbedded: true,
+  hidesCommands: true,
   processes: undefined,
   physical: UNKNOWN.physical
 }

@@ -29,7 +29,8 @@ export function decide (rules: readonly (boolean | CommitRule)[], state: ErrorSt
 function reasonFor (rules: readonly (boolean | CommitRule)[], { statusCode, error, isRollbackOnly }: ErrorState): string {
   if (isRollbackOnly) return 'doomed'
   if (rules.some(rule => typeof rule === 'function')) return 'as the function given as commitOnTeardown says'
-  return error === undefined ? `status ${statusCode}` : 'an error was thrown or sent'
+  if (error === undefined) return `status ${statusCode}`
+  return (error as { code?: unknown }).code === 'FST_ERR_HANDLER_TIMEOUT' ? 'the time limit of the handler is over' : 'an error was thrown or sent'
 }
 
 function commits (rule: boolean | CommitRule, state: ErrorState): boolean {

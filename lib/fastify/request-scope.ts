@@ -101,6 +101,10 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     return transactionSettings(this.#settings.of(database.settings), database.pool, this)
   }
 
+  settingsOf ({ name }: SessionDatabase): ScopeSettings {
+    return this.#settings.of(this.#application.use(name).settings)
+  }
+
   forkOptions ({ name }: SessionDatabase): ForkOptions {
     return forkOptions(this.#settings.of(this.#application.use(name).settings), this.request)
   }

@@ -124,7 +124,7 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     this.#answer.leave()
     const { made } = this.#scope
     if (this.#scope.settingsOfAll().some(({ cancelOnAbort }) => cancelOnAbort)) {
-      void (made === undefined ? this.#scope.close() : made.cancel())
+      void (made === undefined ? this.#scope.close() : made.cancel('the client has left'))
       this.#over()
     } else if (this.#isDecided) {
       if (made?.state !== 'ending') this.passed()

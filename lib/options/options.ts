@@ -13,6 +13,16 @@ export type CommitRule = (request: FastifyRequest, reply: FastifyReply, error: E
 /** How MikroORM forks the session. What the scope itself decides is left out, and refused. */
 export type SessionOptions = Omit<ForkOptions, ReservedForkOption>
 
+/** How statements are written to the log. */
+export interface EchoOptions {
+  /** Of which level the lines are. Default: `'info'`. */
+  level?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | undefined
+  /** Whether they have the values of parameters, which can be secret. Default: `false`. */
+  parameters?: boolean | undefined
+  /** Only those that took at least so many milliseconds. Default: all. */
+  slowerThan?: number | undefined
+}
+
 /** What is said of a database's scopes when it is registered, and can be said differently for one route. */
 export interface ScopeOptions {
   /** Commit what went well, roll back what did not. Default: `false`, plain MikroORM. */
@@ -29,6 +39,10 @@ export interface ScopeOptions {
   cancelOnAbort?: boolean | undefined
   /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
   mapErrors?: boolean | undefined
+  /** Write a line for each statement to the log of its request or application. Default: `false`. */
+  echo?: boolean | EchoOptions | undefined
+  /** Keep what was sent, and from where in the code, for `db.statements`. Default: `false`. */
+  recordStatements?: boolean | undefined
 }
 
 /** How often work is done when it fails with a transient error, and how long to wait in between. */
@@ -99,6 +113,8 @@ export interface ScopeSettings extends ScopeOptions {
   readOnly: boolean
   cancelOnAbort: boolean
   mapErrors: boolean
+  echo: boolean | EchoOptions
+  recordStatements: boolean
 }
 
 /** `ScopedDbOptions` with every default in its place. */
@@ -159,12 +175,20 @@ const retry: OptionSchema = {
   fields: RETRY_SCHEMA
 }
 
+const ECHO_SCHEMA: Record<keyof EchoOptions, OptionSchema> = {
+  level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
+  parameters: boolean,
+  slowerThan: milliseconds
+}
+
 const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...ISOLATION_LEVELS),
-  readOnly: boolean
+  readOnly: boolean,
+  echo: { takes: `${boolean.takes}, or { ${Object.keys(ECHO_SCHEMA).join(', ')} }`, accepts: value => boolean.accepts(value) || isPlainObject(value), fields: ECHO_SCHEMA },
+  recordStatements: boolean
 }
 
 const SCOPE_SCHEMA: Record<keyof ScopeOptions, OptionSchema> = {
@@ -194,6 +218,8 @@ const DEFAULTS: DatabaseSettings = {
   readOnly: false,
   cancelOnAbort: false,
   mapErrors: false,
+  echo: false,
+  recordStatements: false,
   acquireTimeout: 10_000,
   checkConnection: false,
   closeTimeout: 10_000

@@ -2,6 +2,7 @@ import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
+import type { ScopeSettings } from '../options/options.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import type { Log, ScopeKind } from '../types.ts'
 import type { ScopeState } from './state.ts'
@@ -38,6 +39,8 @@ export interface ScopeOwner {
   readonly log: Log
   transactionSettings (database: SessionDatabase): TransactionSettings
   forkOptions (database: SessionDatabase): ForkOptions
+  /** What is to be told of its statements. */
+  settingsOf (database: SessionDatabase): Pick<ScopeSettings, 'echo' | 'recordStatements'>
   /** The scope has something to clean up from now on. May be called more than once. */
   opened? (): void
   /** The scope is destroyed, because of `error`. */

@@ -34,8 +34,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   #ending: Promise<void> | undefined
   /** What `close()` has given; null where there was nothing to wait for. */
   #closing: Promise<void> | null | undefined
-  /** What the log is told at its end, once it has a session. */
-  #report: ScopeReport | undefined
+  readonly report: ScopeReport
 
   /** @param parent the scope that it is opened in */
   constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
@@ -45,6 +44,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
+    this.report = new ScopeReport(owner, this.info)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -78,7 +78,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Remembers why its outcome is going to be this one. */
   explain (decision: Decision): void {
     debug('outcome: %s, %s', decision.outcome, decision.reason)
-    this.#report?.explain(decision, () => this.#participants.hasChanges())
+    this.report.explain(decision, () => this.#participants.hasChanges())
   }
 
   /** Writes what is pending in the sessions that the scope commits. Where nothing is, there is nothing to wait for. */
@@ -167,9 +167,10 @@ export class Scope implements SessionOwner, ScopeStatus {
   }
 
   /** Asks the servers to stop the statements that run now, rolls back, and closes. An outcome under way is left alone. */
-  async cancel (): Promise<void> {
+  async cancel (reason: string): Promise<void> {
     try {
       if (this.#state !== 'open') return
+      this.explain({ outcome: 'rollback', reason })
       // Plain MikroORM has nothing that it would still commit.
       this.#enter(this.isAutomatic ? 'destroyed' : 'closed')
       await Promise.all([this.#participants.endWithRollback(), this.#participants.cancel()])
@@ -181,7 +182,7 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Cancels and closes at once, an outcome under way included: one that still waits for something other than the server is a rollback. */
   async destroy (): Promise<void> {
     this.#owner.destroyed?.(scopeIs('closed'))
-    await Promise.all([this.cancel(), this.close()])
+    await Promise.all([this.cancel('closeTimeout is over'), this.close()])
   }
 
   /** The one way into `ending`, and the ways out of it: it is left whatever is thrown. */
@@ -192,6 +193,7 @@ export class Scope implements SessionOwner, ScopeStatus {
       const work = outcome === 'commit' ? this.#participants.endWithCommit(ready) : this.#participants.endWithRollback()
       await this.outcomes.last(outcome, work.then(() => { left = ENDED[outcome] }))
     } catch (error) {
+      this.report.failed(error)
       await this.#participants.endWithRollback()
       throw error
     } finally {
@@ -222,21 +224,20 @@ export class Scope implements SessionOwner, ScopeStatus {
   /** Nothing is open any more. What has waited for an outcome in vain was not committed. */
   #closed (): void {
     this.outcomes.start('rollback')
-    this.#report?.tell(this.kind, this.hasCommitted)
+    this.report.tell(this.hasCommitted)
     this.host.closed(this)
   }
 
   #join (database: SessionDatabase): Participant {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
-    this.#report ??= new ScopeReport(this.#owner.log)
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.#report.usage },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements } },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
+    this.report.joined(database)
     this.#participants.add(participant)
-    debug('session made: of database %s', database.name)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()
     return participant
@@ -254,6 +255,6 @@ export class Scope implements SessionOwner, ScopeStatus {
   #enter (state: ScopeState): void {
     debug('scope %s: %s', state, this.#owner.kind)
     this.#state = transition(TRANSITIONS, this.#state, state, this.#owner)
-    this.#report?.entered(state)
+    this.report.entered(state)
   }
 }

@@ -2,6 +2,7 @@ import type { Connection, MikroORM } from '@mikro-orm/core'
 import type { DatabaseConnection } from 'kysely'
 import { driverOf } from '../drivers/drivers.ts'
 import { watchConnecting } from '../transaction/connecting.ts'
+import { watchPreparing } from '../transaction/prepared-query.ts'
 import { isSqlConnection, type SqlConnection } from '../transaction/sql-connection.ts'
 
 /** That to the primary, and those to its replicas. */
@@ -19,6 +20,7 @@ export async function prepareConnections (orm: MikroORM): Promise<{ hasEarlyHook
   const hasEarlyHooks = !freePlacesOfFailedHooks(orm, connections)
   for (const connection of connections) {
     watchConnecting(connection)
+    watchPreparing(connection)
     // `getClient()` works from here on.
     await connection.initClient()
   }

@@ -2,7 +2,7 @@ import type { EntityManager, ForkOptions } from '@mikro-orm/core'
 import { FlushInterruptedError, InsideTransactionError } from '../errors/errors.ts'
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
-import type { TransactionSettings } from '../transaction/contracts.ts'
+import type { SessionTransactionSettings } from '../transaction/contracts.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import { callbacksOf, type SessionOwner } from './nesting.ts'
 import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
@@ -17,7 +17,7 @@ import { SqlTransactions } from './sql-transactions.ts'
 /** What a participant needs to be made. */
 interface ParticipantSettings {
   readonly forkOptions: ForkOptions
-  readonly transactionSettings: TransactionSettings
+  readonly transactionSettings: SessionTransactionSettings
   readonly owner: SessionOwner
   /** Takes an error that nobody waits for. */
   readonly report: (error: unknown) => void
@@ -130,7 +130,7 @@ export class Participant {
 }
 
 /** A lazy transaction where the driver speaks SQL. */
-function openTransactions (session: EntityManager, settings: TransactionSettings, report: (error: unknown) => void): SessionTransactions {
+function openTransactions (session: EntityManager, settings: SessionTransactionSettings, report: (error: unknown) => void): SessionTransactions {
   const connection = session.getDriver().getConnection('write')
   return isSqlConnection(connection) ? new SqlTransactions(session, connection, settings, report) : new NoTransactions(settings)
 }

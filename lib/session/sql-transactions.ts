@@ -9,7 +9,7 @@ import { acquireFor } from './acquiring.ts'
 import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction, type LazyTransactionSettings } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
-import type { PreparedCommit, TransactionSettings } from '../transaction/contracts.ts'
+import type { PreparedCommit, SessionTransactionSettings, TransactionSettings } from '../transaction/contracts.ts'
 import type { SessionTransactions } from './session-transactions.ts'
 
 /** A connection as the session sees it. */
@@ -26,7 +26,7 @@ export class SqlTransactions implements SessionTransactions {
   readonly context: Transaction | undefined
   readonly #session: EntityManager
   readonly #connection: SqlConnection
-  readonly #settings: TransactionSettings
+  readonly #settings: SessionTransactionSettings
   readonly #report: (error: unknown) => void
   readonly #acquire: LazyTransactionSettings['acquire']
   readonly #sessionContext: () => SessionContext | undefined
@@ -37,7 +37,7 @@ export class SqlTransactions implements SessionTransactions {
   #ended: WeakSet<Transaction> | undefined
   #state = 'open'
 
-  constructor (session: EntityManager, connection: SqlConnection, settings: TransactionSettings, report: (error: unknown) => void) {
+  constructor (session: EntityManager, connection: SqlConnection, settings: SessionTransactionSettings, report: (error: unknown) => void) {
     this.isAutomatic = settings.mode === 'automatic'
     this.#session = session
     this.#connection = connection
@@ -172,6 +172,7 @@ export class SqlTransactions implements SessionTransactions {
       report: this.#report,
       isAutomatic: true,
       pool: this.#settings.pool,
+      origin: this.#settings.origin,
       isolationLevel,
       readOnly,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),

@@ -16,9 +16,9 @@ export function isolatedClient (client: Kysely<unknown>, outer: OuterTransaction
 
 /** What Kysely asks of a driver for transactions. An isolation level cannot be set, nor can writing be refused, inside the outer one. */
 const DRIVER: Partial<Driver> = {
-  beginTransaction: connection => isolated(connection).begin(),
-  commitTransaction: connection => isolated(connection).commit(),
-  rollbackTransaction: connection => isolated(connection).rollback(),
+  beginTransaction: connection => isolated(connection).beginTransaction(),
+  commitTransaction: connection => isolated(connection).commitTransaction(),
+  rollbackTransaction: connection => isolated(connection).rollbackTransaction(),
   savepoint: (connection, name) => isolated(connection).savepoint(name),
   releaseSavepoint: (connection, name) => isolated(connection).releaseSavepoint(name),
   rollbackToSavepoint: (connection, name) => isolated(connection).rollbackToSavepoint(name)
@@ -57,7 +57,7 @@ export class IsolatedConnection implements DatabaseConnection {
       return await consumer(connection)
     } finally {
       // Whoever was forced to let go of the connection does not wait for the server. Whoever is next does.
-      void connection.rollback().catch(() => undefined).finally(() => outer.lock.release(holder))
+      void connection.rollbackTransaction().catch(() => undefined).finally(() => outer.lock.release(holder))
     }
   }
 
@@ -83,17 +83,17 @@ export class IsolatedConnection implements DatabaseConnection {
     this.#outer.lock.assertOpen()
   }
 
-  async begin (): Promise<void> {
+  async beginTransaction (): Promise<void> {
     await this.#asCommand('statement', () => this.#set(undefined))
   }
 
   /** @throws RollbackOnlyError when something that encloses it was rolled back meanwhile */
-  async commit (): Promise<void> {
+  async commitTransaction (): Promise<void> {
     await this.#asCommand('end', () => this.#release(0))
   }
 
   /** What is not open any more needs no rollback. */
-  async rollback (): Promise<void> {
+  async rollbackTransaction (): Promise<void> {
     if (this.#savepoints.length > 0) await this.#asCommand('end', () => this.#undo())
   }
 

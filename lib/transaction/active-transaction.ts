@@ -1,6 +1,9 @@
 import type { SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import type { ControlledTransaction } from 'kysely'
 import { debug } from '../debug.ts'
+import { TRANSACTION } from '../diagnostics/channels.ts'
+import { about, type Origin, type TransactionMessage } from '../diagnostics/messages.ts'
+import { Trace } from '../diagnostics/trace.ts'
 import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
@@ -9,6 +12,7 @@ import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './begin-options.ts'
 import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
+import { remembering } from './prepared-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Statement } from './statement.ts'
@@ -20,6 +24,7 @@ export type TransactionEvent = `${TransactionEventType}`
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
   readonly pool: ConnectionPool
+  readonly origin: Origin
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
   /** What row level security is to know of the session, when it begins. */
@@ -42,15 +47,17 @@ export class ActiveTransaction {
   readonly #settings: BeginSettings
   readonly #connection: PooledConnection
   readonly #driver: Driver
+  readonly #trace: Trace<TransactionMessage> | undefined
   /** What has made it `failed`. */
   #failure: unknown
   #isCommitting = false
 
-  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection) {
+  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection, trace: Trace<TransactionMessage> | undefined) {
     this.kysely = kysely
     this.#settings = settings
     this.#connection = connection
     this.#driver = driverOf(settings.connection.getClient().getExecutor())
+    this.#trace = trace
   }
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
@@ -64,12 +71,17 @@ export class ActiveTransaction {
       if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
       if (readOnly === true) builder = builder.setAccessMode('read only')
       debug('BEGIN')
-      return new ActiveTransaction(await builder.execute(), settings, pooled)
+      pooled.isInTransaction = true
+      const trace = traceOf(settings)
+      return new ActiveTransaction(await pooled.command('begin', () => builder.execute()).catch((error: unknown) => {
+        trace?.end({ error })
+        throw error
+      }), settings, pooled, trace)
     })
     try {
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
       const context = settings.sessionContext?.()
-      if (context !== undefined) await connection.applySessionContext(active.kysely, context)
+      if (context !== undefined) await connection.applySessionContext(remembering(active.kysely), context)
       await active.#tell('afterTransactionStart')
       return active
     } catch (error) {
@@ -102,14 +114,17 @@ export class ActiveTransaction {
     debug('COMMIT')
     this.#isCommitting = true
     try {
-      await this.kysely.commit().execute()
+      await this.#connection.command('commit', () => this.kysely.commit().execute())
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.#driver)
-      if (reason instanceof CommitUnknownError) await this.#connection.destroy()
-      else await this.rollback().catch(() => undefined)
+      if (reason instanceof CommitUnknownError) {
+        this.#trace?.end({ outcome: 'unknown', error: reason })
+        await this.#connection.destroy()
+      } else await this.rollback(reason).catch(() => undefined)
       throw reason
     }
+    this.#trace?.end({ outcome: 'commit' })
     await this.#connection.release()
   }
 
@@ -186,14 +201,17 @@ export class ActiveTransaction {
   /**
    * Sends ROLLBACK, and gives the connection back. One that cannot even roll back is destroyed, which closes it where its driver can
    * (see `ConnectionInUse`), and so rolls back on the server.
+   * @param refusal what the database has said to a COMMIT before it
    * @throws what the database says; whatever it was, nothing is open afterwards
    */
-  async rollback (): Promise<void> {
+  async rollback (refusal?: unknown): Promise<void> {
     debug('ROLLBACK')
     try {
-      await this.kysely.rollback().execute()
+      await this.#connection.command('rollback', () => this.kysely.rollback().execute())
+      this.#trace?.end({ outcome: 'rollback', error: refusal })
     } catch (error) {
       debug('ROLLBACK failed: %s', String(error))
+      this.#trace?.end({ outcome: 'rollback', error: refusal ?? error })
       await this.#connection.destroy()
       throw error
     }
@@ -211,6 +229,10 @@ export class ActiveTransaction {
   #log (sql: string): void {
     this.#settings.connection['logQuery'](sql)
   }
+}
+
+function traceOf ({ isolationLevel, readOnly = false, origin }: BeginSettings): Trace<TransactionMessage> | undefined {
+  return TRANSACTION.hasSubscribers ? new Trace(TRANSACTION, { ...about(origin), isolationLevel, readOnly }) : undefined
 }
 
 async function goesThrough (command: Promise<unknown>): Promise<boolean> {

@@ -1,5 +1,7 @@
 import type { DatabaseConnection, QueryExecutor } from 'kysely'
 import { Bag } from '../bag.ts'
+import { CONNECTION } from '../diagnostics/channels.ts'
+import { ConnectionTrace } from '../diagnostics/connection-trace.ts'
 import { driverError, wasNeverSent } from '../drivers/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
@@ -120,8 +122,7 @@ export class ConnectionPool implements PoolInUse {
   #take (owner: ConnectionOwner, deadline: number): Promise<PooledConnection> {
     return new Promise((resolve, reject) => {
       const { client } = owner
-      const returned = this.#inTime(deadline, arrived => acquireAs(owner, acquired => client.connection().execute(async kysely => {
-        acquired()
+      const returned = this.#acquire(owner, deadline, arrived => client.connection().execute(async kysely => {
         arrived()
         const connection = await kysely.getExecutor().provideConnection(async connection => connection)
         const released = Promise.withResolvers<void>()
@@ -130,7 +131,7 @@ export class ConnectionPool implements PoolInUse {
           return returned
         }))
         await released.promise
-      })))
+      }))
       returned.catch(reject)
     })
   }
@@ -139,8 +140,7 @@ export class ConnectionPool implements PoolInUse {
     const executor = owner.client.getExecutor()
     let isAdmitted = false
     return executor.withConnectionProvider({
-      provideConnection: consumer => this.#inTime(deadline, arrived => acquireAs(owner, acquired => executor.provideConnection(async connection => {
-        acquired()
+      provideConnection: consumer => this.#acquire(owner, deadline, arrived => executor.provideConnection(async connection => {
         arrived()
         if (!isAdmitted) admit()
         isAdmitted = true
@@ -155,8 +155,19 @@ export class ConnectionPool implements PoolInUse {
           if (!isUsable || !isKept()) await inUse.destroy()
           inUse.forget()
         }
-      })))
+      }))
     })
+  }
+
+  /** The same for one owner, who has it until what `acquire` gives has come. */
+  #acquire<T> (owner: ConnectionOwner, deadline: number, acquire: (arrived: () => void) => Promise<T>): Promise<T> {
+    const trace = CONNECTION.hasSubscribers && owner.origin !== undefined ? new ConnectionTrace(owner.origin) : undefined
+    const returned = this.#inTime(deadline, arrived => acquireAs(owner, acquired => acquire(() => {
+      acquired()
+      arrived()
+      trace?.arrived()
+    })))
+    return trace === undefined ? returned : trace.until(returned)
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import type { Origin } from '../diagnostics/messages.ts'
 import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
 import { connecting } from './connecting.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
@@ -29,6 +30,10 @@ export class ConnectionUser implements ConnectionOwner {
   /** Until it is connected, if that is under way. */
   connecting (): Promise<void> | undefined {
     return connecting(this.#settings.connection)
+  }
+
+  get origin (): Origin {
+    return this.#settings.origin
   }
 
   get acquire (): ConnectionOwner['acquire'] {

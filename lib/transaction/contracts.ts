@@ -1,3 +1,4 @@
+import type { Origin } from '../diagnostics/messages.ts'
 import type { BeginOptions } from './begin-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { StatementUsage } from './usage.ts'
@@ -8,12 +9,17 @@ import type { StatementUsage } from './usage.ts'
 export interface TransactionSettings extends BeginOptions {
   /** @internal Where its connections come from. */
   readonly pool: ConnectionPool
-  /** @internal Counts its statements, if anybody wants to know. */
-  readonly usage?: StatementUsage | undefined
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
   /** Whether it begins with the first write for now, whatever `begin` says: a connection is not to be held for as long as an upload takes. */
   readonly awaitsBody?: (() => boolean) | undefined
+}
+
+/** The same for the session of one scope. */
+export interface SessionTransactionSettings extends TransactionSettings {
+  readonly origin: Origin
+  /** Counts its statements, if anybody wants to know. */
+  readonly usage: StatementUsage | undefined
 }
 
 /** What a COMMIT waits for. Asked only if there is something to commit. */

@@ -1,19 +1,15 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { Kysely, KyselyPlugin, KyselyProps } from 'kysely'
-import { LazyQueryExecutor } from './lazy-query-executor.ts'
+import { LazyQueryExecutor, type ExecutingTransaction } from './lazy-query-executor.ts'
 import { RECOVERY } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
-import type { StatementUsage } from './usage.ts'
 
 /** What a KyselyTransaction leaves to the transaction that it stands for. */
-export interface UnderlyingTransaction {
+export interface UnderlyingTransaction extends ExecutingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
   /** Whether it has something to tell row level security, which a transaction of Kysely's own would not know. */
   readonly needsTransaction: boolean
-  readonly statements: StatementRunner
-  /** Counts them, if anybody wants to know. */
-  readonly usage: StatementUsage | undefined
   /** Whether what has gone through may still be rolled back, or was rolled back at its end. */
   readonly hasUncommitted: boolean
   /** Without telling MikroORM's subscribers: MikroORM does. */
@@ -137,7 +133,7 @@ function defineClass (Base: KyselyClass) {
 }
 
 function propsFor (client: Kysely<unknown>, transaction: UnderlyingTransaction): KyselyProps {
-  const executor = new LazyQueryExecutor(client.getExecutor(), transaction.statements, transaction.usage)
+  const executor = new LazyQueryExecutor(client.getExecutor(), transaction)
   return { config: unused, driver: unused, dialect: unused, executor }
 }
 

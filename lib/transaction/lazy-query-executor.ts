@@ -1,6 +1,8 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
 import type { Driver } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
+import type { Origin } from '../diagnostics/messages.ts'
+import { remember } from './prepared-query.ts'
 import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
@@ -10,17 +12,23 @@ type StreamOptions = Parameters<QueryExecutor['stream']>[2]
 type OperationNode = Parameters<QueryExecutor['transformQuery']>[0]
 type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
 
+/** The transaction that it leaves its statements to. */
+export interface ExecutingTransaction {
+  readonly statements: StatementRunner
+  /** Counts them, if anybody wants to know. */
+  readonly usage: StatementUsage | undefined
+  readonly origin: Origin
+}
+
 /** Compiles as the client does, and leaves it to the runner where to execute. */
 export class LazyQueryExecutor implements QueryExecutor {
   readonly #compiler: QueryExecutor
-  readonly #runner: StatementRunner
-  readonly #usage: StatementUsage | undefined
+  readonly #transaction: ExecutingTransaction
   readonly #driver: Driver
 
-  constructor (compiler: QueryExecutor, runner: StatementRunner, usage: StatementUsage | undefined) {
+  constructor (compiler: QueryExecutor, transaction: ExecutingTransaction) {
     this.#compiler = compiler
-    this.#runner = runner
-    this.#usage = usage
+    this.#transaction = transaction
     this.#driver = driverOf(compiler)
   }
 
@@ -41,21 +49,25 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
+    remember(query, this.#transaction.origin.hasPlaces)
     const execute = (sending?: () => void) =>
-      this.#runner.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
-    return this.#usage === undefined ? execute() : this.#usage.measure(execute)
+      this.#transaction.statements.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
+    const { usage } = this.#transaction
+    return usage === undefined ? execute() : usage.measure(execute)
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    const stream = (sending?: () => void) => this.#runner.stream(new Statement(query.sql, this.#driver), executor => {
+    remember(query, this.#transaction.origin.hasPlaces)
+    const stream = (sending?: () => void) => this.#transaction.statements.stream(new Statement(query.sql, this.#driver), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)
     })
-    return this.#usage === undefined ? stream() : this.#usage.measureStream(stream)
+    const { usage } = this.#transaction
+    return usage === undefined ? stream() : usage.measureStream(stream)
   }
 
   provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return this.#runner.provideConnection(consumer)
+    return this.#transaction.statements.provideConnection(consumer)
   }
 
   withConnectionProvider (provider: ConnectionProvider): QueryExecutor {
@@ -63,19 +75,19 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   withPlugin (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#runner, this.#usage)
+    return new LazyQueryExecutor(this.#compiler.withPlugin(plugin), this.#transaction)
   }
 
   withPlugins (plugins: readonly KyselyPlugin[]): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#runner, this.#usage)
+    return new LazyQueryExecutor(this.#compiler.withPlugins(plugins), this.#transaction)
   }
 
   withPluginAtFront (plugin: KyselyPlugin): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#runner, this.#usage)
+    return new LazyQueryExecutor(this.#compiler.withPluginAtFront(plugin), this.#transaction)
   }
 
   withoutPlugins (): QueryExecutor {
-    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#runner, this.#usage)
+    return new LazyQueryExecutor(this.#compiler.withoutPlugins(), this.#transaction)
   }
 
   #withPlugins (executor: QueryExecutor): QueryExecutor {

@@ -1,13 +1,17 @@
 import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
 import type { Bag, BagMember } from '../bag.ts'
-import type { PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
+import type { Origin } from '../diagnostics/messages.ts'
+import type { Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { scopeIs } from '../errors/errors.ts'
 import type { Silence } from './silence.ts'
 import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
+import { TracedConnection, type ConnectionHolder } from './traced-connection.ts'
 
 /** Somebody who takes connections from a pool. */
 export interface ConnectionOwner {
+  /** What it is for, where it is for a scope. */
+  readonly origin?: Origin
   /** The Kysely whose pool has those that are free. */
   readonly client: Kysely<unknown>
   /** Runs what takes a connection from the pool, where that has to know for whom. */
@@ -25,23 +29,29 @@ export interface PoolInUse {
 }
 
 /** A connection that somebody has for as long as something runs. */
-export class ConnectionInUse implements BagMember {
+export class ConnectionInUse implements BagMember, ConnectionHolder {
   index = -1
   readonly owner: ConnectionOwner
+  readonly driver: Driver
+  isInTransaction = false
   /** Whether nobody has used it before: it has just been made. */
   readonly isFresh: boolean
   readonly #pool: PoolInUse
   readonly #connection: DatabaseConnection
   readonly #physical: PhysicalConnection | undefined
   readonly #interrupt: Interrupt
+  readonly #traced: TracedConnection
 
   constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection) {
     this.owner = owner
     this.isFresh = !isInterruptible(connection)
     this.#pool = pool
     this.#connection = connection
-    this.#physical = driverOf(owner.client.getExecutor()).physical(connection)
+    this.driver = driverOf(owner.client.getExecutor())
+    this.#physical = this.driver.physical(connection)
     this.#interrupt = interruptible(connection, this.#physical)
+    this.#traced = TracedConnection.of(connection)
+    this.#traced.holder = this
     pool.inUse.add(this)
   }
 
@@ -54,6 +64,11 @@ export class ConnectionInUse implements BagMember {
   async proven (): Promise<this> {
     await this.owner.silence?.identify(this.#connection)
     return this
+  }
+
+  /** Runs what begins or ends a transaction on it. */
+  command<T> (sql: string, run: () => Promise<T>): Promise<T> {
+    return this.#traced.command(sql, run)
   }
 
   /** Asks the server to stop the statement that runs on it now, where the driver can. */
@@ -77,6 +92,7 @@ export class ConnectionInUse implements BagMember {
   /** Nobody has it any more. */
   forget (): void {
     this.#pool.inUse.delete(this)
+    if (this.#traced.holder === this) this.#traced.holder = undefined
   }
 
   get #control (): ControlConnectionProvider {

@@ -114,6 +114,39 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async use (t, { app }) {
     t.equal((await app.inject('/total')).body, '0')
   },
+  async echo (t, { app, logs }) {
+    t.equal((await app.inject('/users')).statusCode, 200)
+    const line = JSON.parse(logs.find(line => line.includes('select')) ?? '{}') as object
+    t.match(line, { level: 40, reqId: 'req-1', database: 'default', rows: 0, milliseconds: Number, msg: 'select `u0`.* from `user` as `u0`' })
+  },
+  async 'echo-option' (t, { app, logs }) {
+    await app.db.run(async session => await session.execute('select 1'))
+    t.same(logs, [], 'it did not take long')
+  },
+  async 'record-option' (t, { app }) {
+    await app.db.run(async session => {
+      await session.execute('select 1')
+      t.match(app.db.statements.at(-1), { sql: 'select 1', rows: 1 })
+    })
+  },
+  async recorded (t, example) {
+    await addAda(example)
+    t.equal((await example.app.inject('/users')).statusCode, 200)
+    t.match(example['seen'], [/^select .*, 1 rows, from .*\/recorded\.ts:\d+:\d+$/])
+  },
+  async 'statement-channel' (t, example) {
+    await addAda(example)
+    const told = example['told'] as string[]
+    told.length = 0
+    t.match((await example.app.inject('/users')).json(), [ada])
+    t.match(told, [/^\/users: select .*, 1 rows$/])
+  },
+  async 'scope-channel' (t, { app, orm, ended }) {
+    t.equal((await post(app, '/users')).statusCode, 409)
+    while (app.db.openScopes > 0) await sleep(5)
+    t.same(ended, ['/users: rollback, status 409'])
+    t.same(await emails(orm), [])
+  },
   async 'after-commit' (t, { app, sent, removed }) {
     for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)
     await app.close()

@@ -78,7 +78,7 @@ void t.test('every option is in the table of options and has a section', async t
   const membersOf = (name: string) => unique(new RegExp(`export interface ${name} [^]*?\n}`).exec(source)?.[0] ?? '', /^ {2}(\w+)\?:/gm)
   const routeOptions = [...membersOf('ScopeOptions'), ...membersOf('RouteOptions')].sort()
   const options = [...routeOptions, ...membersOf('ScopedDbOptions')].sort()
-  t.equal(options.length, 14)
+  t.equal(options.length, 16)
   const documented = under(api, '## Options')
   t.same(unique(documented, /^\| \[`(\w+)`\]\(#\w+\) \| /gm), options)
   t.same(unique(documented, /^### `(\w+)`$/gm), options)
@@ -90,7 +90,7 @@ void t.test('every public member of Database is in docs/api.md', async t => {
   const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts'))]
   const withoutInternals = classes.map(found => found?.[1] ?? '').join('').replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')
   const members = unique(withoutInternals, /^ {2}(?:readonly |async |get )*(\w+)(?:<[^(]*>)? ?[:(]/gm)
-  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'current', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'use'])
+  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'current', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'statements', 'use'])
   t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
 })
 

@@ -9,11 +9,11 @@ import { registeredTests } from './on-each-database.ts'
 const FILES = [
   'units-of-work/commit', 'units-of-work/commit-on-teardown', 'units-of-work/commit-streams', 'units-of-work/after-outcome',
   'units-of-work/failing-commit', 'units-of-work/nesting', 'units-of-work/read-only', 'units-of-work/run', 'units-of-work/savepoints',
-  'endings/client-leaves', 'endings/hooks', 'endings/late-changes', 'errors/map-errors'
+  'endings/client-leaves', 'endings/hooks', 'endings/late-changes', 'errors/map-errors', 'diagnostics/transactions', 'diagnostics/scopes', 'diagnostics/echo'
 ]
 
 /** PGlite takes no several statements in one text, has no query streams, and no second connection that could look beside a transaction. */
-const NOT_ON_PGLITE = ['units-of-work/ending-statements', 'units-of-work/failed-transaction', 'units-of-work/query-streams', 'endings/streams', 'testing/isolate', 'testing/isolate-release']
+const NOT_ON_PGLITE = ['units-of-work/ending-statements', 'units-of-work/failed-transaction', 'units-of-work/query-streams', 'endings/streams', 'testing/isolate', 'testing/isolate-release', 'diagnostics/statements']
 
 const NAMES = { mariadb: 'MariaDbDriver', libsql: 'LibSqlDriver', pglite: 'PgliteDriver' }
 

@@ -36,13 +36,20 @@ export const FORK: Oracles = {
 /** What a scope decides by itself. */
 export const RESERVED = ['clear', 'useContext', 'disableContextResolution', 'keepTransactionContext', 'disableTransactions']
 
+const echo: Oracle = {
+  right: fc.oneof(flag.right, some({ level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), parameters: flag, slowerThan: milliseconds })),
+  isRight: value => flag.isRight(value) || (isPlain(value) && Reflect.ownKeys(value as object).length === 0)
+}
+
 const RUN_SCOPE: Oracles = {
   commitOnTeardown: flag,
   // An object with anything in it that `anyValue` makes up holds something unknown.
   sessionOptions: { right: some(FORK), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 },
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
-  readOnly: flag
+  readOnly: flag,
+  echo,
+  recordStatements: flag
 }
 
 const SCOPE: Oracles = {

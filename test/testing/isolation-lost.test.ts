@@ -189,10 +189,10 @@ void t.test('a transaction that PostgreSQL has aborted is rolled back to its beg
   const driverConnection: Partial<DatabaseConnection> = { executeQuery: async () => ({ rows: [] }) }
   const outer = { lock: new ConnectionLock(1000), savepoints: new Savepoints(transaction as never), connection: driverConnection } as unknown as OuterTransaction
   await IsolatedConnection.provide(outer, async connection => {
-    await connection.begin()
+    await connection.beginTransaction()
     await connection.executeQuery({} as CompiledQuery)
-    await t.rejects(connection.commit(), aborted)
-    await connection.rollback()
+    await t.rejects(connection.commitTransaction(), aborted)
+    await connection.rollbackTransaction()
   })
   t.same(sent, ['set isolated_1', 'release isolated_1', 'rollback to isolated_1'])
 })

@@ -64,6 +64,13 @@ export function setsAutocommit (sql: string): boolean {
   return statementsIn(sql).some(one => SET.test(one) && /\bautocommit\b/i.test(one))
 }
 
+const CONTROLS = new RegExp(`${AHEAD}(?:begin|start\\s+transaction|set\\s+transaction|commit|end|rollback|savepoint|release|save\\s+transaction)\\b`, 'i')
+
+/** Whether it begins or ends a transaction or a savepoint, and does nothing else. */
+export function isTransactionControl (sql: string): boolean {
+  return CONTROLS.test(sql)
+}
+
 const TO_SAVEPOINT = new RegExp(`${AHEAD}rollback\\s+(?:(?:work|transaction)\\s+)?to\\b`, 'i')
 
 /** Whether it rolls back to a savepoint, and nothing further. */

@@ -16,7 +16,7 @@ const EVENTS = {
   'end(commit)': (scope: Scope) => scope.end('commit'),
   'end(rollback)': (scope: Scope) => scope.end('rollback'),
   'close()': (scope: Scope) => scope.close(),
-  'cancel()': (scope: Scope) => scope.cancel(),
+  'cancel()': (scope: Scope) => scope.cancel('left'),
   'destroy()': (scope: Scope) => scope.destroy()
 }
 
@@ -29,7 +29,7 @@ const WAYS: Record<ScopeState, (scope: Scope, held: Promise<void>) => unknown> =
   },
   committed: async scope => { await scope.end('commit') },
   'rolled back': async scope => { await scope.end('rollback') },
-  destroyed: async scope => { await scope.cancel() },
+  destroyed: async scope => { await scope.cancel('left') },
   closed: async scope => { await scope.close() }
 }
 

@@ -1,0 +1,93 @@
+/** The tracing channel of scopes: what has become of each, and why. */
+import { db } from '../../plugin.ts'
+import { rawClient } from '../support/clients.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase } from '../support/on-each-database.ts'
+import { Gate } from '../support/signals.ts'
+import { eventsOf } from '../support/traces.ts'
+
+const automatic = { plugin: { commitOnTeardown: true } }
+const insert = { label: 'a', amount: 0 }
+
+onEachDatabase('requests', automatic, async (t, { app, assertClean }) => {
+  const scopes = eventsOf(t, 'scope')
+  app.post('/status/:status', async (request, reply) => {
+    await request.db.count(Item)
+    return await reply.code(Number((request.params as { status: string }).status)).send('ok')
+  })
+  app.post('/throws', async request => { await request.db.count(Item); throw new Error('thrown') })
+  app.post('/doomed', async request => { await request.db.count(Item); db.setRollbackOnly(); return 'ok' })
+  app.post('/twice', async request => {
+    for (const label of ['same', 'same']) request.db.create(Item, { label })
+    return 'text'
+  })
+  app.post('/slow', { handlerTimeout: 50 }, async request => {
+    await request.db.count(Item)
+    await new Promise<void>(resolve => { request.signal.addEventListener('abort', () => { resolve() }) })
+    return 'too late'
+  })
+  app.post('/unused', async () => 'ok')
+  for (const [url, outcome, reason] of [
+    ['/status/200', 'commit', 'status 200'],
+    ['/status/409', 'rollback', 'status 409'],
+    ['/throws', 'rollback', 'an error was thrown or sent'],
+    ['/doomed', 'rollback', 'doomed'],
+    ['/slow', 'rollback', 'the time limit of the handler is over']
+  ] as const) {
+    await app.inject({ method: 'POST', url })
+    await assertClean()
+    const route = url.replace(/\d+/, ':status')
+    t.match(scopes.taken(), [{ event: 'start' }, { event: 'end' }, { event: 'asyncStart' }, { event: 'asyncEnd', message: { scope: { kind: 'request', url }, route, outcome, reason, duration: Number, error: undefined } }], url)
+  }
+  t.equal((await app.inject({ method: 'POST', url: '/twice' })).statusCode, 500)
+  await assertClean()
+  t.match(scopes.ended(), [{ outcome: 'rollback', reason: 'its commit has failed', error: { name: 'UniqueConstraintViolationException' } }])
+  await app.inject({ method: 'POST', url: '/unused' })
+  t.same(scopes.taken(), [], 'a request that uses no database has none')
+})
+
+onEachDatabase('a client that leaves', { plugin: { commitOnTeardown: true, cancelOnAbort: true } }, async (t, { app, listen, assertClean }) => {
+  const scopes = eventsOf(t, 'scope')
+  const arrived = new Gate()
+  app.post('/', async request => {
+    await request.db.insert(Item, insert)
+    arrived.open()
+    await new Promise<void>(resolve => { request.signal.addEventListener('abort', () => { resolve() }) })
+    return 'ok'
+  })
+  const { port } = await listen()
+  const client = await rawClient(port, ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 0', '', ''])
+  await arrived.opened
+  client.leave()
+  await assertClean()
+  t.match(scopes.ended(), [{ outcome: 'rollback', reason: 'the client has left' }])
+})
+
+onEachDatabase('db.run() and db.open()', automatic, async (t, { app }) => {
+  const scopes = eventsOf(t, 'scope')
+  await app.db.run(async session => await session.count(Item))
+  await t.rejects(app.db.run(async () => { throw new Error('thrown') }))
+  {
+    await using scope = app.db.open()
+    await scope.session.insert(Item, insert)
+    await scope.commit()
+  }
+  {
+    await using scope = app.db.open()
+    await scope.session.insert(Item, { ...insert, label: 'b' })
+  }
+  t.match(scopes.ended(), [
+    { scope: { kind: 'db.run' }, route: undefined, outcome: 'commit', reason: 'db.run() has ended' },
+    { scope: { kind: 'db.run' }, outcome: 'rollback', reason: 'db.run() has thrown' },
+    { scope: { kind: 'db.open' }, outcome: 'commit', reason: 'by hand' },
+    { scope: { kind: 'db.open' }, outcome: 'rollback', reason: 'closed before it had an outcome' }
+  ])
+})
+
+onEachDatabase('closeTimeout', { plugin: { commitOnTeardown: true, closeTimeout: 50 } }, async (t, { app }) => {
+  const scopes = eventsOf(t, 'scope')
+  const scope = app.db.open()
+  await scope.session.insert(Item, insert)
+  await app.close()
+  t.match(scopes.ended(), [{ outcome: 'rollback', reason: 'closeTimeout is over' }])
+})
