@@ -301,6 +301,11 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     for (const password of ['wrong', '']) t.equal((await post(app, '/login', { ...account, password })).statusCode, 401)
     t.equal((await post(app, '/login', { ...account, email: 'eve@example.com' })).statusCode, 401)
     t.equal(await failures(), 2)
+    await Promise.all([1, 2, 3].map(async () => await post(app, '/login', { ...account, password: 'wrong' })))
+    t.equal(await failures(), 5, 'all of those that come at once')
+    for (const body of [{ email: account.email }, { ...account, email: { $ne: null } }, { ...account, password: {} }]) {
+      for (const url of ['/login', '/accounts']) t.match(await post(app, url, body), { statusCode: 400, body: 'FST_ERR_VALIDATION' }, `${url} ${JSON.stringify(body)}`)
+    }
     const { token } = (await post(app, '/login', account)).json<{ token: string }>()
     t.equal(await failures(), 0)
     const get = async (url: string, token?: string) => await app.inject({ url, headers: { authorization: `Bearer ${token}` } })
