@@ -206,8 +206,10 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   },
   async job (t, example) {
     await addAda(example)
-    await (example.shout as () => Promise<void>)()
-    t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), 'ADA')
+    for (const [job, name] of [['shout', 'ADA'], ['whisper', 'ada']] as const) {
+      await (example[job] as () => Promise<void>)()
+      t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), name)
+    }
   },
   async 'request-em' (t, { app, orm }) {
     app.get('/em', async () => ({ hasSession: app.db.hasSession(), requestContext: RequestContext.getEntityManager() ?? null }))
