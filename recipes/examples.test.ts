@@ -42,9 +42,11 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     const client = (link: typeof httpLink | typeof httpBatchLink) => createTRPCClient<AnyRouter>({ links: [link({ url })] }) as unknown as Client
     const { users, addUser } = client(httpLink)
     t.match(await addUser.mutate(ada), { id: 1, name: 'Ada' })
-    await t.rejects(addUser.mutate(ada), { message: 'A database error occurred' })
+    await t.rejects(addUser.mutate(ada), { message: 'Internal server error' })
     t.match(logs.join(''), 'user.email')
-    await t.rejects(addUser.mutate({ name: 'Eve' }), { name: 'TRPCClientError' })
+    await t.rejects(addUser.mutate({ name: 'Eve' }), { message: 'Internal server error' })
+    for (const payload of [ada, { name: 'Eve' }]) t.notMatch((await app.inject({ method: 'POST', url: '/trpc/addUser', payload })).body, /user\.email|insert|stack|Eve/i)
+    await t.rejects(client(httpLink).nobody.query(), { message: 'No procedure found on path "nobody"' })
     t.match(await users.query(), [{ name: 'Ada' }])
     t.same(await names(example), ['Ada'])
     const batching = client(httpBatchLink)
@@ -96,6 +98,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
 
 interface Client {
   readonly users: { query (): Promise<unknown> }
+  readonly nobody: { query (): Promise<unknown> }
   readonly addUser: { mutate (input: object): Promise<unknown> }
 }
 
