@@ -78,19 +78,31 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async sessions (t, { app, orm, removeExpired }) {
     const stored = async () => (await orm.em.fork().getConnection().execute('select data from stored_session') as { data: string }[]).map(({ data }) => (JSON.parse(data) as { user: string }).user)
     const me = async (cookie = '') => (await app.inject({ url: '/me', headers: { cookie } })).json<{ user: string }>().user
-    const login = async (name: string) => await app.inject({ method: 'POST', url: '/login', payload: { name } })
+    const login = async (name: string, cookie = '') => await app.inject({ method: 'POST', url: '/login', payload: { name }, headers: { cookie } })
+    app.get('/health', { config: { db: false } }, async () => 'ok')
+    app.post('/conflict', async (request, reply) => {
+      Object.assign(request.session, { user: 'Eve' })
+      return await reply.code(409).send({})
+    })
     t.equal((await login('')).statusCode, 401)
     t.same(await stored(), [])
     const { statusCode, headers } = await login('Ada')
     t.equal(statusCode, 200)
-    const cookie = String(headers['set-cookie']).split(';')[0] ?? ''
+    const cookieOf = (header: unknown) => String(header).split(';')[0] ?? ''
+    const first = cookieOf(headers['set-cookie'])
     t.same(await stored(), ['Ada'])
+    const cookie = cookieOf((await login('Ada', first)).headers['set-cookie'])
+    t.same([await me(first), await stored()], [null, ['Ada']], 'a login has a new id')
+    t.equal((await app.inject({ method: 'POST', url: '/conflict', headers: { cookie } })).statusCode, 409)
+    t.same(await stored(), ['Ada'], 'rolled back')
+    t.equal((await app.inject('/health')).body, 'ok')
+    t.match(await app.inject({ url: '/health', headers: { cookie } }), { statusCode: 500, body: 'FST_SCOPED_DB_NO_SCOPE' })
     t.same([await me(cookie), await me(), await me(cookie.replace(/.$/, '!'))], ['Ada', null, null])
     t.equal(await (removeExpired as () => Promise<number>)(), 0)
     await orm.em.fork().getConnection().execute('update stored_session set expires = 0')
     t.equal(await me(cookie), null, 'expired')
     t.equal(await (removeExpired as () => Promise<number>)(), 1)
-    const again = String((await login('Bob')).headers['set-cookie']).split(';')[0] ?? ''
+    const again = cookieOf((await login('Bob')).headers['set-cookie'])
     t.equal((await app.inject({ method: 'POST', url: '/logout', headers: { cookie: again } })).statusCode, 200)
     t.same(await stored(), [])
   }
