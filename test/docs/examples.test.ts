@@ -210,6 +210,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
       await (example[job] as () => Promise<void>)()
       t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), name)
     }
+    await example.app.db.run(session => { session.create('User' as never, { name: 'Bob', email: 'bob@example.com' } as never) })
+    t.same(await emails(example.orm), [ada.email], 'with neither nothing is written')
+    t.match(example.logs, [/"unflushed":\{"User":1\}/])
   },
   async 'request-em' (t, { app, orm }) {
     app.get('/em', async () => ({ hasSession: app.db.hasSession(), requestContext: RequestContext.getEntityManager() ?? null }))
@@ -317,12 +320,14 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.match((await get('/accounts', token)).json(), [{ email: 'ada@example.com' }])
   },
   async jobs (t, { app, orm, sent, sendMails }) {
+    const errors = t.capture(app.log, 'error')
     const unsent = async () => (await orm.em.fork().getConnection().execute('select "to" from mail where sent_at is null') as { to: string }[]).map(({ to }) => to)
     for (const status of [200, 409]) t.equal((await post(app, '/users', { email: 'ada@example.com' })).statusCode, status)
     for (const email of ['nobody', 'bob@example.com']) t.equal((await post(app, '/users', { email })).statusCode, 200)
     while (app.db.openScopes > 0 || (sent as string[]).length < 2) await sleep(5)
     await (sendMails as () => Promise<void>)()
     t.same([sent, await unsent()], [['ada@example.com', 'bob@example.com'], ['nobody']], 'none of what was rolled back, none twice, and one behind a bad one')
+    t.match(errors()[0]?.args, [{ message: 'There is no such address' }])
   },
   async logging (t, { app, lines }) {
     const duplicate = () => new UniqueConstraintViolationException(Object.assign(new Error("Duplicate entry 'ada@example.com'"), { code: 'ER_DUP_ENTRY', sql: "insert 'ada@example.com'" }))
