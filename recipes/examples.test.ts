@@ -26,12 +26,15 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     const add = (name: string, email: string) => `addUser(name: "${name}", email: "${email}") { id name }`
     t.same(await ask(`mutation { ${add('Ada', 'a')} }`), { statusCode: 200, data: { addUser: { id: 1, name: 'Ada' } } })
     const failed = await ask(`mutation { first: ${add('Bob', 'b')} second: ${add('Eve', 'a')} }`)
-    t.match(failed, { data: null, errors: [{ message: 'A database error occurred' }] })
+    t.match(failed, { data: null, errors: [{ message: 'Internal server error' }] })
     t.notMatch(JSON.stringify(failed), 'user.email')
     t.match(logs.join(''), 'user.email')
     t.same(await names(example), ['Ada'], 'not the first of them either')
     t.match(await ask(`mutation { ${add('Eve', 'b')} }`), { data: { addUser: { name: 'Eve' } } })
-    t.match(await ask('mutation { changeEmail(id: 1, email: "b") { name } }'), { data: null, errors: [{ message: 'A database error occurred' }] })
+    t.match(await ask('mutation { changeEmail(id: 1, email: "b") { name } }'), { data: null, errors: [{ message: 'Internal server error' }] })
+    const nobody = await ask('mutation { changeEmail(id: 77, email: "c") { name } }')
+    t.match(nobody, { errors: [{ message: 'Internal server error' }] })
+    t.notMatch(JSON.stringify(nobody), '77')
     t.match(await ask('mutation { changeEmail(id: 1, email: "c") { name } }'), { data: { changeEmail: { name: 'Ada' } } })
     t.match(await ask('{ users { name } }'), { data: { users: [{ name: 'Ada' }] } })
     t.match(await ask('{ nobody }'), { statusCode: 400, errors: [{ message: 'Cannot query field "nobody" on type "Query".' }] })
@@ -42,9 +45,11 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     const client = (link: typeof httpLink | typeof httpBatchLink) => createTRPCClient<AnyRouter>({ links: [link({ url })] }) as unknown as Client
     const { users, addUser } = client(httpLink)
     t.match(await addUser.mutate(ada), { id: 1, name: 'Ada' })
-    await t.rejects(addUser.mutate(ada), { message: 'A database error occurred' })
+    await t.rejects(addUser.mutate(ada), { message: 'Internal server error' })
     t.match(logs.join(''), 'user.email')
-    await t.rejects(addUser.mutate({ name: 'Eve' }), { name: 'TRPCClientError' })
+    await t.rejects(addUser.mutate({ name: 'Eve' }), { message: 'Internal server error' })
+    for (const payload of [ada, { name: 'Eve' }]) t.notMatch((await app.inject({ method: 'POST', url: '/trpc/addUser', payload })).body, /user\.email|insert|stack|Eve/i)
+    await t.rejects(client(httpLink).nobody.query(), { message: 'No procedure found on path "nobody"' })
     t.match(await users.query(), [{ name: 'Ada' }])
     t.same(await names(example), ['Ada'])
     const batching = client(httpBatchLink)
@@ -76,19 +81,31 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async sessions (t, { app, orm, removeExpired }) {
     const stored = async () => (await orm.em.fork().getConnection().execute('select data from stored_session') as { data: string }[]).map(({ data }) => (JSON.parse(data) as { user: string }).user)
     const me = async (cookie = '') => (await app.inject({ url: '/me', headers: { cookie } })).json<{ user: string }>().user
-    const login = async (name: string) => await app.inject({ method: 'POST', url: '/login', payload: { name } })
+    const login = async (name: string, cookie = '') => await app.inject({ method: 'POST', url: '/login', payload: { name }, headers: { cookie } })
+    app.get('/health', { config: { db: false } }, async () => 'ok')
+    app.post('/conflict', async (request, reply) => {
+      Object.assign(request.getDecorator<object>('session'), { user: 'Eve' })
+      return await reply.code(409).send({})
+    })
     t.equal((await login('')).statusCode, 401)
     t.same(await stored(), [])
     const { statusCode, headers } = await login('Ada')
     t.equal(statusCode, 200)
-    const cookie = String(headers['set-cookie']).split(';')[0] ?? ''
+    const cookieOf = (header: unknown) => String(header).split(';')[0] ?? ''
+    const first = cookieOf(headers['set-cookie'])
     t.same(await stored(), ['Ada'])
+    const cookie = cookieOf((await login('Ada', first)).headers['set-cookie'])
+    t.same([await me(first), await stored()], [null, ['Ada']], 'a login has a new id')
+    t.equal((await app.inject({ method: 'POST', url: '/conflict', headers: { cookie } })).statusCode, 409)
+    t.same(await stored(), ['Ada'], 'rolled back')
+    t.equal((await app.inject('/health')).body, 'ok')
+    t.match(await app.inject({ url: '/health', headers: { cookie } }), { statusCode: 500, body: 'FST_SCOPED_DB_NO_SCOPE' })
     t.same([await me(cookie), await me(), await me(cookie.replace(/.$/, '!'))], ['Ada', null, null])
     t.equal(await (removeExpired as () => Promise<number>)(), 0)
     await orm.em.fork().getConnection().execute('update stored_session set expires = 0')
     t.equal(await me(cookie), null, 'expired')
     t.equal(await (removeExpired as () => Promise<number>)(), 1)
-    const again = String((await login('Bob')).headers['set-cookie']).split(';')[0] ?? ''
+    const again = cookieOf((await login('Bob')).headers['set-cookie'])
     t.equal((await app.inject({ method: 'POST', url: '/logout', headers: { cookie: again } })).statusCode, 200)
     t.same(await stored(), [])
   }
@@ -96,6 +113,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
 
 interface Client {
   readonly users: { query (): Promise<unknown> }
+  readonly nobody: { query (): Promise<unknown> }
   readonly addUser: { mutate (input: object): Promise<unknown> }
 }
 

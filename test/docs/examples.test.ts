@@ -239,8 +239,13 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   },
   async job (t, example) {
     await addAda(example)
-    await (example.shout as () => Promise<void>)()
-    t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), 'ADA')
+    for (const [job, name] of [['shout', 'ADA'], ['whisper', 'ada']] as const) {
+      await (example[job] as () => Promise<void>)()
+      t.equal(await example.app.db.run(async session => (await session.findOneOrFail('User' as never, 1 as never) as { name: string }).name), name)
+    }
+    await example.app.db.run(session => { session.create('User' as never, { name: 'Bob', email: 'bob@example.com' } as never) })
+    t.same(await emails(example.orm), [ada.email], 'with neither nothing is written')
+    t.match(example.logs, [/"unflushed":\{"User":1\}/])
   },
   async 'request-em' (t, { app, orm }) {
     app.get('/em', async () => ({ hasSession: app.db.hasSession(), requestContext: RequestContext.getEntityManager() ?? null }))
@@ -334,6 +339,11 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     for (const password of ['wrong', '']) t.equal((await post(app, '/login', { ...account, password })).statusCode, 401)
     t.equal((await post(app, '/login', { ...account, email: 'eve@example.com' })).statusCode, 401)
     t.equal(await failures(), 2)
+    await Promise.all([1, 2, 3].map(async () => await post(app, '/login', { ...account, password: 'wrong' })))
+    t.equal(await failures(), 5, 'all of those that come at once')
+    for (const body of [{ email: account.email }, { ...account, email: { $ne: null } }, { ...account, password: {} }]) {
+      for (const url of ['/login', '/accounts']) t.match(await post(app, url, body), { statusCode: 400, body: 'FST_ERR_VALIDATION' }, `${url} ${JSON.stringify(body)}`)
+    }
     const { token } = (await post(app, '/login', account)).json<{ token: string }>()
     t.equal(await failures(), 0)
     const get = async (url: string, token?: string) => await app.inject({ url, headers: { authorization: `Bearer ${token}` } })
@@ -342,11 +352,15 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await orm.em.fork().getConnection().execute('update account set is_admin = 1')
     t.match((await get('/accounts', token)).json(), [{ email: 'ada@example.com' }])
   },
-  async jobs (t, { app, sent, sendMails }) {
+  async jobs (t, { app, orm, sent, sendMails }) {
+    const errors = t.capture(app.log, 'error')
+    const unsent = async () => (await orm.em.fork().getConnection().execute('select "to" from mail where sent_at is null') as { to: string }[]).map(({ to }) => to)
     for (const status of [200, 409]) t.equal((await post(app, '/users', { email: 'ada@example.com' })).statusCode, status)
-    t.equal((await post(app, '/users', { email: 'bob@example.com' })).statusCode, 200)
+    for (const email of ['nobody', 'bob@example.com']) t.equal((await post(app, '/users', { email })).statusCode, 200)
     while (app.db.openScopes > 0 || (sent as string[]).length < 2) await sleep(5)
-    t.same([sent, await (sendMails as () => Promise<number>)()], [['ada@example.com', 'bob@example.com'], 0], 'none of what was rolled back, and none twice')
+    await (sendMails as () => Promise<void>)()
+    t.same([sent, await unsent()], [['ada@example.com', 'bob@example.com'], ['nobody']], 'none of what was rolled back, none twice, and one behind a bad one')
+    t.match(errors()[0]?.args, [{ message: 'There is no such address' }])
   },
   async logging (t, { app, lines }) {
     const duplicate = () => new UniqueConstraintViolationException(Object.assign(new Error("Duplicate entry 'ada@example.com'"), { code: 'ER_DUP_ENTRY', sql: "insert 'ada@example.com'" }))

@@ -133,6 +133,19 @@ onEachDatabase('db.commit() and db.rollback() act now, and the next statement be
   t.same(await labels(), ['a committed', 'c committed with em'], 'what was committed early stays')
 })
 
+onEachDatabase('db.rollback() or db.remove() with nothing after it: answered 200, and nothing is there', automatic, async (t, { app, labels }) => {
+  const ways = { rollback: db.rollback, remove: db.remove }
+  for (const [name, undo] of Object.entries(ways)) {
+    app.post(`/${name}`, async request => {
+      await request.db.insert(Item, { label: name })
+      await undo()
+      return { done: true }
+    })
+  }
+  for (const name of Object.keys(ways)) t.equal((await app.inject({ method: 'POST', url: `/${name}` })).statusCode, 200, name)
+  t.same(await labels(), [])
+})
+
 onEachDatabase('a reply that is sent twice commits once', automatic, async (t, { app, labels }) => {
   app.post('/object', async (request, reply) => {
     request.db.create(Item, { label: 'object' })

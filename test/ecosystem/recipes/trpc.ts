@@ -3,7 +3,11 @@ import { db } from '../../../plugin.ts'
 
 export const t = initTRPC.create({
   // What a procedure has thrown can tell of the database: clients get what is meant for them.
-  errorFormatter: ({ shape, error }) => error.code === 'INTERNAL_SERVER_ERROR' ? { ...shape, message: 'Internal server error', data: { ...shape.data, stack: undefined } } : shape
+  errorFormatter: ({ shape, error }) => ({
+    ...shape,
+    message: error.code === 'INTERNAL_SERVER_ERROR' ? 'Internal server error' : shape.message,
+    data: { ...shape.data, stack: undefined }
+  })
 })
 
 /** Each call is a unit of work of its own: alone, in a batch, in a stream, over a socket. What fails is rolled back. */
