@@ -237,8 +237,8 @@ export class Participants {
   async #commit (manual: readonly Participant[], ready?: Ready, outcome?: string): Promise<void> {
     for (const participant of this.#automatic) participant.assertOutside('a commit')
     const before = this.#refusal
-    if (before?.isUnderWay === true) throw before.error
-    const assertWhole = () => { if (this.#refusal !== undefined && this.#refusal !== before) throw this.#refusal.error }
+    const assertWhole = () => { if (this.#refusal !== undefined && (this.#refusal !== before || before.isUnderWay)) throw this.#refusal.error }
+    assertWhole()
     try {
       await commitTogether(this.#automatic, manual, { ready, outcome, assertWhole })
     } catch (error) {

@@ -18,13 +18,12 @@ import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
 /**
  * One unit of work: a request, or one `db.run()`. Holds at most one session for each database, made on first use, and goes once
  * through the states of state.ts. Ending and closing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
- *
- * Longer than other files: all that can be asked of a unit of work depends on its state, and every way from one state to another is here.
  */
 export class Scope implements SessionOwner, ScopeStatus {
   readonly host: ScopeHost
   readonly info: ScopeInfo
   readonly outcomes: Outcomes
+  readonly report: ScopeReport
   readonly #owner: ScopeOwner
   readonly #participants: Participants
   #parent: Scope | undefined
@@ -34,7 +33,6 @@ export class Scope implements SessionOwner, ScopeStatus {
   #ending: Promise<void> | undefined
   /** What `close()` has given; null where there was nothing to wait for. */
   #closing: Promise<void> | null | undefined
-  readonly report: ScopeReport
 
   /** @param parent the scope that it is opened in */
   constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {

@@ -1,5 +1,5 @@
 /** Transactions of their own inside a savepoint. */
-import { ref, TransactionPropagation } from '@mikro-orm/core'
+import { defineEntity, p, ref, TransactionPropagation, Type } from '@mikro-orm/core'
 import { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
 import { ItemSchema as Item, PartSchema as Part, type Item as Row } from '../support/entities.ts'
@@ -348,4 +348,38 @@ onEachDatabase('one that is committed when its session is closed already has gon
     }, ALONE), 'done')
   })
   t.match(await witness.em.fork().find(Item, {}), [{ amount: 1 }])
+})
+
+/** Values that cannot be read at times. */
+class FragileType extends Type<string, string> {
+  static isBroken = false
+
+  override convertToJSValue (value: string): string {
+    if (FragileType.isBroken) throw new Error('broken')
+    return value
+  }
+
+  override getColumnType (): string {
+    return 'varchar(20)'
+  }
+}
+
+const Fragile = defineEntity({ name: 'Fragile', properties: { id: p.integer().primary(), text: p.type(FragileType) } })
+
+onEachDatabase('one that is committed has gone through, although the session cannot show what it has written', { ...automatic, orm: { entities: [Fragile] } }, async (t, { app, orm }) => {
+  await orm.schema.create()
+  await orm.em.fork().insert(Fragile, { text: 'old' })
+  app.post('/', async ({ db: session }) => {
+    await session.findOneOrFail(Fragile, 1)
+    await db.commit()
+    await session.transactional(async em => {
+      (await em.findOneOrFail(Fragile, 1)).text = 'new'
+      await em.flush()
+      FragileType.isBroken = true
+    }, ALONE)
+    FragileType.isBroken = false
+    return 'ok'
+  })
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { code: 'FST_SCOPED_DB_ROLLBACK_ONLY' }, 'nobody knows what the session shows')
+  t.match(await orm.em.fork().find(Fragile, {}), [{ text: 'new' }])
 })
