@@ -100,9 +100,14 @@ export class SqlTransactions implements SessionTransactions {
     return this.#main.announceCommit()
   }
 
-  prepareCommit (): Promise<PreparedCommit> {
-    onOutcome(this.#session)
-    return this.#main.prepareCommit()
+  async prepareCommit (): Promise<PreparedCommit> {
+    const prepared = await this.#main.prepareCommit()
+    // Not before: it may have to be prepared again.
+    const commit: PreparedCommit['commit'] = async outcome => {
+      onOutcome(this.#session)
+      await prepared.commit(outcome)
+    }
+    return { ...prepared, commit }
   }
 
   rollback (): Promise<void> {
