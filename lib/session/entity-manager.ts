@@ -1,6 +1,6 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { AnyEntity, ConnectionType, EntityManager, ForkOptions, SessionContext, Transaction, TransactionOptions } from '@mikro-orm/core'
-import { entitiesOf, persistAgain, removeAgain } from './ask-again.ts'
+import { persistAgain, removeAgain } from './ask-again.ts'
 import { flushInTurn, interruptFlush, lateChanges } from './flush.ts'
 import { FLUSH } from './flush-all.ts'
 import { flushListener } from './flush-listener.ts'
@@ -117,7 +117,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.persist(entity as Entity)
       lateChanges(em)?.persisted(entity)
-      onAsked(em, () => { persistAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
+      onAsked(em, persistAgain, entity)
       return em
     }
 
@@ -125,7 +125,7 @@ function defineScopedClass (Base: EntityManagerClass): EntityManagerClass {
       const em = this.getContext()
       super.remove(entity as Entity)
       lateChanges(em)?.removed(entity)
-      onAsked(em, () => { removeAgain(em.getUnitOfWork(false), entitiesOf(entity)) })
+      onAsked(em, removeAgain, entity)
       return em
     }
 

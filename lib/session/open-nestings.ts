@@ -1,4 +1,5 @@
 import type { AnyEntity, ChangeSet, EntityManager } from '@mikro-orm/core'
+import { entitiesOf, type persistAgain, type removeAgain } from './ask-again.ts'
 import { noteDeleted, setDeleted } from './deleted-rows.ts'
 import { instancesOf, NESTING, type BoundEntityManager, type Nesting } from './nesting.ts'
 
@@ -31,8 +32,11 @@ export function onClear (em: EntityManager): void {
 }
 
 /** A session is asked for something, not from inside of the transactions that are open in it: it stays so when these are undone. */
-export function onAsked (em: EntityManager, ask: () => void): void {
-  for (const { before } of open.get(em) ?? []) before?.askedOutside(ask)
+export function onAsked (em: EntityManager, again: typeof persistAgain | typeof removeAgain, asked: unknown): void {
+  const nestings = open.get(em)
+  if (nestings === undefined || nestings.size === 0) return
+  const entities = entitiesOf(asked)
+  for (const { before } of nestings) before?.askedOutside(() => { again(em.getUnitOfWork(false), entities) })
 }
 
 /** A session is about to write. What it writes is undone with the transaction that it is, and has to be done again after one that is open inside it. */
