@@ -2,10 +2,9 @@
 import { createTRPCClient, httpBatchLink, httpLink } from '@trpc/client'
 import type { AnyRouter } from '@trpc/server'
 import { on, once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type {} from '../plugin.ts'
-import { run, typeErrors, type Example } from '../test/support/doc-modules.ts'
+import { check, typeErrors, type Example } from '../test/support/doc-modules.ts'
 import { fencesOf, PAGES } from '../test/support/fences.ts'
 import { folderWithPackages } from './folder.ts'
 
@@ -127,14 +126,6 @@ void t.test('every example passes the compiler', async t => {
 
 for (const fence of examples) {
   void t.test(`${fence.place} ${fence.name}`, async t => {
-    const example = await run(fence, folderWithPackages(t))
-    const { app, orm } = example
-    t.teardown(async () => {
-      await app.close()
-      await orm.close()
-    })
-    await claims[String(fence.name)]?.(t, example)
-    for (let attempt = 0; attempt < 100 && app.db.openScopes > 0; attempt++) await sleep(5)
-    t.equal(app.db.openScopes, 0, 'nothing is left behind')
+    await check(t, fence, folderWithPackages(t), claims[String(fence.name)])
   })
 }

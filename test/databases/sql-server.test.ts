@@ -50,7 +50,7 @@ void t.test('units of work', async t => {
   })
   app.get('/lock', async ({ db: session }) => await session.find(Item, { label: 'a' }, { lockMode: LockMode.PESSIMISTIC_WRITE }))
   app.post('/own-id', async ({ db: session }) => session.create(Item, { id: 5, label: 'a' }))
-  app.get('/stream', async ({ db: session }) => await em(session).execute('select next value for numbers'))
+  app.get('/sequence', async ({ db: session }) => await em(session).execute('select next value for numbers'))
   const send = async (method: 'GET' | 'POST', url: string) => (await app.inject({ method, url })).statusCode
   t.equal(await send('POST', '/201'), 201)
   t.same(short(sent), ['BEGIN', 'insert', 'COMMIT'])
@@ -64,7 +64,7 @@ void t.test('units of work', async t => {
   t.same(short(sent), ['BEGIN', 'select', 'COMMIT'], 'a lock is held until the outcome')
   t.equal(await send('POST', '/own-id'), 200)
   t.same(short(sent), ['BEGIN', 'select', 'set', 'select', 'COMMIT'], 'several statements are followed by a look whether the transaction is still there')
-  t.equal(await send('GET', '/stream'), 200)
+  t.equal(await send('GET', '/sequence'), 200)
   t.same(short(sent), ['BEGIN', 'select', 'COMMIT'])
   t.equal(app.db.openScopes, 0)
 })

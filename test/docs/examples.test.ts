@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { db } from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
-import { run, typeErrors, type Example } from '../support/doc-modules.ts'
+import { check, typeErrors, type Example } from '../support/doc-modules.ts'
 import { fencesOf, PAGES } from '../support/fences.ts'
 import { postgresqlUrl } from '../support/server-urls.ts'
 
@@ -422,14 +422,6 @@ for (const fence of examples.filter(({ name }) => name !== undefined)) {
   const usesPostgreSql = fence.code.includes('@mikro-orm/postgresql')
   void t.test(`${fence.place} ${fence.name}`, { skip: usesPostgreSql && postgresqlUrl() === undefined && 'no PG_URL' }, async t => {
     if (usesPostgreSql) process.env['DATABASE_URL'] = await postgreSqlDatabase(t)
-    const example = await run(fence, t.testdir())
-    const { app, orm } = example
-    t.teardown(async () => {
-      await app.close()
-      await orm.close()
-    })
-    await claims[String(fence.name)]?.(t, example)
-    for (let attempt = 0; attempt < 100 && app.db.openScopes > 0; attempt++) await sleep(5)
-    t.equal(app.db.openScopes, 0, 'nothing is left behind')
+    await check(t, fence, t.testdir(), claims[String(fence.name)])
   })
 }

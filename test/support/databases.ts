@@ -70,18 +70,25 @@ export function availableKinds (): Kind[] {
   return kinds.filter(kind => !only || kind === only)
 }
 
+/**
+ * A test's own database, as far as that is the same for all.
+ * @param forWitness more options for the connection of the witness
+ */
+export async function openTestDatabase (ORM: ORMClass, options: object, forWitness?: object): Promise<Pick<TestDatabase, 'options' | 'witness' | 'connect'>> {
+  const connect = (more?: object) => ORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
+  const witness = await connect(forWitness)
+  await createTables(witness)
+  return { options: { ...options, driver: witness.config.get('driver') } as unknown as Options, witness, connect }
+}
+
 async function createSqlite (ORM: ORMClass): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
-  const options = { entities, dbName: join(folder, 'test.db') }
-  const connect = (more?: Partial<Options>) => ORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
-  const witness = await connect()
+  const opened = await openTestDatabase(ORM, { entities, dbName: join(folder, 'test.db') })
+  const { witness } = opened
   await witness.driver.execute('pragma journal_mode = wal')
-  await createTables(witness)
   return {
     kind: 'sqlite',
-    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
-    witness,
-    connect,
+    ...opened,
     async leftovers (orm) {
       const { inTransaction } = await orm.driver.getConnection().getNativeClient() as { inTransaction: boolean }
       return inTransaction ? ['an open transaction'] : []
@@ -95,15 +102,11 @@ async function createSqlite (ORM: ORMClass): Promise<TestDatabase> {
 
 async function createMySql (ORM: ORMClass): Promise<TestDatabase> {
   const name = `scoped_db_${randomBytes(6).toString('hex')}`
-  const options = { entities, clientUrl: mysqlUrl(), dbName: name, pool: { max: 10 } }
-  const connect = (more?: Partial<Options>) => ORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
-  const witness = await connect({ ensureDatabase: true })
-  await createTables(witness)
+  const opened = await openTestDatabase(ORM, { entities, clientUrl: mysqlUrl(), dbName: name, pool: { max: 10 } }, { ensureDatabase: true })
+  const { witness } = opened
   return {
     kind: 'mysql',
-    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
-    witness,
-    connect,
+    ...opened,
     async leftovers (orm) {
       const found: string[] = []
       const transactions = await openTransactions(witness, name)
@@ -124,14 +127,11 @@ async function createMySql (ORM: ORMClass): Promise<TestDatabase> {
 async function createPostgreSql (): Promise<TestDatabase> {
   const name = `scoped_db_${randomBytes(6).toString('hex')}`
   const options = { entities, clientUrl: postgresqlUrl(), dbName: name, pool: { max: 10 } }
-  const connect = (more?: Partial<Options>) => PostgreSqlORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
-  const witness = await connect({ ensureDatabase: true })
-  await createTables(witness)
+  const opened = await openTestDatabase(PostgreSqlORM, options, { ensureDatabase: true })
+  const { witness } = opened
   return {
     kind: 'postgresql',
-    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
-    witness,
-    connect,
+    ...opened,
     async leftovers (orm) {
       const found: string[] = []
       const transactions = await witness.driver.execute("select 1 from pg_stat_activity where datname = ? and pid <> pg_backend_pid() and state <> 'idle' and xact_start is not null", [name])

@@ -2,6 +2,8 @@ import type { MikroORM } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
 import { writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
 import ts from 'typescript'
 import { ROOT, type Fence } from './fences.ts'
 
@@ -58,8 +60,21 @@ export function moduleOf ({ name, place, setup, code }: Fence): { file: string, 
 }
 
 /** Runs an example. */
-export async function run (fence: Fence, folder: string): Promise<Example> {
+async function run (fence: Fence, folder: string): Promise<Example> {
   return await import(runnable(fence, folder)) as Example
+}
+
+/** Runs an example, and has what is claimed of it checked. Asserts that it leaves no scope behind. */
+export async function check (t: Test, fence: Fence, folder: string, claim: ((t: Test, example: Example) => Promise<void>) | undefined): Promise<void> {
+  const example = await run(fence, folder)
+  const { app, orm } = example
+  t.teardown(async () => {
+    await app.close()
+    await orm.close()
+  })
+  await claim?.(t, example)
+  for (let attempt = 0; attempt < 100 && app.db.openScopes > 0; attempt++) await sleep(5)
+  t.equal(app.db.openScopes, 0, 'nothing is left behind')
 }
 
 /** Writes an example that can be run: on any free port, and with this package's sources in the place of the package. Gives its path. */

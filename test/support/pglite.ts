@@ -1,6 +1,6 @@
-import type { EntitySchema, Options } from '@mikro-orm/core'
+import type { EntitySchema } from '@mikro-orm/core'
 import type { PgliteConnection } from '@mikro-orm/pglite'
-import { createTables, type SqlORM, type TestDatabase } from './databases.ts'
+import { openTestDatabase, type TestDatabase } from './databases.ts'
 
 type PGlite = Awaited<ReturnType<PgliteConnection['getNativeClient']>>
 
@@ -11,18 +11,13 @@ const free: PGlite[] = []
 export async function createPglite (entities: EntitySchema[]): Promise<TestDatabase> {
   const { MikroORM } = await import('@mikro-orm/pglite')
   const pglite = free.pop() ?? await startPglite()
-  const options = { entities, dbName: 'postgres', driverOptions: { pglite } }
-  const connect = (more?: Partial<Options>) => MikroORM.init({ ...options, ...more } as never) as unknown as Promise<SqlORM>
-  const witness = await connect()
-  await createTables(witness)
+  const opened = await openTestDatabase(MikroORM, { entities, dbName: 'postgres', driverOptions: { pglite } })
   return {
     kind: 'postgresql',
-    options: { ...options, driver: witness.config.get('driver') } as unknown as Options,
-    witness,
-    connect,
+    ...opened,
     leftovers: async () => pglite.isInTransaction() ? ['an open transaction'] : [],
     async drop () {
-      await witness.close()
+      await opened.witness.close()
       await pglite.exec('drop schema public cascade; create schema public')
       await pglite.exec('discard all')
       free.push(pglite)
