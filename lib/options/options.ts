@@ -1,6 +1,7 @@
 import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { boolean, isPlainObject, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
+import { DIAGNOSTICS_DEFAULTS, DIAGNOSTICS_SCHEMA, type DiagnosticsOptions, type DiagnosticsSettings } from './diagnostics-options.ts'
+import { boolean, isPlainObject, milliseconds, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
 // Longer than other files: an option's type, its docstring and how it is checked are read together.
 
@@ -13,18 +14,8 @@ export type CommitRule = (request: FastifyRequest, reply: FastifyReply, error: E
 /** How MikroORM forks the session. What the scope itself decides is left out, and refused. */
 export type SessionOptions = Omit<ForkOptions, ReservedForkOption>
 
-/** How statements are written to the log. */
-export interface EchoOptions {
-  /** Of which level the lines are. Default: `'info'`. */
-  level?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | undefined
-  /** Whether they have the values of parameters, which can be secret. Default: `false`. */
-  parameters?: boolean | undefined
-  /** Only those that took at least so many milliseconds. Default: all. */
-  slowerThan?: number | undefined
-}
-
 /** What is said of a database's scopes when it is registered, and can be said differently for one route. */
-export interface ScopeOptions {
+export interface ScopeOptions extends DiagnosticsOptions {
   /** Commit what went well, roll back what did not. Default: `false`, plain MikroORM. */
   commitOnTeardown?: boolean | CommitRule | undefined
   /** Fork options of the session: flush mode, schema of a tenant, ... `request` is undefined in `db.run()`. */
@@ -39,10 +30,6 @@ export interface ScopeOptions {
   cancelOnAbort?: boolean | undefined
   /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
   mapErrors?: boolean | undefined
-  /** Write a line for each statement to the log of its request or application. Default: `false`. */
-  echo?: boolean | EchoOptions | undefined
-  /** Keep what was sent, and from where in the code, for `db.statements`. Default: `false`. */
-  recordStatements?: boolean | undefined
 }
 
 /** How often work is done when it fails with a transient error, and how long to wait in between. */
@@ -107,14 +94,12 @@ export interface RunOptions extends OpenOptions {
 }
 
 /** `ScopeOptions` with every default in its place. */
-export interface ScopeSettings extends ScopeOptions {
+export interface ScopeSettings extends Omit<ScopeOptions, keyof DiagnosticsOptions>, DiagnosticsSettings {
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
   cancelOnAbort: boolean
   mapErrors: boolean
-  echo: boolean | EchoOptions
-  recordStatements: boolean
 }
 
 /** `ScopedDbOptions` with every default in its place. */
@@ -156,11 +141,6 @@ export const sessionOptions: OptionSchema = {
   fields: FORK_SCHEMA
 }
 
-const milliseconds: OptionSchema = {
-  takes: 'a number of milliseconds from 1 to 2147483647',
-  accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
-}
-
 const attempts: OptionSchema = { takes: 'a number of attempts from 2 to 100', accepts: value => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 100 }
 
 const RETRY_SCHEMA: Record<keyof RetryOptions, OptionSchema> = {
@@ -175,20 +155,13 @@ const retry: OptionSchema = {
   fields: RETRY_SCHEMA
 }
 
-const ECHO_SCHEMA: Record<keyof EchoOptions, OptionSchema> = {
-  level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
-  parameters: boolean,
-  slowerThan: milliseconds
-}
-
 const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean,
-  echo: { takes: `${boolean.takes}, or { ${Object.keys(ECHO_SCHEMA).join(', ')} }`, accepts: value => boolean.accepts(value) || isPlainObject(value), fields: ECHO_SCHEMA },
-  recordStatements: boolean
+  ...DIAGNOSTICS_SCHEMA
 }
 
 const SCOPE_SCHEMA: Record<keyof ScopeOptions, OptionSchema> = {
@@ -218,8 +191,7 @@ const DEFAULTS: DatabaseSettings = {
   readOnly: false,
   cancelOnAbort: false,
   mapErrors: false,
-  echo: false,
-  recordStatements: false,
+  ...DIAGNOSTICS_DEFAULTS,
   acquireTimeout: 10_000,
   checkConnection: false,
   closeTimeout: 10_000

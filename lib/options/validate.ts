@@ -82,6 +82,11 @@ export function assertFunction (value: unknown, where: string): void {
 
 export const boolean: OptionSchema = { takes: 'true or false', accepts: value => typeof value === 'boolean' }
 
+export const milliseconds: OptionSchema = {
+  takes: 'a number of milliseconds from 1 to 2147483647',
+  accepts: value => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 2147483647
+}
+
 export const plainObject: OptionSchema = { takes: 'a plain object', accepts: isPlainObject }
 
 export function oneOf (...values: string[]): OptionSchema {

@@ -1,5 +1,5 @@
 import type { StatementMessage } from '../diagnostics/messages.ts'
-import type { EchoOptions } from '../options/options.ts'
+import type { EchoOptions } from '../options/diagnostics-options.ts'
 import type { Log } from '../types.ts'
 
 /**

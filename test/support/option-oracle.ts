@@ -93,10 +93,11 @@ function or (oracle: Oracle | undefined, ...functions: unknown[]): Oracle {
   return { isRight: () => false, ...oracle, right: fc.oneof(oracle?.right ?? fc.constant(undefined), fc.constantFrom(...functions)) }
 }
 
-/** The options that an interface of lib/options/options.ts has itself. */
+/** The options of an interface of lib/options/, and of those that it extends, in the order of the alphabet. */
 export function optionsOf (name: string): string[] {
-  const source = new RegExp(`export interface ${name} [^]*?\n}`).exec(read('lib/options/options.ts'))?.[0] ?? ''
-  return [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option)
+  const [source = '', base] = new RegExp(`export interface ${name} (?:extends (\\w+) )?{[^]*?\n}`).exec(read('lib/options/options.ts') + read('lib/options/diagnostics-options.ts')) ?? []
+  const own = [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option)
+  return [...own, ...base === undefined ? [] : optionsOf(base)].sort()
 }
 
 /** Some of the options, all of them right. Undefined is as good as none. */
