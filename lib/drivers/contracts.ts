@@ -90,8 +90,13 @@ export interface Driver {
    * which elsewhere tells whether the transaction is still the same.
    */
   readonly transactionId?: string
-  /** Whether Kysely begins and ends its transactions by means that nobody sees on their connections. */
-  readonly hidesCommands: boolean
+  /**
+   * How transactions begin and end:
+   * - `'in SQL'`: with statements, as MikroORM's platform writes them;
+   * - `'by Kysely'`: as its driver does it, or it is not known how;
+   * - `'hidden'`: the same, and nobody sees it on their connections.
+   */
+  readonly begins: 'in SQL' | 'by Kysely' | 'hidden'
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */

@@ -7,7 +7,7 @@ export const PGLITE: Driver = {
   ...POSTGRESQL,
   adapters: ['PGliteAdapter'],
   isEmbedded: true,
-  hidesCommands: true,
+  begins: 'hidden',
   processes: undefined,
   physical: UNKNOWN.physical
 }

@@ -45,7 +45,7 @@ export class Notifications {
   }
 
   /** Waits for what nobody else waits for: at teardown there is nobody to throw to. */
-  async reported (work: Promise<void> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
+  async reported (work: Promise<unknown> | undefined, failure = TEARDOWN_FAILED): Promise<void> {
     try {
       await work
     } catch (err) {

@@ -67,8 +67,8 @@ export class Outcomes implements SessionOutcomes {
   }
 
   /** Waits for the last one to be carried out, and starts what waits for it. */
-  async last (outcome: Outcome, work: Promise<void>): Promise<void> {
-    await this.#startAfter(outcome, work, database => this.#isCommitted(database))
+  last (outcome: Outcome, work: Promise<void>): Promise<void> {
+    return this.#startAfter(outcome, work, database => this.#isCommitted(database))
   }
 
   /** Starts what waits for the last one, which is there. */

@@ -2,6 +2,7 @@ import { isInDoubt } from '../errors/causes.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { Participant } from '../session/participant.ts'
 import type { Ready } from '../transaction/contracts.ts'
+import { together } from '../together.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
 import { Notifications } from './notifications.ts'
 import { ENDED } from './state.ts'
@@ -126,7 +127,8 @@ export class Participants {
     while (this.#byHand.size > 0) await this.#byHandOver()
     if (this.#isLeftAtRefusal()) this.#notifications.refused(this.#refusal?.error)
     else await this.#commit([], ready, ENDED.commit)
-    for (const { transactions } of this.#automatic) await transactions.end(ENDED.commit)
+    const ended = together(this.#automatic.map(({ transactions }) => transactions.end(ENDED.commit)))
+    if (ended !== undefined) await ended
   }
 
   /**
@@ -183,10 +185,10 @@ export class Participants {
     const all = this.#all
     for (const participant of this.#manual) this.#notifications.dropped(participant)
     if (wasCommitted) for (const participant of this.#automatic) this.#notifications.lost(participant)
-    const closing = all.map(({ transactions }) => transactions.close()).filter(work => work !== undefined)
+    const closing = all.map(({ transactions }) => transactions.close())
     // Work that outlives the scope keeps it, through the asynchronous context, but not what its sessions have loaded.
     this.#automatic = this.#manual = []
-    if (closing.length > 0) return this.#closed(all, closing)
+    if (closing.some(work => work !== undefined)) return this.#closed(all, closing)
     for (const participant of all) this.#notifications.tell('closed', participant)
     return undefined
   }
@@ -204,7 +206,7 @@ export class Participants {
     return this.#byHand.size === 0 && this.#concerned(outcome).every(participant => participant.isAtRest && (outcome === 'rollback' || !participant.isDirty()))
   }
 
-  async #closed (participants: readonly Participant[], closing: Promise<void>[]): Promise<void> {
+  async #closed (participants: readonly Participant[], closing: (Promise<unknown> | undefined)[]): Promise<void> {
     await Promise.all(closing.map(work => this.#notifications.reported(work)))
     for (const participant of participants) this.#notifications.tell('closed', participant)
   }

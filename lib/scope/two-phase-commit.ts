@@ -1,5 +1,6 @@
 import { CommitUnknownError, EndlessFlushError, PartlyCommittedError } from '../errors/errors.ts'
 import type { Participant } from '../session/participant.ts'
+import { together } from '../together.ts'
 import type { PreparedCommit, Ready } from '../transaction/contracts.ts'
 
 interface Part {
@@ -37,17 +38,24 @@ interface CommitReport {
  * @throws what the flush, a subscriber, the first COMMIT, `ready` or `assertWhole` throws. Whatever was thrown, the caller is to roll back
  */
 export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], options: CommitOptions): Promise<void> {
-  for (const participant of automatic) await participant.savepointsOver()
+  const savepointsOver = together(automatic.map(participant => participant.savepointsOver()))
+  if (savepointsOver !== undefined) await savepointsOver
   for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
-  for (const { transactions } of automatic) await transactions.announceCommit()
+  for (const { transactions } of automatic) {
+    const announced = transactions.announceCommit()
+    if (announced !== undefined) await announced
+  }
   let parts = await commitUnlessChanged(automatic, options)
   for (let n = 0; parts === undefined; n++) {
     const isLast = !await flushEach(automatic)
     if (n === MOST_ROUNDS) throw new EndlessFlushError(n)
     parts = await commitUnlessChanged(automatic, { ...options, ready: undefined }, isLast)
   }
-  for (const { prepared } of parts) await prepared.announceDone()
+  for (const { prepared } of parts) {
+    const announced = prepared.announceDone()
+    if (announced !== undefined) await announced
+  }
 }
 
 /**
@@ -59,7 +67,8 @@ async function commitUnlessChanged (automatic: readonly Participant[], { ready, 
   const parts: Part[] = []
   try {
     for (const { database, transactions } of automatic) parts.push({ name: database.name, prepared: await transactions.prepareCommit() })
-    await whenReady(parts, ready)
+    const isReady = whenReady(parts, ready)
+    if (isReady !== undefined) await isReady
     if (automatic.some(participant => participant.hasSavepoints || (!isSure && participant.hasUnflushed()))) return undefined
     assertWhole()
     await commitEach(parts, outcome)

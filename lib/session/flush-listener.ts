@@ -6,13 +6,13 @@ import { afterFlush, onFlush } from './open-nestings.ts'
 
 /** Hears of the flushes of sessions: what they write, and so what comes too late for them. */
 export const flushListener: EventSubscriber = {
-  async onFlush ({ em, uow }) {
+  onFlush ({ em, uow }) {
     const changeSets = uow.getChangeSets()
     if (changeSets.length + uow.getCollectionUpdates().length > 0) onFlush(em, changeSets)
-    if (changeSets.some(({ type }) => type === 'create')) await keysKnown(em)
+    return changeSets.some(({ type }) => type === 'create') ? keysKnown(em) as Promise<void> | undefined : undefined
   },
 
-  async afterFlush ({ em, uow }) {
+  afterFlush ({ em, uow }) {
     lateChanges(em)?.written()
     const changeSets = uow.getChangeSets()
     afterFlush(em, changeSets)

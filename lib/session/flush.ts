@@ -119,9 +119,12 @@ export function lateChanges (em: EntityManager): LateChanges | undefined {
  * @param instances what stands for the entities that `em` shares with others: one flush of these at a time
  * @returns whether it has written anything, or left something to the next
  */
-export async function flushInTurn (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
+export function flushInTurn (em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
   const current = running.get(em)
-  if (current === undefined) return await new Flush(em, instances, commit).done
+  return current === undefined ? new Flush(em, instances, commit).done : flushAfter(current, em, instances, commit)
+}
+
+async function flushAfter (current: Flush, em: EntityManager, instances: object, commit: () => Promise<void>): Promise<boolean> {
   // MikroORM refuses it: it would wait for itself.
   if (enclosingFlush() !== undefined) await commit()
   current.next ??= current.done.then(() => flushInTurn(em, instances, commit))

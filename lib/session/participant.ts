@@ -57,8 +57,8 @@ export class Participant {
    * @returns whether there was anything
    * @throws EndlessFlushError when there is no end to it
    */
-  async flush (): Promise<boolean> {
-    return await flushAll(this.em)
+  flush (): Promise<boolean> {
+    return flushAll(this.em)
   }
 
   /** What waits for the end of the transaction that it is in now. */
@@ -88,8 +88,12 @@ export class Participant {
     if (isInSavepointOf(this.em)) throw new InsideTransactionError(what)
   }
 
-  /** Waits until no savepoint is set any more: somebody may not have waited for his. */
-  async savepointsOver (): Promise<void> {
+  /** Until no savepoint is set any more: somebody may not have waited for his. */
+  savepointsOver (): Promise<void> | undefined {
+    return this.hasSavepoints ? this.#savepointsOver() : undefined
+  }
+
+  async #savepointsOver (): Promise<void> {
     const savepoints = savepointsOf(this.em)
     while (savepoints.size > 0) await Promise.all(savepoints)
   }
@@ -102,13 +106,14 @@ export class Participant {
     this.assertOutside('a rollback')
     await this.#endWork()
     // A savepoint that is asked for meanwhile is one of the next transaction, and brings back nothing of this one.
-    const end = await savepointMutex(this.em).acquire()
+    const mutex = savepointMutex(this.em)
+    await mutex.acquire()
     try {
       if (this.isAutomatic) await this.transactions.rollback()
       else if (this.em.isInTransaction()) await this.em.rollback()
       this.em.clear()
     } finally {
-      end()
+      mutex.release()
     }
   }
 

@@ -23,14 +23,15 @@ export function withSharedCache (Base: EntityManagerClass): EntityManagerClass {
       return ask(em, transaction, () => super.tryCache<Entity, Result>(entityName, ...options))
     }
 
-    override async storeCache<Result> (config: Config, found: { key: string } | undefined, result: Result | (() => Result)): Promise<void> {
+    override storeCache<Result> (config: Config, found: { key: string } | undefined, result: Result | (() => Result)): Promise<void> {
       const em = this.getContext()
       const transaction = transactionFor(em, config)
-      if (transaction !== undefined && !isEverybodys(em, found, transaction)) return
-      await super.storeCache(config, found as { key: string }, result)
+      return transaction === undefined || isEverybodys(em, found, transaction) ? super.storeCache(config, found as { key: string }, result) : NOTHING
     }
   }
 }
+
+const NOTHING = Promise.resolve()
 
 async function ask<Result> (em: EntityManager, transaction: UnderlyingTransaction, inCache: () => Promise<Found<Result>>): Promise<Found<Result>> {
   if (isChanged(em, transaction)) return undefined

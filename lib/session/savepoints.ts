@@ -37,13 +37,14 @@ export async function inSavepoint<T> (nested: NestedRun<T>): Promise<T> {
 
 async function inTurn<T> (nested: NestedRun<T>): Promise<T> {
   const { binding, em } = nested
-  const end = await savepointMutex(em).acquire()
+  const mutex = savepointMutex(em)
+  await mutex.acquire()
   try {
     // As SQLAlchemy does: what was there before stays, whatever becomes of the savepoint.
     if (binding.transactions.isAutomatic) do await (em as FlushingSession)[FLUSH](); while (isFlushing(em))
     return await setSavepoint(nested)
   } finally {
-    end()
+    mutex.release()
   }
 }
 

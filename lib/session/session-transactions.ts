@@ -35,13 +35,13 @@ export interface SessionTransactions {
   /** Whether it has refused a statement since, because of that. */
   readonly hasRefused: boolean
   /** The outcome is there: rolls back what is still open and refuses all but plain reads, each by itself. Idempotent. At rest there is nothing to wait for. */
-  end (outcome: string): Promise<void> | undefined
+  end (outcome: string): Promise<unknown> | undefined
   /** Nobody waits any longer: a COMMIT that is not answered a while later is given up. */
   expire (): void
   /** Asks the server to stop what runs now. */
   cancel (): Promise<void>
   /** Refuses every further statement, then rolls back all that is open. Idempotent. At rest there is nothing to wait for. */
-  close (): Promise<void> | undefined
+  close (): Promise<unknown> | undefined
   /** The session's view of a connection: transactions that MikroORM begins on it are known here, and closed with the rest. */
   guard (connection: Connection): Connection
 }

@@ -1,6 +1,7 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
+import { together } from '../together.ts'
 import { onOutcome } from './open-nestings.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
@@ -54,7 +55,9 @@ export class SqlTransactions implements SessionTransactions {
       placement: placementFor(settings, sessionContext),
       sessionContext,
       acquire: this.#acquire,
-      announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined
+      announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined,
+      // Not when it is prepared: it may have to be prepared again.
+      onCommit: () => { onOutcome(session) }
     })
     this.context = this.isAutomatic ? this.#main.context : undefined
     if (!this.isAutomatic) guardDriver(session, connection => this.guard(connection))
@@ -100,14 +103,8 @@ export class SqlTransactions implements SessionTransactions {
     return this.#main.announceCommit()
   }
 
-  async prepareCommit (): Promise<PreparedCommit> {
-    const prepared = await this.#main.prepareCommit()
-    // Not before: it may have to be prepared again.
-    const commit: PreparedCommit['commit'] = async outcome => {
-      onOutcome(this.#session)
-      await prepared.commit(outcome)
-    }
-    return { ...prepared, commit }
+  prepareCommit (): Promise<PreparedCommit> {
+    return this.#main.prepareCommit()
   }
 
   rollback (): Promise<void> {
@@ -122,10 +119,10 @@ export class SqlTransactions implements SessionTransactions {
     this.#main.doom(error)
   }
 
-  end (outcome: string): Promise<void> | undefined {
+  end (outcome: string): Promise<unknown> | undefined {
     this.#state = outcome
     onOutcome(this.#session)
-    return this.#onEach(transaction => transaction.end(outcome))
+    return together(this.#all().map(transaction => transaction.end(outcome)))
   }
 
   expire (): void {
@@ -136,9 +133,9 @@ export class SqlTransactions implements SessionTransactions {
     await Promise.all(this.#all().map(transaction => transaction.cancel()))
   }
 
-  close (): Promise<void> | undefined {
+  close (): Promise<unknown> | undefined {
     this.#state = 'closed'
-    return this.#onEach(transaction => transaction.close())
+    return together(this.#all().map(transaction => transaction.close()))
   }
 
   guard (connection: Connection): Connection {
@@ -184,7 +181,7 @@ export class SqlTransactions implements SessionTransactions {
       // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
       sessionContext: () => sessionContext ?? this.#sessionContext(),
       acquire: this.#acquire,
-      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx),
+      announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx?.()),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
         this.#ended ??= new WeakSet()
@@ -194,14 +191,6 @@ export class SqlTransactions implements SessionTransactions {
     this.#beside = [...this.#beside, transaction]
     await transaction.begin()
     return transaction.context
-  }
-
-  #onEach (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> | undefined {
-    return this.#beside.length === 0 && this.#views.length === 0 ? work(this.#main) : this.#onAll(work)
-  }
-
-  async #onAll (work: (transaction: LazyTransaction) => Promise<void> | undefined): Promise<void> {
-    await Promise.all(this.#all().map(async transaction => await work(transaction)))
   }
 
   #all (): LazyTransaction[] {
@@ -224,6 +213,6 @@ function placementFor (
   return isReadOnly === true ? readOnly(rule) : rule
 }
 
-function announce (session: EntityManager, event: TransactionEvent, trx?: Transaction): Promise<void> | undefined {
-  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event as TransactionEventType, trx) : undefined
+function announce (session: EntityManager, event: TransactionEvent, trx?: () => Transaction): Promise<void> | undefined {
+  return isHeard(session, event) ? new TransactionEventBroadcaster(session).dispatchEvent(event as TransactionEventType, trx?.()) : undefined
 }

@@ -1,6 +1,7 @@
 import type { CompiledQuery, DatabaseConnection, Driver, Kysely, KyselyProps, QueryResult } from 'kysely'
 import { RollbackOnlyError } from '../errors/errors.ts'
-import type { KyselyClass } from '../transaction/kysely-transaction.ts'
+import type { KyselyClass } from '../transaction/kysely-on.ts'
+import { beginByKysely } from '../transaction/transaction-commands.ts'
 import type { Holder } from './connection-lock.ts'
 import { answered, type OuterTransaction, type Savepoint } from './outer-transaction.ts'
 
@@ -11,7 +12,9 @@ export function isolatedClient (client: Kysely<unknown>, outer: OuterTransaction
   const executor = client.getExecutor().withConnectionProvider({ provideConnection: consumer => IsolatedConnection.provide(outer, consumer) })
   const Client = client.constructor as KyselyClass
   // MikroORM asks for nothing of the configuration and the dialect, which are the client's secret.
-  return new Client({ config: {}, dialect: {}, driver: DRIVER, executor } as unknown as KyselyProps)
+  const isolated = new Client({ config: {}, dialect: {}, driver: DRIVER, executor } as unknown as KyselyProps)
+  beginByKysely(isolated)
+  return isolated
 }
 
 /** What Kysely asks of a driver for transactions. An isolation level cannot be set, nor can writing be refused, inside the outer one. */

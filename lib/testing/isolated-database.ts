@@ -20,7 +20,7 @@ export async function isolateDatabase ({ name, orm, pool }: Pick<Database, 'name
   isolated.add(orm)
   try {
     await connection.ensureConnection()
-    const outer = await OuterTransaction.begin(connection.getClient(), pool.acquireTimeout)
+    const outer = await OuterTransaction.begin(connection.getClient(), connection.getPlatform(), pool.acquireTimeout)
     const restore = redirect(orm, connection, outer)
     return async () => {
       try {

@@ -1,7 +1,9 @@
-import type { ControlledTransaction, DatabaseConnection, Kysely } from 'kysely'
+import type { DatabaseConnection, Kysely } from 'kysely'
 import { IsolationLostError, IsolationReleasedError } from '../errors/errors.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { PooledConnection } from '../transaction/pooled-connection.ts'
+import type { SqlPlatform } from '../transaction/sql-connection.ts'
+import { commandsOn, type TransactionCommands } from '../transaction/transaction-commands.ts'
 import { withTimeout } from '../timeout.ts'
 import { ConnectionLock } from './connection-lock.ts'
 
@@ -15,16 +17,16 @@ export class OuterTransaction {
   /** The driver's own connection. */
   readonly connection: DatabaseConnection
   readonly #pooled: PooledConnection
-  readonly #kysely: ControlledTransaction<unknown>
+  readonly #commands: TransactionCommands
   readonly #acquireTimeout: number
   #lost: Error | undefined
 
-  private constructor (pooled: PooledConnection, kysely: ControlledTransaction<unknown>, connection: DatabaseConnection, acquireTimeout: number) {
+  private constructor (pooled: PooledConnection, commands: TransactionCommands, acquireTimeout: number) {
     this.lock = new ConnectionLock(acquireTimeout)
-    this.savepoints = new Savepoints(kysely)
-    this.connection = connection
+    this.savepoints = new Savepoints(commands)
+    this.connection = pooled.connection
     this.#pooled = pooled
-    this.#kysely = kysely
+    this.#commands = commands
     this.#acquireTimeout = acquireTimeout
   }
 
@@ -32,12 +34,12 @@ export class OuterTransaction {
    * Takes a connection and begins. It is none of those that the application's units of work have, so nobody cancels or destroys it with them.
    * @throws AcquireTimeoutError, and what the database says
    */
-  static async begin (client: Kysely<unknown>, acquireTimeout: number): Promise<OuterTransaction> {
+  static async begin (client: Kysely<unknown>, platform: SqlPlatform, acquireTimeout: number): Promise<OuterTransaction> {
     return await new ConnectionPool(acquireTimeout).acquire({ client }, async pooled => {
-      const kysely = await pooled.kysely.startTransaction().execute()
-      await kysely.savepoint(BASE).execute()
-      const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-      return new OuterTransaction(pooled, kysely, connection, acquireTimeout)
+      const commands = commandsOn(pooled, platform)
+      await commands.begin({})
+      await commands.savepoint(BASE)
+      return new OuterTransaction(pooled, commands, acquireTimeout)
     })
   }
 
@@ -76,11 +78,11 @@ export class OuterTransaction {
     const { command } = this.lock
     await (command?.close?.() ?? command?.over)
     try {
-      await this.#kysely.rollbackToSavepoint(BASE as never).execute()
+      await this.#commands.rollbackToSavepoint(BASE)
     } catch (error) {
       this.lose('the database has ended it by itself', error)
     }
-    await this.#kysely.rollback().execute()
+    await this.#commands.rollback()
     await this.#pooled.release()
   }
 }
@@ -97,17 +99,17 @@ export interface Savepoint {
  * each other, so an outer one may well end before an inner one.
  */
 export class Savepoints {
-  readonly #transaction: ControlledTransaction<unknown>
+  readonly #transaction: TransactionCommands
   readonly #stack: Savepoint[] = []
   #count = 0
 
-  constructor (transaction: ControlledTransaction<unknown>) {
+  constructor (transaction: TransactionCommands) {
     this.#transaction = transaction
   }
 
   async set (): Promise<Savepoint> {
     const savepoint: Savepoint = { name: `isolated_${++this.#count}`, state: 'open' }
-    await this.#transaction.savepoint(savepoint.name).execute()
+    await this.#transaction.savepoint(savepoint.name)
     this.#stack.push(savepoint)
     return savepoint
   }
@@ -121,13 +123,13 @@ export class Savepoints {
     const lowest = this.#stack.findLastIndex(({ state }) => state === 'open') + 1
     const first = this.#stack[lowest]
     if (first === undefined) return
-    await this.#transaction.releaseSavepoint(first.name as never).execute()
+    await this.#transaction.releaseSavepoint(first.name)
     this.#stack.splice(lowest)
   }
 
   /** Rolls back to a savepoint, which stays. All that were set after it are lost. */
   async rollbackTo (savepoint: Savepoint): Promise<void> {
-    await this.#transaction.rollbackToSavepoint(savepoint.name as never).execute()
+    await this.#transaction.rollbackToSavepoint(savepoint.name)
     for (const inner of this.#stack.splice(this.#stack.indexOf(savepoint) + 1)) inner.state = 'lost'
   }
 }

@@ -82,7 +82,9 @@ export class AcquireTimeout {
   limit<T> (deadline: number, work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const wait = this.start(reject, deadline)
-      work.then(resolve, reject).finally(() => this.clear(wait))
+      work.then(
+        value => { this.clear(wait); resolve(value) },
+        (error: Error) => { this.clear(wait); reject(error) })
     })
   }
 

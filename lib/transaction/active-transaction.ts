@@ -1,22 +1,22 @@
 import type { SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
-import type { ControlledTransaction } from 'kysely'
 import { debug } from '../debug.ts'
 import { TRANSACTION } from '../diagnostics/channels.ts'
 import { about, type Origin, type TransactionMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
-import type { Driver, TransactionStatus } from '../drivers/contracts.ts'
-import { driverOf } from '../drivers/drivers.ts'
+import type { TransactionStatus } from '../drivers/contracts.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './begin-options.ts'
 import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
+import { kyselyOn } from './kysely-on.ts'
 import { remembering } from './prepared-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Statement } from './statement.ts'
-import type { ConnectionInUse, ConnectionOwner, PooledConnection } from './pooled-connection.ts'
+import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
+import { commandsOn, type TransactionCommands } from './transaction-commands.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
@@ -26,7 +26,7 @@ export interface BeginSettings extends BeginOptions {
   readonly pool: ConnectionPool
   readonly origin: Origin
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
-  readonly announce?: ((event: TransactionEvent, trx?: Transaction) => Promise<void> | undefined) | undefined
+  readonly announce?: ((event: TransactionEvent, trx?: () => Transaction) => Promise<void> | undefined) | undefined
   /** What row level security is to know of the session, when it begins. */
   readonly sessionContext?: (() => SessionContext | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
@@ -43,51 +43,61 @@ const MARK = 'fastify_scoped_db_mark'
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
 export class ActiveTransaction {
-  readonly kysely: ControlledTransaction<unknown>
+  readonly connection: PooledConnection
+  readonly commands: TransactionCommands
   readonly #settings: BeginSettings
-  readonly #connection: PooledConnection
-  readonly #driver: Driver
   readonly #trace: Trace<TransactionMessage> | undefined
   /** What has made it `failed`. */
   #failure: unknown
   #isCommitting = false
+  #kysely: Transaction | undefined
 
-  private constructor (kysely: ControlledTransaction<unknown>, settings: BeginSettings, connection: PooledConnection, trace: Trace<TransactionMessage> | undefined) {
-    this.kysely = kysely
+  private constructor (settings: BeginSettings, connection: PooledConnection, commands: TransactionCommands) {
     this.#settings = settings
-    this.#connection = connection
-    this.#driver = driverOf(settings.connection.getClient().getExecutor())
-    this.#trace = trace
+    this.connection = connection
+    this.commands = commands
+    this.#trace = traceOf(settings)
   }
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
-    const { connection, pool, isolationLevel, readOnly, announce } = settings
-    await connection.ensureConnection()
-    await connecting(connection)
-    await announce?.('beforeTransactionStart')
-    const active = await pool.acquire(owner, async pooled => {
-      let builder = pooled.kysely.startTransaction()
-      if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
-      if (readOnly === true) builder = builder.setAccessMode('read only')
-      debug('BEGIN')
-      pooled.isInTransaction = true
-      const trace = traceOf(settings)
-      return new ActiveTransaction(await pooled.command('begin', () => builder.execute()).catch((error: unknown) => {
-        trace?.end({ error })
-        throw error
-      }), settings, pooled, trace)
-    })
+    const { connection, pool } = settings
+    const platform = connection.getPlatform()
+    if (!connection['connected']) await connection.ensureConnection()
+    const isConnecting = connecting(connection)
+    if (isConnecting !== undefined) await isConnecting
+    const announced = settings.announce?.('beforeTransactionStart')
+    if (announced !== undefined) await announced
+    const active = await pool.acquire(owner, pooled => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin())
     try {
-      for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
+      for (const sql of platform.getBeginTransactionSQL(settings)) active.#log(sql)
       const context = settings.sessionContext?.()
-      if (context !== undefined) await connection.applySessionContext(remembering(active.kysely), context)
-      await active.#tell('afterTransactionStart')
+      if (context !== undefined) await connection.applySessionContext(remembering(active.kysely()), context)
+      const told = active.#tell('afterTransactionStart')
+      if (told !== undefined) await told
       return active
     } catch (error) {
       await Promise.allSettled([active.rollback()])
       throw error
     }
+  }
+
+  async #begin (): Promise<this> {
+    debug('BEGIN')
+    this.connection.isInTransaction = true
+    try {
+      await this.commands.begin(this.#settings)
+      return this
+    } catch (error) {
+      this.#trace?.end({ error })
+      throw error
+    }
+  }
+
+  /** Kysely in it, for MikroORM and its subscribers. */
+  kysely (): Transaction {
+    this.#kysely ??= kyselyOn(this.connection)
+    return this.#kysely
   }
 
   /**
@@ -114,18 +124,18 @@ export class ActiveTransaction {
     debug('COMMIT')
     this.#isCommitting = true
     try {
-      await this.#connection.command('commit', () => this.kysely.commit().execute())
+      await this.commands.commit()
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
-      const reason = commitError(error, this.#driver)
+      const reason = commitError(error, this.connection.driver)
       if (reason instanceof CommitUnknownError) {
         this.#trace?.end({ outcome: 'unknown', error: reason })
-        await this.#connection.destroy()
+        await this.connection.destroy()
       } else await this.rollback(reason).catch(() => undefined)
       throw reason
     }
     this.#trace?.end({ outcome: 'commit' })
-    await this.#connection.release()
+    await this.connection.release()
   }
 
   /**
@@ -133,14 +143,14 @@ export class ActiveTransaction {
    * @returns a look whether the database is still in the transaction that was marked, which takes the mark away
    */
   async mark (name = MARK): Promise<() => Promise<boolean>> {
-    const { transactionId } = this.#driver
+    const { transactionId } = this.connection.driver
     if (transactionId !== undefined) return await this.#remember(transactionId)
-    await this.kysely.savepoint(name).execute()
-    return async () => this.failure !== undefined || await goesThrough(this.kysely.releaseSavepoint(name as never).execute())
+    await this.commands.savepoint(name)
+    return async () => this.failure !== undefined || await goesThrough(this.commands.releaseSavepoint(name))
   }
 
   async #remember (transactionId: string): Promise<() => Promise<boolean>> {
-    const ask = async () => (await this.kysely.executeQuery(rawQuery<{ id: unknown }>(transactionId))).rows[0]?.id
+    const ask = async () => (await this.connection.send(rawQuery<{ id: unknown }>(transactionId))).rows[0]?.id
     const marked = await ask()
     return async () => marked !== null && await ask() === marked
   }
@@ -157,19 +167,20 @@ export class ActiveTransaction {
 
   /** Whether it is still one, as far as that is known without asking. */
   async status (): Promise<TransactionStatus | undefined> {
-    return this.#connection.status ?? this.#driver.nativeStatus(await nativeClient(this.#settings.connection))
+    const { status, driver } = this.connection
+    return status ?? driver.nativeStatus(await nativeClient(this.#settings.connection))
   }
 
   /** Why nothing but a rollback goes through, of all or to a savepoint, where databases leave nothing else. */
   get failure (): unknown {
-    const { status } = this.#connection
+    const { status } = this.connection
     return status === undefined ? this.#failure : status === 'failed' ? this.#failure ?? UNTOLD : undefined
   }
 
   /** Is told what a statement has failed with. */
   statementFailed (error: unknown): void {
-    const { status } = this.#connection
-    if (status === undefined ? this.#driver.failsTransaction(error as Error) : status === 'failed') this.#failure ??= error
+    const { status } = this.connection
+    if (status === undefined ? this.connection.driver.failsTransaction(error as Error) : status === 'failed') this.#failure ??= error
   }
 
   /** Is told what has gone through. */
@@ -183,19 +194,9 @@ export class ActiveTransaction {
     if (failure !== undefined && !statement.recovers) throw rollbackOnly(failure)
   }
 
-  /** Its connection does not go back to the pool. */
-  taint (): void {
-    this.#connection.taint()
-  }
-
-  /** Whether it waits on this connection for the answer to its COMMIT. */
-  commitsOn (connection: ConnectionInUse): boolean {
-    return this.#isCommitting && this.has(connection)
-  }
-
-  /** Whether it is this connection that it has. */
-  has (connection: ConnectionInUse): boolean {
-    return this.#connection === connection
+  /** Whether it waits for the answer to its COMMIT. */
+  get isCommitting (): boolean {
+    return this.#isCommitting
   }
 
   /**
@@ -207,15 +208,15 @@ export class ActiveTransaction {
   async rollback (refusal?: unknown): Promise<void> {
     debug('ROLLBACK')
     try {
-      await this.#connection.command('rollback', () => this.kysely.rollback().execute())
+      await this.commands.rollback()
       this.#trace?.end({ outcome: 'rollback', error: refusal })
     } catch (error) {
       debug('ROLLBACK failed: %s', String(error))
       this.#trace?.end({ outcome: 'rollback', error: refusal ?? error })
-      await this.#connection.destroy()
+      await this.connection.destroy()
       throw error
     }
-    await this.#connection.release()
+    await this.connection.release()
   }
 
   #report (event: TransactionEvent): Promise<void> | undefined {
@@ -223,7 +224,7 @@ export class ActiveTransaction {
   }
 
   #tell (event: TransactionEvent): Promise<void> | undefined {
-    return this.#settings.announce?.(event, this.kysely)
+    return this.#settings.announce?.(event, () => this.kysely())
   }
 
   #log (sql: string): void {

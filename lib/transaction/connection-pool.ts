@@ -1,4 +1,4 @@
-import type { DatabaseConnection, QueryExecutor } from 'kysely'
+import type { CompiledQuery, DatabaseConnection, Kysely, QueryResult } from 'kysely'
 import { Bag } from '../bag.ts'
 import { CONNECTION } from '../diagnostics/channels.ts'
 import { ConnectionTrace } from '../diagnostics/connection-trace.ts'
@@ -6,6 +6,7 @@ import { driverError, wasNeverSent } from '../drivers/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
 import { ReadWatch } from './read-watch.ts'
+import { beginsByKysely } from './transaction-commands.ts'
 import { leadsNowhere, untilOneWorks } from './until-one-works.ts'
 
 /** How a statement that has no transaction is run. */
@@ -14,7 +15,7 @@ interface StatementUse {
   readonly isRepeatable: boolean
   /** Whether its connection goes back to the pool; asked when it has run. */
   isKept (): boolean
-  /** Is called when the first connection has come; what it throws is thrown instead of running the statement. */
+  /** Is called when a connection has come; what it throws is thrown instead of sending the statement. */
   admit (): void
 }
 
@@ -57,21 +58,37 @@ export class ConnectionPool implements PoolInUse {
   }
 
   /**
-   * Runs one statement, which takes a connection for as long as that runs, and a second one where Kysely has to stop it from there. It is
-   * run again on another connection, until the timeout, as long as it cannot have been carried out, or does no harm when it is.
+   * Sends one statement, on a connection that it has for as long as that runs. It is sent again on another one, until the timeout, as long
+   * as it cannot have been carried out, or does no harm when it is.
    * @throws AcquireTimeoutError when no connection became free in time; one that comes later goes back to the pool
-   * @throws what `run` throws
+   * @throws what the database says
    */
-  run<T> (owner: ConnectionOwner, { isRepeatable, isKept, admit }: StatementUse, run: (executor: QueryExecutor) => Promise<T>): Promise<T> {
-    const watch = isRepeatable ? new ReadWatch(owner.silence, this.#timeout) : undefined
+  send<R> (owner: ConnectionOwner, query: CompiledQuery<R>, use: StatementUse): Promise<QueryResult<R>> {
+    const watch = use.isRepeatable && owner.silence !== undefined ? new ReadWatch(owner.silence, this.#timeout) : undefined
     let isSent = false
     return untilOneWorks(this.#timeout, ({ deadline }) => {
       isSent = false
-      return run(this.#executor(owner, deadline, isKept, watch, () => {
-        admit()
+      const executor = owner.client.getExecutor()
+      return this.#acquire(owner, deadline, arrived => executor.provideConnection(connection => {
+        arrived()
+        use.admit()
         isSent = true
+        return this.#sendOn(new ConnectionInUse(this, owner, connection), query, use, watch)
       }))
-    }, error => isRepeatable || !isSent || wasNeverSent(error))
+    }, error => use.isRepeatable || !isSent || wasNeverSent(error))
+  }
+
+  async #sendOn<R> (inUse: ConnectionInUse, query: CompiledQuery<R>, { isKept }: StatementUse, watch: ReadWatch | undefined): Promise<QueryResult<R>> {
+    let isUsable = true
+    try {
+      return await (watch === undefined ? inUse.send(query) : watch.send(inUse, query))
+    } catch (error) {
+      isUsable = !leadsNowhere(error)
+      throw error
+    } finally {
+      if (!isUsable || !isKept()) await inUse.destroy()
+      inUse.forget()
+    }
   }
 
   /** Whether one owner has a connection. */
@@ -122,40 +139,25 @@ export class ConnectionPool implements PoolInUse {
   #take (owner: ConnectionOwner, deadline: number): Promise<PooledConnection> {
     return new Promise((resolve, reject) => {
       const { client } = owner
-      const returned = this.#acquire(owner, deadline, arrived => client.connection().execute(async kysely => {
-        arrived()
-        const connection = await kysely.getExecutor().provideConnection(async connection => connection)
-        const released = Promise.withResolvers<void>()
-        resolve(new PooledConnection(this, owner, connection, kysely, () => {
-          released.resolve()
-          return returned
+      const released = Promise.withResolvers<void>()
+      const release = () => {
+        released.resolve()
+        return returned
+      }
+      const keep = (connection: DatabaseConnection, kysely?: Kysely<unknown>) => {
+        resolve(new PooledConnection(this, owner, connection, kysely, release))
+        return released.promise
+      }
+      const returned = this.#acquire(owner, deadline, beginsByKysely(client)
+        ? arrived => client.connection().execute(async kysely => {
+          arrived()
+          await keep(await kysely.getExecutor().provideConnection(async connection => connection), kysely)
+        })
+        : arrived => client.getExecutor().provideConnection(connection => {
+          arrived()
+          return keep(connection)
         }))
-        await released.promise
-      }))
       returned.catch(reject)
-    })
-  }
-
-  #executor (owner: ConnectionOwner, deadline: number, isKept: () => boolean, watch: ReadWatch | undefined, admit: () => void): QueryExecutor {
-    const executor = owner.client.getExecutor()
-    let isAdmitted = false
-    return executor.withConnectionProvider({
-      provideConnection: consumer => this.#acquire(owner, deadline, arrived => executor.provideConnection(async connection => {
-        arrived()
-        if (!isAdmitted) admit()
-        isAdmitted = true
-        const inUse = new ConnectionInUse(this, owner, connection)
-        let isUsable = true
-        try {
-          return await (watch?.over(inUse, connection, consumer) ?? consumer(connection)).catch((error: unknown) => {
-            isUsable = !leadsNowhere(error)
-            throw error
-          })
-        } finally {
-          if (!isUsable || !isKept()) await inUse.destroy()
-          inUse.forget()
-        }
-      }))
     })
   }
 

@@ -1,6 +1,7 @@
 import type { Transaction } from '@mikro-orm/core'
-import type { Kysely, KyselyPlugin, KyselyProps } from 'kysely'
-import { LazyQueryExecutor, type ExecutingTransaction } from './lazy-query-executor.ts'
+import type { Compilable, CompiledQuery, Kysely, KyselyPlugin, QueryResult } from 'kysely'
+import { propsWith, type KyselyClass } from './kysely-on.ts'
+import { LazyQueryExecutor, type ExecutingTransaction, type QueryOptions } from './lazy-query-executor.ts'
 import { RECOVERY } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 
@@ -16,9 +17,6 @@ export interface UnderlyingTransaction extends ExecutingTransaction {
   commitQuietly (): Promise<void>
   rollbackQuietly (): Promise<void>
 }
-
-/** The class of the application's own Kysely, whichever its driver uses. */
-export type KyselyClass = new (props: KyselyProps) => Kysely<unknown>
 
 /**
  * Makes the object that MikroORM takes for a Kysely transaction: a whole Kysely, so that `em.getKysely()` works, whose
@@ -51,9 +49,12 @@ function defineClass (Base: KyselyClass) {
   return class KyselyTransaction extends Base {
     readonly #client: Kysely<unknown>
     readonly #transaction: UnderlyingTransaction
+    readonly #executor: LazyQueryExecutor
 
     constructor (client: Kysely<unknown>, transaction: UnderlyingTransaction) {
-      super(propsFor(client, transaction))
+      const executor = new LazyQueryExecutor(client.getExecutor(), transaction)
+      super(propsWith(executor))
+      this.#executor = executor
       this.#client = client
       this.#transaction = transaction
     }
@@ -64,6 +65,11 @@ function defineClass (Base: KyselyClass) {
 
     override get isTransaction (): boolean {
       return this.#transaction.isAutomatic
+    }
+
+    /** What MikroORM calls for each statement. */
+    override executeQuery<R> (query: CompiledQuery<R> | Compilable<R>, options?: QueryOptions): Promise<QueryResult<R>> {
+      return this.#executor.executeQuery('compile' in query ? query.compile() : query, options)
     }
 
     /** MikroORM asks before it commits. */
@@ -80,15 +86,15 @@ function defineClass (Base: KyselyClass) {
     }
 
     savepoint (name: string) {
-      return this.#command(trx => trx.savepoint(name).execute())
+      return this.#command(commands => commands.savepoint(name))
     }
 
     releaseSavepoint (name: string) {
-      return this.#command(trx => trx.releaseSavepoint(name as never).execute())
+      return this.#command(commands => commands.releaseSavepoint(name))
     }
 
     rollbackToSavepoint (name: string) {
-      return this.#command(trx => trx.rollbackToSavepoint(name as never).execute(), RECOVERY)
+      return this.#command(commands => commands.rollbackToSavepoint(name), RECOVERY)
     }
 
     override withPlugin (plugin: KyselyPlugin) {
@@ -131,18 +137,6 @@ function defineClass (Base: KyselyClass) {
     }
   }
 }
-
-function propsFor (client: Kysely<unknown>, transaction: UnderlyingTransaction): KyselyProps {
-  const executor = new LazyQueryExecutor(client.getExecutor(), transaction)
-  return { config: unused, driver: unused, dialect: unused, executor }
-}
-
-/** It overrides all that would use them; what slips through fails loudly. */
-const unused = new Proxy({}, {
-  get (_, key) {
-    throw new Error(`fastify-scoped-db: Kysely's ${String(key)} is not available inside a scope`)
-  }
-}) as KyselyProps['config'] & KyselyProps['driver'] & KyselyProps['dialect']
 
 /** Kysely's commands run when `execute()` is called on them. */
 function command<T> (run: () => Promise<T>) {

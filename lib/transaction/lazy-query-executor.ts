@@ -1,4 +1,4 @@
-import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor } from 'kysely'
+import type { CompiledQuery, ConnectionProvider, DatabaseConnection, KyselyPlugin, QueryExecutor, QueryResult } from 'kysely'
 import type { Driver } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Origin } from '../diagnostics/messages.ts'
@@ -7,7 +7,7 @@ import { Statement } from './statement.ts'
 import type { StatementRunner } from './statement-runner.ts'
 import type { StatementUsage } from './usage.ts'
 
-type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
+export type QueryOptions = Parameters<QueryExecutor['executeQuery']>[1]
 type StreamOptions = Parameters<QueryExecutor['stream']>[2]
 type OperationNode = Parameters<QueryExecutor['transformQuery']>[0]
 type QueryId = Parameters<QueryExecutor['transformQuery']>[1]
@@ -48,12 +48,25 @@ export class LazyQueryExecutor implements QueryExecutor {
     return this.#compiler.compileQuery(node, queryId)
   }
 
-  executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
+  executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions): Promise<QueryResult<R>> {
     remember(query, this.#transaction.origin.hasPlaces)
-    const execute = (sending?: () => void) =>
-      this.#transaction.statements.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     const { usage } = this.#transaction
-    return usage === undefined ? execute() : usage.measure(execute)
+    return usage === undefined ? this.#execute(query, options) : usage.measure(sending => this.#execute(query, options, sending))
+  }
+
+  #execute<R> (query: CompiledQuery<R>, options?: QueryOptions, sending?: () => void): Promise<QueryResult<R>> {
+    const { statements } = this.#transaction
+    const statement = new Statement(query.sql, this.#driver)
+    if (options?.signal !== undefined) return statements.execute(statement, executor => this.#withPlugins(executor).executeQuery(query, options), sending)
+    const result = statements.send(statement, query, sending)
+    return this.plugins.length === 0 ? result : this.#transformed(result, query)
+  }
+
+  /** As its plugins have it. */
+  async #transformed<R> (sent: Promise<QueryResult<R>>, { queryId }: CompiledQuery<R>): Promise<QueryResult<R>> {
+    let result: QueryResult<unknown> = await sent
+    for (const plugin of this.plugins) result = await plugin.transformResult({ queryId, result: result as QueryResult<never> })
+    return result as QueryResult<R>
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {

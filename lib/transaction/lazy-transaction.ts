@@ -1,5 +1,4 @@
 import type { Transaction } from '@mikro-orm/core'
-import { driverOf } from '../drivers/drivers.ts'
 import { driverError, isAboutConnection } from '../drivers/errors.ts'
 import { OpenStreamError } from '../errors/errors.ts'
 import { ActiveTransaction } from './active-transaction.ts'
@@ -19,6 +18,8 @@ export interface LazyTransactionSettings extends ConnectionUserSettings {
   readonly isAutomatic: boolean
   /** Counts its statements, if anybody wants to know. */
   readonly usage?: StatementUsage | undefined
+  /** Is called just ahead of each COMMIT. */
+  readonly onCommit?: () => void
   /** Given, the transaction is for one use: it is closed once it was committed or rolled back, and this is called. */
   readonly onEnd?: () => void
 }
@@ -89,7 +90,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** Sends the BEGIN now, if it has not been sent. */
   async begin (): Promise<void> {
-    await this.statements.control(async () => {})
+    await this.statements.control()
   }
 
   /** The same, for a statement that holds the mutex. */
@@ -103,18 +104,18 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** After some errors the database has rolled back, and what came next on this connection would commit by itself. */
   async failed (error: unknown): Promise<unknown> {
-    if (isAboutConnection(error)) this.#taint()
-    if (this.#active instanceof ActiveTransaction) {
-      this.#active.statementFailed(error)
-      if (await hasRolledBack(driverOf(this.client.getExecutor()), error, this.#active)) this.doom(error)
-    }
+    const begun = this.#begun
+    if (begun === undefined) return error
+    if (isAboutConnection(error)) begun.connection.taint()
+    begun.statementFailed(error)
+    if (await hasRolledBack(begun.connection.driver, error, begun)) this.doom(error)
     return error
   }
 
   /** Only a rollback is left, and the connection is not to be used again: tables may be locked on it, or its autocommit be another. */
   endedBehindBack (error: Error): void {
     this.doom(error)
-    this.#taint()
+    this.#begun?.connection.taint()
   }
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
@@ -123,8 +124,9 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
-  async announceCommit (): Promise<void> {
-    await (await this.#current())?.announce('commit')
+  announceCommit (): Promise<void> | undefined {
+    const active = this.#current()
+    return active instanceof Promise ? active.then(begun => begun?.announce('commit')) : active?.announce('commit')
   }
 
   /**
@@ -137,25 +139,35 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     const { mutex, streams } = this.statements
     this.statements.assertOpen()
     if (streams.has('inside')) throw new OpenStreamError()
-    const release = await mutex.acquire()
-    const active = await this.#current()
+    const turn = mutex.acquire()
+    if (turn !== undefined) await turn
+    const current = this.#current()
+    const active = current instanceof Promise ? await current : current
     try {
       this.#rollbackOnly.assertCommittable(active?.failure)
     } catch (error) {
-      release()
+      mutex.release()
       throw error
     }
     return {
       hasBegun: active !== undefined,
       hasWaiter: () => mutex.hasWaiter(),
       commit: async outcome => {
+        this.#settings.onCommit?.()
         // What has come up since would be forgotten with it.
         this.#rollbackOnly.assertCommittable(active?.failure)
-        await this.#commit()
+        try {
+          if (active !== undefined) await active.commit()
+        } catch (error) {
+          throw driverError(error)
+        } finally {
+          this.#rollbackOnly.clear()
+          this.#ended()
+        }
         // Before anybody else has the mutex: what waits must not begin anew.
         if (outcome !== undefined) this.statements.placement = afterOutcome(outcome)
       },
-      release,
+      release: () => { mutex.release() },
       announceDone: () => active?.announceDone('commit')
     }
   }
@@ -171,8 +183,9 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   /** The same without MikroORM's events, for MikroORM to call, which sends its own. */
   async rollbackQuietly (): Promise<void> {
     await this.statements.streams.close('inside')
-    const release = await this.statements.mutex.acquire()
-    await this.#rollback().finally(release)
+    const { mutex } = this.statements
+    await mutex.acquire()
+    await this.#rollback().finally(() => { mutex.release() })
   }
 
   /** Sends COMMIT, as quietly. */
@@ -189,7 +202,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   end (outcome: string): Promise<void> | undefined {
     this.statements.placement = afterOutcome(outcome)
     if (this.isAtRest) return undefined
-    const callOff = this.#settings.pool.destroyLater(this, connection => this.#active instanceof ActiveTransaction && this.#active.has(connection))
+    const callOff = this.#settings.pool.destroyLater(this, connection => connection === this.#begun?.connection)
     return this.#rollbackOnce().finally(callOff)
   }
 
@@ -207,7 +220,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** Nobody waits any longer: a COMMIT that is not answered a while later is given up, with its connection. */
   expire (): void {
-    this.#settings.pool.destroyLater(this, connection => this.#active instanceof ActiveTransaction && this.#active.commitsOn(connection))
+    this.#settings.pool.destroyLater(this, connection => this.#begun?.isCommitting === true && connection === this.#begun.connection)
   }
 
   /** Asks the server to stop the statements that run now. */
@@ -220,21 +233,6 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     await closing
     if (this.#lastRollback === undefined) await (this.#lastRollback = this.rollback())
     else await Promise.allSettled([this.#lastRollback])
-  }
-
-  #taint (): void {
-    if (this.#active instanceof ActiveTransaction) this.#active.taint()
-  }
-
-  async #commit (): Promise<void> {
-    try {
-      await (await this.#current())?.commit()
-    } catch (error) {
-      throw driverError(error)
-    } finally {
-      this.#rollbackOnly.clear()
-      this.#ended()
-    }
   }
 
   /** What cannot roll back has destroyed its connection: it is over, too. */
@@ -250,6 +248,10 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     if (this.#settings.onEnd === undefined) return
     this.statements.placement = closed
     this.#settings.onEnd()
+  }
+
+  get #begun (): ActiveTransaction | undefined {
+    return this.#active instanceof ActiveTransaction ? this.#active : undefined
   }
 
   /** What has begun, or is beginning; a BEGIN that fails has begun nothing. */

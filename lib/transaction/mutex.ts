@@ -7,7 +7,8 @@
 export class Mutex {
   /** How many hold it or wait for it. */
   #users = 0
-  readonly #waiting: (() => void)[] = []
+  /** Made when somebody waits: most are free when they are asked for. */
+  #waiting: (() => void)[] | undefined
   /** Made when somebody asks for it: most are released before anybody waits. */
   #waiter: PromiseWithResolvers<void> | undefined
 
@@ -19,24 +20,26 @@ export class Mutex {
   /** Resolves when somebody waits for whoever holds it now. */
   hasWaiter (): Promise<void> {
     this.#waiter ??= Promise.withResolvers()
-    if (this.#waiting.length > 0) this.#waiter.resolve()
+    if (this.#users > 1) this.#waiter.resolve()
     return this.#waiter.promise
   }
 
-  /**
-   * Waits until it is free.
-   * @returns a function that releases it, to be called once
-   */
-  async acquire (): Promise<() => void> {
+  /** Takes it, to be released once. Gives nothing where it is free, and there is nothing to wait for. */
+  acquire (): Promise<void> | undefined {
     this.#users++
-    if (this.#users > 1) {
-      this.#waiter?.resolve()
-      await new Promise<void>(resolve => { this.#waiting.push(resolve) })
-    }
+    if (this.#users > 1) return this.#wait()
     this.#waiter = undefined
-    return () => {
-      this.#users--
-      this.#waiting.shift()?.()
-    }
+    return undefined
+  }
+
+  release (): void {
+    this.#users--
+    this.#waiting?.shift()?.()
+  }
+
+  async #wait (): Promise<void> {
+    this.#waiter?.resolve()
+    await new Promise<void>(resolve => { (this.#waiting ??= []).push(resolve) })
+    this.#waiter = undefined
   }
 }

@@ -1,4 +1,4 @@
-import type { ControlConnectionProvider, DatabaseConnection, Kysely } from 'kysely'
+import type { CompiledQuery, ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor, QueryResult } from 'kysely'
 import type { Bag, BagMember } from '../bag.ts'
 import type { Origin } from '../diagnostics/messages.ts'
 import type { Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
@@ -33,20 +33,21 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
   index = -1
   readonly owner: ConnectionOwner
   readonly driver: Driver
+  /** Kysely's own. What is sent on it directly is one promise, where Kysely would make nine. */
+  readonly connection: DatabaseConnection
   isInTransaction = false
   /** Whether nobody has used it before: it has just been made. */
   readonly isFresh: boolean
   readonly #pool: PoolInUse
-  readonly #connection: DatabaseConnection
   readonly #physical: PhysicalConnection | undefined
   readonly #interrupt: Interrupt
   readonly #traced: TracedConnection
 
   constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection) {
     this.owner = owner
+    this.connection = connection
     this.isFresh = !isInterruptible(connection)
     this.#pool = pool
-    this.#connection = connection
     this.driver = driverOf(owner.client.getExecutor())
     this.#physical = this.driver.physical(connection)
     this.#interrupt = interruptible(connection, this.#physical)
@@ -60,9 +61,14 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
     return this.#physical?.status
   }
 
+  /** Sends one statement. */
+  send<R> (query: CompiledQuery<R>): Promise<QueryResult<R>> {
+    return this.connection.executeQuery<R>(query)
+  }
+
   /** Has it answer, where anything can be asked of it, so that it is known to lead to a server. */
   async proven (): Promise<this> {
-    await this.owner.silence?.identify(this.#connection)
+    await this.owner.silence?.identify(this.connection)
     return this
   }
 
@@ -73,8 +79,8 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
 
   /** Asks the server to stop the statement that runs on it now, where the driver can. */
   async cancel (): Promise<void> {
-    await this.#connection.collectSessionInfo?.()
-    await this.#connection.cancelQuery?.(this.#control)
+    await this.connection.collectSessionInfo?.()
+    await this.connection.cancelQuery?.(this.#control)
   }
 
   /**
@@ -85,7 +91,7 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
   async destroy (error = scopeIs('closed')): Promise<void> {
     if (!this.#pool.inUse.has(this)) return
     this.#interrupt(error)
-    if (this.#physical === undefined) killSession(this.#connection, this.#control)
+    if (this.#physical === undefined) killSession(this.connection, this.#control)
     else await this.#physical.close()
   }
 
@@ -102,16 +108,29 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
 
 /** One that somebody has until it is released. */
 export class PooledConnection extends ConnectionInUse {
-  /** Kysely on this one connection. */
-  readonly kysely: Kysely<unknown>
+  /** Kysely on this one connection, where its driver is to begin transactions. */
+  readonly kysely: Kysely<unknown> | undefined
   readonly #release: () => Promise<void>
   #isTainted = false
+  #executor: QueryExecutor | undefined
+  #busy: Promise<void> | undefined
 
   /** @param release frees its place in the pool */
-  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown>, release: () => Promise<void>) {
+  constructor (pool: PoolInUse, owner: ConnectionOwner, connection: DatabaseConnection, kysely: Kysely<unknown> | undefined, release: () => Promise<void>) {
     super(pool, owner, connection)
     this.kysely = kysely
     this.#release = release
+  }
+
+  /** Until what `executor` has been asked for is over, which can be later than its answer: a statement that nobody waits for any more. */
+  get busy (): Promise<void> | undefined {
+    return this.#busy
+  }
+
+  /** For what needs more of Kysely than one statement: streams, abort signals, a connection that is given away. */
+  executor (): QueryExecutor {
+    this.#executor ??= this.owner.client.getExecutor().withConnectionProvider({ provideConnection: consumer => this.#provide(consumer) })
+    return this.#executor
   }
 
   /** Nobody knows any more what is on it, or where it leads: it is destroyed in the end. */
@@ -120,10 +139,10 @@ export class PooledConnection extends ConnectionInUse {
   }
 
   /** Gives it back to the pool; resolves when it is there. */
-  async release (): Promise<void> {
-    if (this.#isTainted) await super.destroy()
+  release (): Promise<void> {
+    if (this.#isTainted) return this.destroy()
     this.forget()
-    await this.#release()
+    return this.#release()
   }
 
   /** Closes it as far as its driver can, and gives it back. */
@@ -131,6 +150,20 @@ export class PooledConnection extends ConnectionInUse {
     await super.destroy(error)
     this.forget()
     await this.#release()
+  }
+
+  /** One after the other. */
+  async #provide<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const earlier = this.#busy
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#busy = promise
+    await earlier
+    try {
+      return await consumer(this.connection)
+    } finally {
+      if (this.#busy === promise) this.#busy = undefined
+      resolve()
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { DatabaseConnection } from 'kysely'
+import type { CompiledQuery, QueryResult } from 'kysely'
 import type { AcquireTimeout } from './acquire-timeout.ts'
 import type { ConnectionInUse } from './pooled-connection.ts'
 import { lost, type Silence } from './silence.ts'
@@ -8,25 +8,19 @@ import { lost, type Silence } from './silence.ts'
  * destroyed, once: what is tried after that has to answer first, and is waited for.
  */
 export class ReadWatch {
-  readonly #silence: Silence | undefined
+  readonly #silence: Silence
   readonly #timeout: AcquireTimeout
   #hasGivenUp = false
 
-  /** @param silence undefined where nobody can be asked: then it is waited for as long as it takes */
-  constructor (silence: Silence | undefined, timeout: AcquireTimeout) {
+  constructor (silence: Silence, timeout: AcquireTimeout) {
     this.#silence = silence
     this.#timeout = timeout
   }
 
-  /**
-   * Runs `read` on a connection.
-   * @returns undefined where nobody can be asked
-   */
-  over<T> (inUse: ConnectionInUse, connection: DatabaseConnection, read: (connection: DatabaseConnection) => Promise<T>): Promise<T> | undefined {
-    return this.#silence === undefined ? undefined : this.#over(this.#silence, inUse, connection, read)
-  }
-
-  async #over<T> (silence: Silence, inUse: ConnectionInUse, connection: DatabaseConnection, read: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  /** Sends it on a connection. */
+  async send<R> (inUse: ConnectionInUse, query: CompiledQuery<R>): Promise<QueryResult<R>> {
+    const silence = this.#silence
+    const { connection } = inUse
     const timeout = this.#timeout
     if (this.#hasGivenUp || !silence.knows(connection)) await timeout.limit(timeout.silenceDeadline(), silence.identify(connection))
     let isOver = false
@@ -34,12 +28,12 @@ export class ReadWatch {
     const ask = async (): Promise<void> => {
       const isLost = await timeout.limit(timeout.deadline(), silence.isLost(connection)).catch(() => false)
       if (isOver) return
-      if (isLost) await this.#giveUp(silence, inUse)
+      if (isLost) await this.#giveUp(inUse)
       else wait = listen()
     }
     let wait = listen()
     try {
-      return await read(connection)
+      return await inUse.send(query)
     } finally {
       isOver = true
       timeout.clear(wait)
@@ -47,9 +41,9 @@ export class ReadWatch {
   }
 
   /** One that has just answered is not lost, whatever is said of it. */
-  async #giveUp (silence: Silence, inUse: ConnectionInUse): Promise<void> {
+  async #giveUp (inUse: ConnectionInUse): Promise<void> {
     if (this.#hasGivenUp) {
-      silence.distrust()
+      this.#silence.distrust()
       return
     }
     this.#hasGivenUp = true

@@ -12,10 +12,14 @@ export interface SqlConnection extends Connection {
   applySessionContext (trx: Transaction, context: SessionContext): Promise<void>
 }
 
-interface SqlPlatform extends Platform {
+/** How transactions are written in a database's SQL. */
+export interface SqlPlatform extends Platform {
   getBeginTransactionSQL (options: BeginOptions): string[]
   getCommitTransactionSQL (): string
   getRollbackTransactionSQL (): string
+  getSavepointSQL (name: string): string
+  getReleaseSavepointSQL (name: string): string
+  getRollbackToSavepointSQL (name: string): string
 }
 
 /** Whether a connection speaks SQL through Kysely, so that a transaction can be begun lazily on it. */

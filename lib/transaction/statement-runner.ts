@@ -1,4 +1,4 @@
-import type { ControlledTransaction, DatabaseConnection, QueryExecutor } from 'kysely'
+import type { CompiledQuery, DatabaseConnection, QueryExecutor, QueryResult } from 'kysely'
 import { driverOf } from '../drivers/drivers.ts'
 import { driverError, errorKindOfDriver } from '../drivers/errors.ts'
 import { leavesState } from '../drivers/sql/session-state.ts'
@@ -6,11 +6,13 @@ import { mayEndTransaction, setsAutocommit } from '../drivers/sql/statements.ts'
 import { GivenConnectionError, OpenStreamError, ReadOnlyError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
 import { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import { leave, type Entered } from './entered.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
 import { QueryStreams } from './query-streams.ts'
 import { CONTROL, PROVIDED, Statement, type Placement, type PlacementRule } from './statement.ts'
+import type { TransactionCommands } from './transaction-commands.ts'
 import { leadsNowhere } from './until-one-works.ts'
 
 /** The transaction that the statements are for. */
@@ -36,16 +38,6 @@ export interface StatementTransaction extends ConnectionOwner {
   endedBehindBack (error: Error): void
 }
 
-/** What a statement runs on, and how it gives that back. */
-interface Entered {
-  readonly placement: Placement
-  /** The transaction, or a connection. */
-  readonly on: ActiveTransaction | PooledConnection
-  /** Whether something sent on it outside has failed. */
-  hasFailed?: true
-  release (): Promise<void> | void
-}
-
 /** Runs each statement where its text says that it belongs: inside the transaction, one at a time, or outside, as if there were none. */
 export class StatementRunner {
   /** Where each statement goes from now on; see statement.ts. */
@@ -55,6 +47,7 @@ export class StatementRunner {
   readonly streams = new QueryStreams()
   readonly #transaction: StatementTransaction
   readonly #pool: ConnectionPool
+  readonly #release = () => { this.mutex.release() }
   #writes = 0
 
   constructor (transaction: StatementTransaction, pool: ConnectionPool, placement: PlacementRule) {
@@ -74,33 +67,35 @@ export class StatementRunner {
   }
 
   /**
+   * Sends one statement, past all of Kysely but its connection.
    * @param sending is called when it has its connection, once more where it is sent again
    * @throws ScopeClosedError or ReadOnlyError when the statement has no place
    */
-  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending = () => {}): Promise<T> {
-    const inside = await this.#enterTransaction(statement)
-    const entered = inside ?? (this.#transaction.needsTransaction ? await this.#enterAlone(statement) : undefined)
-    if (entered === undefined) return await this.#executeOutside(statement, run, sending)
-    sending()
-    return await this.#execute(entered, statement, () => run(entered.on.kysely.getExecutor()))
-  }
-
-  async #executeOutside<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending: () => void): Promise<T> {
-    await this.#transaction.connecting()
-    return await this.#pool.run(this.#transaction, {
+  async send<R> (statement: Statement, query: CompiledQuery<R>, sending?: () => void): Promise<QueryResult<R>> {
+    const inside = this.#enterTransaction(statement)
+    const entered = inside === undefined ? undefined : await inside
+    if (entered !== undefined || this.#transaction.needsTransaction) return await this.#execute(entered ?? await this.#enterAlone(statement), statement, connection => connection.send(query), sending)
+    const connecting = this.#transaction.connecting()
+    if (connecting !== undefined) await connecting
+    return await this.#pool.send(this.#transaction, query, {
       isRepeatable: statement.kind === 'read',
       isKept: () => !this.#leavesState(statement),
       admit: () => {
         this.#admitOutside(statement)
-        sending()
+        sending?.()
       }
-    }, run)
+    })
+  }
+
+  /** The same for what needs more of Kysely: an abort signal. */
+  async execute<T> (statement: Statement, run: (executor: QueryExecutor) => Promise<T>, sending?: () => void): Promise<T> {
+    return await this.#execute(await this.#enter(statement), statement, connection => run(connection.executor()), sending)
   }
 
   /** Gives a connection away for as long as `consumer` runs. What is sent to it then is looked at like everything else. */
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(PROVIDED)
-    const executor = entered.on.kysely.getExecutor()
+    const executor = entered.connection.executor()
     const provider: Provider = {
       enter: async sql => await this.#enterProvided(new Statement(sql, driverOf(executor)), entered),
       failed: async error => await this.#failed(entered, error)
@@ -111,23 +106,28 @@ export class StatementRunner {
   /** The same for a query whose rows are read one by one. The connection is taken until the last row. */
   async * stream<T> (statement: Statement, run: (executor: QueryExecutor) => AsyncIterableIterator<T>): AsyncIterableIterator<T> {
     const entered = await this.#enter(statement)
-    const rows = telling(run(entered.on.kysely.getExecutor()), { failed: async error => await this.#failed(entered, error) })
+    const rows = telling(run(entered.connection.executor()), { failed: async error => await this.#failed(entered, error) })
     yield * this.streams.read(entered.placement, rows, () => entered.release(), () => scopeIs('closed'))
   }
 
-  /** Runs what Kysely has no statement for, SAVEPOINT and its kin. */
-  async control (run: (trx: ControlledTransaction<unknown>) => Promise<unknown>, statement = CONTROL): Promise<void> {
+  /** Runs what Kysely has no statement for, SAVEPOINT and its kin. Begins, if that is all. */
+  async control (run?: (commands: TransactionCommands) => Promise<unknown>, statement = CONTROL): Promise<void> {
     const entered = await this.#enter(statement)
-    await this.#execute(entered, statement, async () => await run(entered.on.kysely as ControlledTransaction<unknown>))
+    await this.#execute(entered, statement, async () => { if (run !== undefined) await run((entered.active as ActiveTransaction).commands) })
   }
 
-  async #execute<T> (entered: Entered, statement: Statement, run: () => Promise<T>): Promise<T> {
+  async #execute<T> (entered: Entered, statement: Statement, run: (connection: PooledConnection) => Promise<T>, sending?: () => void): Promise<T> {
+    const { connection, active } = entered
     try {
-      const result = await run().catch(async (error: unknown) => { throw await this.#failed(entered, error) })
-      if (entered.on instanceof ActiveTransaction) entered.on.statementSucceeded(statement)
+      sending?.()
+      const result = await run(connection)
+      active?.statementSucceeded(statement)
       return result
+    } catch (error) {
+      throw await this.#failed(entered, error)
     } finally {
-      await entered.release()
+      const released = leave(entered)
+      if (released !== undefined) await released
     }
   }
 
@@ -136,7 +136,7 @@ export class StatementRunner {
     const error = this.#transaction.isReadOnly && said instanceof Error && errorKindOfDriver(said) === 'read only' ? new ReadOnlyError() : said
     if (entered.placement === 'inside') return await this.#transaction.failed(error)
     entered.hasFailed = true
-    if (leadsNowhere(error)) entered.on.taint()
+    if (leadsNowhere(error)) entered.connection.taint()
     return error
   }
 
@@ -144,7 +144,7 @@ export class StatementRunner {
   async #enterProvided (statement: Statement, entered: Entered): Promise<Entered['release']> {
     const placement = this.#where(statement)
     this.#noteWrite(statement)
-    if (this.#leavesState(statement)) entered.on.taint()
+    if (this.#leavesState(statement)) entered.connection.taint()
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
     active.assertNotFailed(statement)
@@ -165,20 +165,22 @@ export class StatementRunner {
   }
 
   async #enterInTurn (statement: Statement): Promise<Entered | undefined> {
-    const release = await this.mutex.acquire()
+    const turn = this.mutex.acquire()
+    if (turn !== undefined) await turn
     try {
       if (this.#where(statement) === 'inside') {
-        const active = await this.#transaction.activate()
+        const begun = this.#transaction.activate()
+        const active = begun instanceof ActiveTransaction ? begun : await begun
         if (statement !== PROVIDED) active.assertNotFailed(statement)
         this.#noteWrite(statement)
-        if (this.#leavesState(statement)) active.taint()
+        if (this.#leavesState(statement)) active.connection.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', on: active, release: isDubious(statement) ? await this.#watched(statement, active, release) : release }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', connection: active.connection, active, release: isDubious(statement) ? await this.#watched(statement, active, this.#release) : this.#release }
       }
-      release()
+      this.#release()
       return undefined
     } catch (error) {
-      release()
+      this.#release()
       throw await this.#transaction.failed(driverError(error))
     }
   }
@@ -205,7 +207,7 @@ export class StatementRunner {
       throw error
     }
     if (this.#leavesState(statement)) connection.taint()
-    return { placement: 'outside', on: connection, release: () => connection.release() }
+    return { placement: 'outside', connection, release: () => connection.release() }
   }
 
   /** Outside the transaction, and in one of its own. */
@@ -217,10 +219,11 @@ export class StatementRunner {
       await active.rollback()
       throw error
     }
-    if (this.#leavesState(statement)) active.taint()
+    if (this.#leavesState(statement)) active.connection.taint()
     const entered: Entered = {
       placement: 'outside',
-      on: active,
+      connection: active.connection,
+      active,
       release: async () => { await (entered.hasFailed === true ? active.rollback().catch(() => undefined) : active.commit()) }
     }
     return entered

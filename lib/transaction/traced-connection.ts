@@ -64,7 +64,7 @@ export class TracedConnection {
 
   /** Runs what begins or ends a transaction, and tells of it where nothing of it is seen otherwise. */
   command<T> (sql: string, run: () => Promise<T>): Promise<T> {
-    return this.holder?.driver.hidesCommands === true && !this.#hasCommands ? this.#tell(sql, run) : run()
+    return this.holder?.driver.begins === 'hidden' && !this.#hasCommands ? this.#tell(sql, run) : run()
   }
 
   #tell<T> (sql: string, run: () => Promise<T>): Promise<T> {

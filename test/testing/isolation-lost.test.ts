@@ -183,7 +183,7 @@ onEachDatabase('when one database cannot be isolated, none is', automatic, async
 
 void t.test('a transaction that PostgreSQL has aborted is rolled back to its beginning', async t => {
   const sent: string[] = []
-  const command = (text: string, error?: Error) => (name: string) => ({ execute: async () => { sent.push(`${text} ${name}`); if (error !== undefined) throw error } })
+  const command = (text: string, error?: Error) => async (name: string) => { sent.push(`${text} ${name}`); if (error !== undefined) throw error }
   const aborted = new Error('current transaction is aborted')
   const transaction = { savepoint: command('set'), releaseSavepoint: command('release', aborted), rollbackToSavepoint: command('rollback to') }
   const driverConnection: Partial<DatabaseConnection> = { executeQuery: async () => ({ rows: [] }) }

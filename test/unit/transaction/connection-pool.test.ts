@@ -2,6 +2,7 @@ import type { CompiledQuery, ConnectionProvider, ControlConnectionProvider, Data
 import t from 'tap'
 import { ConnectionPool } from '../../../lib/transaction/connection-pool.ts'
 import type { ConnectionOwner, PooledConnection } from '../../../lib/transaction/pooled-connection.ts'
+import { Gate } from '../../support/signals.ts'
 
 /** Takes a connection for what needs no answer. */
 const itself = async (connection: PooledConnection) => connection
@@ -62,28 +63,35 @@ void t.test('a driver that cancels through the pool is given a connection for it
   t.same(calls, ['cancelled'], 'what was given back is left alone')
 })
 
-void t.test('a statement is admitted once, and whoever stops it gets a connection without that', async t => {
-  const { pool, owner, count } = poolOf({})
-  let admitted = 0
-  await pool.run(owner, { isRepeatable: false, isKept: () => true, admit: () => { admitted++ } }, async executor => {
-    await executor.provideConnection(async () => {
-      await executor.provideConnection(async () => { t.equal(pool.inUse.size, 2) })
-      t.equal(pool.inUse.size, 1)
-    })
-  })
-  t.equal(admitted, 1)
-  t.equal(pool.inUse.size, 0)
-  t.equal(count.back, 2)
-})
+const QUERY = { sql: 'select 1' } as CompiledQuery
 
 void t.test('a statement that is not admitted gives its connection back', async t => {
-  const { pool, owner, count } = poolOf({})
+  const { pool, owner, count } = poolOf({ executeQuery: async () => { throw new Error('it was sent') } })
   const admit = () => { throw new Error('too late') }
-  await t.rejects(pool.run(owner, { isRepeatable: true, isKept: () => true, admit }, async executor => {
-    await executor.provideConnection(async () => { t.fail('it has a connection') })
-  }), { message: 'too late' })
+  await t.rejects(pool.send(owner, QUERY, { isRepeatable: true, isKept: () => true, admit }), { message: 'too late' })
   t.equal(pool.inUse.size, 0)
   t.equal(count.back, 1)
+})
+
+void t.test('what is asked of a whole Kysely is run one after the other, and tells when it is over', async t => {
+  const { pool, owner } = poolOf({})
+  const pooled = await pool.acquire(owner, itself)
+  t.equal(pooled.busy, undefined)
+  const done: string[] = []
+  const first = new Gate()
+  const executor = pooled.executor()
+  const both = Promise.all([
+    executor.provideConnection(async () => { await first.opened; done.push('first') }),
+    executor.provideConnection(async () => { done.push('second') })
+  ])
+  const { busy } = pooled
+  await new Promise(setImmediate)
+  t.same(done, [])
+  first.open()
+  await busy
+  t.same(done, ['first', 'second'])
+  await both
+  t.equal(pooled.busy, undefined)
 })
 
 for (const [how, killSession] of Object.entries({
@@ -101,7 +109,7 @@ for (const [how, killSession] of Object.entries({
     })
     const pooled = await pool.acquire(owner, itself)
     t.same([...pool.inUse], [pooled])
-    await pooled.kysely.getExecutor().provideConnection(async connection => {
+    await pooled.executor().provideConnection(async connection => {
       const statement = t.rejects(connection.executeQuery({} as CompiledQuery), CLOSED, 'nobody waits for what it ran')
       const stream = t.rejects(connection.streamQuery({} as CompiledQuery, 1).next(), CLOSED)
       await pool.destroy()

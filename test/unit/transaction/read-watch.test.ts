@@ -1,4 +1,4 @@
-import type { DatabaseConnection } from 'kysely'
+import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import { Kysely, MysqlDialect } from 'kysely'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { ReadWatch } from '../../../lib/transaction/read-watch.ts'
 import { Silence } from '../../../lib/transaction/silence.ts'
 import { Gate } from '../../support/signals.ts'
 
-type Read = (connection: DatabaseConnection) => Promise<unknown>
+type Read = () => Promise<unknown>
 
 /** What a server says of connections, and what was made of that. */
 function watched (verdicts: (boolean | Error | (() => Promise<boolean>))[]) {
@@ -27,8 +27,9 @@ function watched (verdicts: (boolean | Error | (() => Promise<boolean>))[]) {
   const over = async (read: Read) => {
     let interrupt: (error: Error) => void = () => {}
     const interrupted = new Promise<never>((_resolve, reject) => { interrupt = reject })
-    const inUse = { destroy: async (error: Error) => { done.push('destroyed'); interrupt(error) } } as ConnectionInUse
-    return await watch.over(inUse, {} as DatabaseConnection, async connection => await Promise.race([read(connection), interrupted]))
+    const destroy = async (error: Error) => { done.push('destroyed'); interrupt(error) }
+    const send = async () => await Promise.race([read(), interrupted])
+    return await watch.send({ connection: {}, destroy, send } as unknown as ConnectionInUse, {} as CompiledQuery)
   }
   return { over, done, verdicts }
 }
@@ -71,5 +72,4 @@ void t.test('where nobody can be asked it is waited for', async t => {
   t.equal(Silence.of(connection as never), silence)
   silence?.distrust()
   t.equal(await silence?.isLost({} as DatabaseConnection), false)
-  t.equal(new ReadWatch(undefined, new AcquireTimeout(1)).over({} as ConnectionInUse, {} as DatabaseConnection, never), undefined)
 })
