@@ -24,6 +24,14 @@ export function statementsIn (sql: string): string[] {
   return withoutLiterals(sql).split(';').filter(part => part.trim() !== '')
 }
 
+/** What ends a statement, or may hide that it goes on. */
+const SEPARATES = /;|--|#|\/\*/
+
+/** Whether a text is one statement, and no more, and whatever is put behind it is none of its comments. In doubt it is not. A quote may be left open. */
+export function isOneStatement (sql: string): boolean {
+  return !SEPARATES.test(sql) || !SEPARATES.test(withoutLiterals(sql))
+}
+
 const SKIPPED = `[\\s(]|${COMMENT}|(?:--|#)[^\\n]*\\n`
 
 /** What can stand ahead of a statement's first word. */
