@@ -2,14 +2,15 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import { openSide, raw, type Side } from '../support/begin-with.ts'
-import { availableKinds, servers, type Kind } from '../support/databases.ts'
-import { dialectOf } from '../support/dialect.ts'
+import { openSide, type Side } from '../support/begin-with.ts'
+import { availableKinds, servers } from '../support/databases.ts'
 import { isMeant } from '../support/drivers.ts'
+
+type Server = 'mysql' | 'postgresql'
 
 const GENERATED = { thing: 'id', keyed: null, log: 'id', value: 'id' }
 
-const SET_UP: Record<'mysql' | 'postgresql', string[]> = {
+const SET_UP: Record<Server, string[]> = {
   mysql: [
     'create table thing (id int auto_increment primary key, name varchar(40) unique, amount int not null default 0, check (amount >= 0)) auto_increment = 100',
     'create table keyed (id varchar(40) primary key, thing int, foreign key (thing) references thing (id))',
@@ -22,6 +23,7 @@ const SET_UP: Record<'mysql' | 'postgresql', string[]> = {
   ],
   postgresql: [
     'create table thing (id serial primary key, name varchar(40) unique, amount int not null default 0, check (amount >= 0))',
+    'alter sequence thing_id_seq restart 100',
     'create table keyed (id varchar(40) primary key, thing int references thing (id))',
     'create table log (id serial primary key, what varchar(40))',
     'create table value (id bigserial primary key, text_ text, json_ jsonb, bin_ bytea, date_ timestamptz(6), day_ date, decimal_ numeric(30, 10), big_ bigint, double_ double precision, bool_ boolean, list_ text[])',
@@ -34,12 +36,15 @@ const SET_UP: Record<'mysql' | 'postgresql', string[]> = {
   ]
 }
 
-function onEachServer (name: string, test: (t: Test, one: Side, other: Side, kind: Kind) => Promise<void>): void {
-  for (const kind of availableKinds().filter(kind => isMeant(kind, servers))) {
-    void t.test(`${name} [${kind}]`, { timeout: 120_000 }, async t => {
-      const open = () => openSide(t, kind, SET_UP[kind as 'mysql' | 'postgresql'], GENERATED)
-      await test(t, await open(), await open(), kind)
-    })
+/** With tables of its own on each side. */
+function onEachServer (name: string, test: (t: Test, one: Side, other: Side, kind: Server) => Promise<void>, settings: Partial<Record<Server, string[]>> = {}): void {
+  for (const kind of servers.filter(kind => availableKinds().includes(kind) && isMeant(kind, servers)) as Server[]) {
+    for (const setting of [undefined, ...settings[kind] ?? []]) {
+      void t.test(`${name} [${[kind, setting ?? []].flat().join(', ')}]`, { timeout: 120_000 }, async t => {
+        const open = () => openSide(t, kind, { setUp: SET_UP[kind], generated: GENERATED, setting })
+        await test(t, await open(), await open(), kind)
+      })
+    }
   }
 }
 
@@ -87,7 +92,7 @@ const BOTH = [
   'select from from thing',
   'select (select id from thing) as one'
 ]
-const ON: Record<'mysql' | 'postgresql', string[]> = {
+const ON: Record<Server, string[]> = {
   mysql: [
     'insert into `thing` (`name`) values (\'new\')',
     'insert into `thing` () values ()',
@@ -129,7 +134,7 @@ const ON: Record<'mysql' | 'postgresql', string[]> = {
     'select current_setting(\'transaction_isolation\') as level, current_setting(\'transaction_read_only\') as ro'
   ]
 }
-const APART: Record<'mysql' | 'postgresql', string[]> = {
+const APART: Record<Server, string[]> = {
   mysql: [
     "insert into thing (id, name) values (77, 'new')",
     "insert into thing (`ID`, name) values (null, 'new')",
@@ -157,22 +162,21 @@ const APART: Record<'mysql' | 'postgresql', string[]> = {
   ]
 }
 
-const begins: Record<'mysql' | 'postgresql', readonly (readonly string[])[]> = {
+const begins: Record<Server, readonly (readonly string[])[]> = {
   mysql: [['begin'], ['set transaction isolation level serializable', 'begin'], ['set transaction isolation level read committed, read only', 'begin'], ['set transaction read only', 'begin']],
   postgresql: [['begin'], ['start transaction isolation level serializable'], ['start transaction isolation level read committed read only'], ['start transaction read only']]
 }
 
+// But for how many of the rows that an UPDATE has found it has changed, which nobody says.
 onEachServer('each statement answers as it does alone', async (t, one, other, kind) => {
-  const of = kind as 'mysql' | 'postgresql'
   const before = await one.committed()
   t.same(await other.committed(), before)
-  for (const [isTogether, statements] of [[combines(other), [...BOTH, ...ON[of]]], [false, APART[of]]] as const) {
+  for (const [isTogether, statements] of [[combines(other), [...BOTH, ...ON[kind]]], [false, APART[kind]]] as const) {
     for (const sql of statements) {
-      const apart = await one.apart(sql)
       const { isCombined, ...together } = await other.together(sql)
-      const { result, ...rest } = apart
-      const { isCombined: _, ...expected } = !isCombined || result?.numChangedRows === undefined || !/^\s*update/.test(sql) ? apart : { ...rest, result: without(result) }
-      t.strictSame(together, expected, sql)
+      const { isCombined: _, ...apart } = await one.apart(sql)
+      const { numChangedRows, ...known } = apart.result ?? { rows: [] }
+      t.strictSame(together, isCombined && /^update/.test(sql) && apart.result !== undefined ? { ...apart, result: known } : apart, sql)
       // What begins nothing is sent again, apart.
       if (apart.error === undefined || !isTogether) t.equal(isCombined, isTogether, `${sql}: ${isTogether ? 'together' : 'apart'}`)
     }
@@ -181,13 +185,8 @@ onEachServer('each statement answers as it does alone', async (t, one, other, ki
   t.same(await one.committed(), before)
 })
 
-/** Of an UPDATE nobody knows how many of the rows that it has found it has changed. */
-function without ({ numChangedRows, ...known }: { numChangedRows?: bigint }): object {
-  return known
-}
-
 onEachServer('each way to begin is what it is alone', async (t, one, other, kind) => {
-  for (const begin of begins[kind as 'mysql' | 'postgresql']) {
+  for (const begin of begins[kind]) {
     for (const sql of [INSERT, 'select * from thing']) {
       const { isCombined, ...together } = await other.together(sql, begin)
       const { isCombined: _, ...apart } = await one.apart(sql, begin)
@@ -201,3 +200,74 @@ onEachServer('each way to begin is what it is alone', async (t, one, other, kind
     for (const begin of [[], ['start'], ['set autocommit = 0', 'begin'], ['begin', 'commit']]) if (kind === 'mysql') t.equal(other.beginWith(connection, INSERT, begin), undefined)
   })
 })
+
+/** As MikroORM puts values into a text. */
+const format = ({ orm }: Side, sql: string, values: unknown[]) => orm.driver.getPlatform().formatQuery(sql, values)
+
+const VALUES: Record<Server, [type: string, fc.Arbitrary<unknown>][]> = (() => {
+  const text = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 30 }),
+    fc.string({ unit: fc.constantFrom(..."'\"`\\;-#/*!%?$\n\0e\u2028😀") }),
+    fc.constantFrom('', "it's", "'; commit; --", '\\', "\\'", '/* */ # --', '$$;$$', ':a ?', 'returning', 'on duplicate', '\u0000', '\ud83d\ude00', 'last_insert_id()'))
+  const json = fc.jsonValue({ maxDepth: 2, stringUnit: 'grapheme' }).map(value => JSON.stringify(value))
+  const binary = fc.uint8Array({ maxLength: 20 }).map(bytes => Buffer.from(bytes))
+  const date = fc.date({ min: new Date('1970-01-02'), max: new Date('2037-01-01'), noInvalidDate: true })
+  const day = date.map(date => date.toISOString().slice(0, 10))
+  const decimal = fc.tuple(fc.bigInt({ min: -(10n ** 19n), max: 10n ** 19n }), fc.nat({ max: 999_999 })).map(([whole, part]) => `${whole}.${part}`)
+  const big = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
+  const common: [string, fc.Arbitrary<unknown>][] = [['text_', text], ['json_', json], ['bin_', binary], ['date_', date], ['day_', day], ['decimal_', decimal], ['big_', big], ['double_', fc.double({ noNaN: true, noDefaultInfinity: true })], ['bool_', fc.boolean()]]
+  const noNul = (columns: [string, fc.Arbitrary<unknown>][]) => columns.map(([name, values]) => [name, values.filter(value => typeof value !== 'string' || !/\0|\\u0000/.test(value))] as [string, fc.Arbitrary<unknown>])
+  return {
+    mysql: [...common, ['enum_', fc.constantFrom('a', 'b', 'c')], ['bit_', fc.nat({ max: 1100 })], ['year_', fc.integer({ min: 1899, max: 2156 })], ['time_', fc.constantFrom('00:00:00', '-838:59:59', '12:34:56.789')]],
+    postgresql: [...noNul(common), ['list_', fc.constantFrom('{}', '{a,b}', '{"a;b",null}')]]
+  }
+})()
+
+onEachServer('each value is written and read as it is alone', async (t, one, other, kind) => {
+  const columns = VALUES[kind]
+  const names = columns.map(([name]) => name)
+  const row = fc.tuple(...columns.map(([, values]) => fc.option(values, { freq: 10 })))
+  let combined = 0
+  await fc.assert(fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 3 }), async rows => {
+    const insert = format(one, `insert into value (${names.join(', ')}) values ${rows.map(() => `(${names.map(() => '?').join(', ')})`).join(', ')}`, rows.flat())
+    const written = await other.together(insert)
+    assert.deepEqual({ ...written, isCombined: false }, await one.apart(insert))
+    // What is committed is read by a first statement, too.
+    for (const side of [one, other]) {
+      await side.database.witness.driver.execute('delete from value')
+      if (written.error === undefined) await side.database.witness.driver.execute(insert)
+    }
+    for (const select of ['select * from value order by id', format(one, 'select id, ? as a, ? as b from value where text_ = ? or id > 0 for update', [rows[0]?.[0], rows[0]?.[5], rows[0]?.[0]])]) {
+      const read = await other.together(select)
+      assert.deepEqual({ ...read, isCombined: false }, await one.apart(select))
+      if (read.isCombined) combined++
+    }
+    if (written.isCombined) combined++
+  }), { numRuns: 60 })
+  t.equal(combined > 60, combines(other), `${combined} were sent together`)
+})
+
+/** What ends a text, a literal or a comment, or hides that it does. */
+const TRICKS = fc.array(fc.constantFrom(
+  "'", '"', '`', '\\', ';', '--', '-- ', '#', '/*', '*/', '/*!', '/*!99999 ', '/*M!', '\n', '\r', '\0', ' ', '$$', '$a$', " E'", " U&'", " b'", '(', ')', ',', "''", '""', '?', ':a', '\u2028', '%', '\u00a5', '1',
+  ' commit', ' end', ' end;', ' begin ', ' rollback', 'delimiter //', '//', '\\g', ' union select 1', ' returning id', " insert into log (what) values ('stray')", ' or 1', ' into @a', ' for update', ' limit 1', ' if ', ' loop ', ' else ', ' declare a int', ' return 1', ' leave a', ' then '
+), { maxLength: 9 }).map(parts => parts.join(''))
+
+onEachServer('whatever the text is, it is refused, or answers as it does alone, and commits nothing', async (t, one, other) => {
+  const before = await other.committed()
+  const text = fc.tuple(fc.constantFrom("insert into thing (name) values ('", "insert into thing (name) values ('a')", 'select 1 as a', "select 'a", 'delete from log', 'update thing set amount = amount + 1 ', "update thing set name = '", 'with '), TRICKS, fc.constantFrom('', "')", "'", '"', '\n')).map(parts => parts.join(''))
+  const counts = { refused: 0, carriedOut: 0, failed: 0, notBegun: 0 }
+  await fc.assert(fc.asyncProperty(text, async sql => {
+    if (await other.use(async connection => other.beginWith(connection, sql)) === undefined) { counts.refused++; return }
+    const { isCombined, ...together } = await other.together(sql)
+    const { isCombined: _, ...apart } = await one.apart(sql)
+    const { numChangedRows, ...known } = apart.result ?? { rows: [] }
+    assert.deepEqual(together, isCombined && sql.startsWith('update') && apart.result !== undefined ? { ...apart, result: known } : apart)
+    if (!isCombined) counts.notBegun++
+    else counts[together.error === undefined ? 'carriedOut' : 'failed']++
+  }), { numRuns: Number(process.env['RUNS'] ?? 150) })
+  t.comment(JSON.stringify(counts))
+  t.same(await other.committed(), before, 'nothing is committed')
+  t.same(await one.committed(), before)
+  if (combines(other)) t.ok(Math.min(...Object.values(counts)) > 0, `of each some: ${JSON.stringify(counts)}`)
+}, { mysql: ["set sql_mode = 'no_backslash_escapes'", "set sql_mode = 'ansi_quotes'"], postgresql: ['set standard_conforming_strings = off'] })

@@ -1,6 +1,6 @@
 /** BEGIN and a first statement, in one message and in two, on the same tables in two databases. */
-import type { DatabaseConnection, QueryResult } from 'kysely'
-import { CompiledQuery, type Kysely } from 'kysely'
+import type { Options } from '@mikro-orm/core'
+import { CompiledQuery, type DatabaseConnection, type Kysely, type QueryResult } from 'kysely'
 import type { Test } from 'tap'
 import type { Combined, Destination, Driver } from '../../lib/drivers/contracts.ts'
 import { driverOf } from '../../lib/drivers/drivers.ts'
@@ -35,10 +35,20 @@ export interface Side {
   committed (): Promise<unknown>
 }
 
-/** @param generated the column that each table generates */
-export async function openSide (t: Test, kind: Kind, setUp: readonly string[], generated: Readonly<Record<string, string | null>>): Promise<Side> {
+export interface SideOptions {
+  readonly setUp: readonly string[]
+  /** The column that each table generates. */
+  readonly generated: Readonly<Record<string, string | null>>
+  /** What is sent on each new connection. */
+  readonly setting?: string | undefined
+  /** What to connect to, and how. */
+  readonly options?: Partial<Options> | undefined
+}
+
+export async function openSide (t: Test, kind: Kind, { setUp, generated, setting, options }: SideOptions): Promise<Side> {
   const database = await createDatabase(kind)
-  const orm = await database.connect()
+  const onCreateConnection = async (connection: unknown) => { if (setting !== undefined) await (connection as DatabaseConnection).executeQuery(raw(setting)) }
+  const orm = await database.connect({ onCreateConnection, ...options } as Partial<Options>)
   t.teardown(async () => {
     await orm.close()
     await database.drop()
