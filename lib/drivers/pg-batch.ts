@@ -85,8 +85,8 @@ class Batch implements PromiseLike<Result> {
 
   handleReadyForQuery (): void {
     try {
-      const [, command = '', count] = /^(\w+).*?(\d+)?$/.exec(this.#tag) ?? []
-      const result = { command, rowCount: Number(count), rows: this.#parsed() }
+      const tag = this.#tag.split(' ')
+      const result = { command: String(tag[0]), rowCount: Number(tag.at(-1)), rows: this.#parsed() }
       this.callback?.()
       this.#result.resolve(result)
     } catch (error) {
@@ -103,9 +103,6 @@ class Batch implements PromiseLike<Result> {
 
   #parsed (): object[] {
     const columns = this.#fields.map(({ name, dataTypeID, format }) => ({ name, parse: this.#types.getTypeParser(dataTypeID, format) }))
-    return this.#rows.map(row => Object.fromEntries(columns.map(({ name, parse }, index) => {
-      const text = row[index] ?? null
-      return [name, text === null ? null : parse(text)]
-    })))
+    return this.#rows.map(row => Object.fromEntries(columns.map(({ name, parse }, index) => [name, row[index] == null ? null : parse(row[index])])))
   }
 }

@@ -68,7 +68,7 @@ const BOTH = [
   "insert into keyed (id, thing) values ('l', 99)",
   "insert into keyed (id) values ('k')",
   "insert into thing (name) values ('commit; -- # /* ')",
-  "insert into thing (name) values (",
+  'insert into thing (name) values (',
   "insert into thing (name) values ('",
   "INSERT\ninto thing (name)\n values ('a''b')",
   'update thing set amount = 5 where id = 99',
@@ -149,7 +149,7 @@ const APART: Record<Server, string[]> = {
     'select last_insert_id() as id',
     'show grants',
     'set @a = 1',
-    "select 1 as a -- a comment",
+    'select 1 as a -- a comment',
     'select 1 as a # a comment',
     'select 1 /*! as a */',
     "select 'a\\' as a; select 1 as b, '"
@@ -157,7 +157,7 @@ const APART: Record<Server, string[]> = {
   postgresql: [
     'show server_version_num',
     'select 1 as a -- a comment',
-    "select $$;$$ as a",
+    'select $$;$$ as a',
     'values (1)'
   ]
 }

@@ -1,6 +1,6 @@
 /** BEGIN and a first statement, in one message and in two, on the same tables in two databases. */
 import type { Options } from '@mikro-orm/core'
-import { CompiledQuery, type DatabaseConnection, type Kysely, type QueryResult } from 'kysely'
+import { CompiledQuery, type DatabaseConnection, type QueryResult } from 'kysely'
 import type { Test } from 'tap'
 import type { Combined, Destination, Driver } from '../../lib/drivers/contracts.ts'
 import { driverOf } from '../../lib/drivers/drivers.ts'
@@ -57,7 +57,7 @@ export async function openSide (t: Test, kind: Kind, { setUp, generated, setting
   const tables = Object.keys(generated)
   const connection = orm.driver.getConnection()
   await connection.execute('select 1')
-  const executor = (connection.getClient() as Kysely<unknown>).getExecutor()
+  const executor = connection.getClient<unknown>().getExecutor()
   const driver = driverOf(executor)
   const use: Side['use'] = work => executor.provideConnection(work)
   const { rows: [own] } = await use(connection => connection.executeQuery<{ version?: string }>(raw(String(driver.processes?.ownId))))
@@ -111,7 +111,7 @@ export async function openSide (t: Test, kind: Kind, { setUp, generated, setting
 const IN_BLOCK = 4094
 
 export function raw (sql: string): CompiledQuery<never> {
-  return CompiledQuery.raw(sql) as CompiledQuery<never>
+  return CompiledQuery.raw(sql)
 }
 
 /** Whether the transaction is open, after an error, as a caller of the driver's has to ask. */
