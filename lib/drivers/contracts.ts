@@ -92,8 +92,8 @@ export interface Destination {
 export interface Combined {
   /** What is sent, by `executeQuery` of the connection that it was made for, once. */
   readonly query: CompiledQuery
-  /** What the statement alone would have answered. */
-  answer<R> (result: QueryResult<unknown>): QueryResult<R>
+  /** What the statement alone would have answered. Undefined where nobody can tell: then all is to be rolled back, and the two are sent apart. */
+  answer<R> (result: QueryResult<unknown>): QueryResult<R> | undefined
   /**
    * A query for whether a transaction is open, as `begun`, to be asked after an error: a text that is refused as a whole has begun nothing, and the
    * two are to be sent apart, which gives the statement's own error. Undefined where the status of the physical connection tells.

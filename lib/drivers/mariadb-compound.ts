@@ -61,8 +61,9 @@ function updated<R> ({ numChangedRows, ...known }: QueryResult<unknown>): QueryR
   return known as QueryResult<R>
 }
 
-function inserted<R> ({ rows: [rows] }: QueryResult<unknown>): QueryResult<R> {
+/** Without an id that it has generated the statement alone would have answered with one that a trigger has set, if any has. */
+function inserted<R> ({ rows: [rows] }: QueryResult<unknown>): QueryResult<R> | undefined {
   const [row] = rows as [Record<'id' | 'count', unknown>]
   const insertId = BigInt(String(row.id))
-  return { ...(insertId > 0n && { insertId }), numAffectedRows: BigInt(String(row.count)), numChangedRows: 0n, rows: [] }
+  return insertId === 0n ? undefined : { insertId, numAffectedRows: BigInt(String(row.count)), numChangedRows: 0n, rows: [] }
 }

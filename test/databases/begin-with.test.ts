@@ -8,7 +8,7 @@ import { isMeant } from '../support/drivers.ts'
 
 type Server = 'mysql' | 'postgresql'
 
-const GENERATED = { thing: 'id', keyed: null, log: 'id', value: 'id' }
+const GENERATED = { thing: 'id', keyed: null, log: 'id', value: 'id', numbered: 'id' }
 
 const SET_UP: Record<Server, string[]> = {
   mysql: [
@@ -18,6 +18,8 @@ const SET_UP: Record<Server, string[]> = {
     'create table value (id bigint unsigned auto_increment primary key, text_ text, json_ json, bin_ blob, date_ datetime(6), day_ date, decimal_ decimal(30, 10), big_ bigint, double_ double, bool_ tinyint(1), enum_ enum(\'a\', \'b\'), bit_ bit(10), year_ year, time_ time(3)) default charset utf8mb4',
     'create trigger logged after insert on thing for each row insert into log (what) values (new.name)',
     "create trigger refused before update on thing for each row if new.amount = 13 then signal sqlstate '45000' set message_text = 'no; luck'; end if",
+    'create table numbered (id int auto_increment primary key, what varchar(40))',
+    'create trigger numbers before insert on numbered for each row set new.id = 500',
     "insert into thing (id, name, amount) values (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)",
     "insert into keyed values ('k', 1)"
   ],
@@ -26,6 +28,7 @@ const SET_UP: Record<Server, string[]> = {
     'alter sequence thing_id_seq restart 100',
     'create table keyed (id varchar(40) primary key, thing int references thing (id))',
     'create table log (id serial primary key, what varchar(40))',
+    'create table numbered (id serial primary key, what varchar(40))',
     'create table value (id bigserial primary key, text_ text, json_ jsonb, bin_ bytea, date_ timestamptz(6), day_ date, decimal_ numeric(30, 10), big_ bigint, double_ double precision, bool_ boolean, list_ text[])',
     'create function logged() returns trigger language plpgsql as $$ begin insert into log (what) values (new.name); return new; end $$',
     'create trigger logged after insert on thing for each row execute function logged()',
@@ -144,6 +147,7 @@ const APART: Record<Server, string[]> = {
     "insert ignore into thing (name) values ('one')",
     "insert into thing (name) select concat(name, 'copy') from thing",
     'insert into nowhere (name) values (1)',
+    "insert into numbered (what) values ('by a trigger')",
     "replace into thing (name) values ('one')",
     'update thing set amount = last_insert_id(55)',
     'select last_insert_id() as id',
@@ -249,7 +253,7 @@ onEachServer('each value is written and read as it is alone', async (t, one, oth
 
 /** What ends a text, a literal or a comment, or hides that it does. */
 const TRICKS = fc.array(fc.constantFrom(
-  "'", '"', '`', '\\', ';', '--', '-- ', '#', '/*', '*/', '/*!', '/*!99999 ', '/*M!', '\n', '\r', '\0', ' ', '$$', '$a$', " E'", " U&'", " b'", '(', ')', ',', "''", '""', '?', ':a', '\u2028', '%', '\u00a5', '1',
+  "'", '"', '`', '\\', ';', '--', '-- ', '#', '/*', '*/', '/*!', '/*!99999 ', '/*M!', '\n', '\r', '\0', ' ', '$$', '$a$', '$é$', " E'", " U&'", " b'", '(', ')', ',', "''", '""', '?', ':a', '\u2028', '%', '\u00a5', '1',
   ' commit', ' end', ' end;', ' begin ', ' rollback', 'delimiter //', '//', '\\g', ' union select 1', ' returning id', " insert into log (what) values ('stray')", ' or 1', ' into @a', ' for update', ' limit 1', ' if ', ' loop ', ' else ', ' declare a int', ' return 1', ' leave a', ' then '
 ), { maxLength: 9 }).map(parts => parts.join(''))
 

@@ -97,7 +97,9 @@ export async function openSide (t: Test, kind: Kind, { setUp, generated, setting
       if (combined === undefined) return await apart(connection, sql, begin)
       try {
         const result = combined.answer(await connection.executeQuery(combined.query))
-        return await run(connection, true, async () => result)
+        if (result !== undefined) return await run(connection, true, async () => result)
+        await connection.executeQuery(raw('rollback'))
+        return await apart(connection, sql, begin)
       } catch (error) {
         if (!await hasBegun(driver, connection, combined)) return await apart(connection, sql, begin)
         return await run(connection, true, async () => { throw error })

@@ -6,7 +6,7 @@ const COMMENT = '/\\*(?!M?!)(?:(?!\\*/|/\\*)[\\s\\S])*\\*/'
 const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`(\\w+)\`|\`[^\`]*\`|${COMMENT}`, 'g')
 
 /** What databases quote or comment in different ways: then literals are not told from the rest. */
-const UNCLEAR = /--|#|\/\*|\$\w*\$/
+const UNCLEAR = /--|#|\/\*|\$[\w\u0080-\uffff]*\$/
 
 /** With a backslash a quote ends its literal, or does not, by database and by its settings. */
 const ESCAPED_QUOTE = /\\['"`]/

@@ -29,7 +29,8 @@ void t.test('an id is answered only where it is generated', t => {
   for (const sql of ['insert into thing (`Id`) values (1)', 'insert into `thing` values (1)', "insert into other (name) values ('a')", "insert into `schema`.`thing` (name) values ('a')"]) t.equal(sentFor(sql), undefined, sql)
   const answer = (rows: unknown[]) => MYSQL.beginWith(['begin'], INSERT, MARIADB)?.answer({ rows: [rows, {}] })
   t.strictSame(answer([{ id: '18446744073709551615', count: 1 }]), { insertId: 2n ** 64n - 1n, numAffectedRows: 1n, numChangedRows: 0n, rows: [] })
-  t.strictSame(answer([{ id: Buffer.from('0'), count: Buffer.from('0') }]), { numAffectedRows: 0n, numChangedRows: 0n, rows: [] })
+  t.strictSame(answer([{ id: Buffer.from('5'), count: Buffer.from('2') }]), { insertId: 5n, numAffectedRows: 2n, numChangedRows: 0n, rows: [] })
+  t.equal(answer([{ id: 0, count: 1 }]), undefined)
   t.end()
 })
 
