@@ -94,6 +94,8 @@ export interface Combined {
   readonly query: CompiledQuery
   /** What the statement alone would have answered. Undefined where nobody can tell: then all is to be rolled back, and the two are sent apart. */
   answer<R> (result: QueryResult<unknown>): QueryResult<R> | undefined
+  /** Has an error name the statement alone, as if it had been sent by itself. */
+  restore (error: object): void
   /**
    * A query for whether a transaction is open, as `begun`, to be asked after an error: a text that is refused as a whole has begun nothing, and the
    * two are to be sent apart, which gives the statement's own error. Undefined where the status of the physical connection tells.

@@ -32,6 +32,7 @@ export function beginWith (begin: readonly string[], query: CompiledQuery, { ver
   const compound = (answer: Combined['answer'], then = '', between = ''): Combined => ({
     query: { ...query, sql: `begin not atomic ${[...ahead, 'start transaction'].join('; ')};${between} ${sql}\n;${then} end` },
     answer,
+    restore (error: { sql?: string }) { if (error.sql !== undefined) error.sql = sql },
     hasBegun: 'select @@in_transaction as begun'
   })
   const [, word] = STATEMENT.exec(sql) ?? []

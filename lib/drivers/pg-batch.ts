@@ -38,17 +38,23 @@ const STATEMENT = /^\s*(?:select|insert|update|delete|with|merge)\b/i
 export function batch (begin: readonly string[], query: CompiledQuery, types: TypeParsers, onBegun: () => void): Combined | undefined {
   const { sql } = query
   if (query.parameters.length > 0 || sql.length > MAX_LENGTH || !STATEMENT.test(sql) || !isOneStatement(sql)) return undefined
+  const ahead = begin.map(one => `${one}; `).join('')
   // Kysely hands it on to pg.
-  const sent: unknown = new Batch(begin.map(one => `${one}; `).join(''), sql, types, onBegun)
-  return { query: { ...query, sql: sent as string }, answer: result => result as never, hasBegun: undefined }
+  const sent: unknown = new Batch(ahead + sql, types, onBegun)
+  return {
+    query: { ...query, sql: sent as string },
+    answer: result => result as never,
+    // Where in the text it was: in no BEGIN.
+    restore (error: { position?: string }) { if (error.position !== undefined) error.position = String(Number(error.position) - ahead.length) },
+    hasBegun: undefined
+  }
 }
 
 /** What pg submits in the place of a query of its own, and what is awaited in the place of its result: that of the last statement. No other one has rows. */
 class Batch implements PromiseLike<Result> {
   /** Set by pg where there is a time limit. */
   callback?: (error?: unknown) => void
-  readonly #begin: string
-  readonly #sql: string
+  readonly #text: string
   readonly #types: TypeParsers
   readonly #onBegun: () => void
   readonly #result = Promise.withResolvers<Result>()
@@ -56,9 +62,8 @@ class Batch implements PromiseLike<Result> {
   #fields: readonly Field[] = []
   #tag = ''
 
-  constructor (begin: string, sql: string, types: TypeParsers, onBegun: () => void) {
-    this.#begin = begin
-    this.#sql = sql
+  constructor (text: string, types: TypeParsers, onBegun: () => void) {
+    this.#text = text
     this.#types = types
     this.#onBegun = onBegun
   }
@@ -66,7 +71,7 @@ class Batch implements PromiseLike<Result> {
   then: Promise<Result>['then'] = (...handlers) => this.#result.promise.then(...handlers)
 
   submit (connection: PgSender): null {
-    connection.query(this.#begin + this.#sql)
+    connection.query(this.#text)
     return null
   }
 
@@ -94,9 +99,7 @@ class Batch implements PromiseLike<Result> {
     }
   }
 
-  handleError (error: Error & { position?: string }): void {
-    // Where in the text it was. No statement begins before its BEGIN.
-    if (error.position !== undefined) error.position = String(Number(error.position) - this.#begin.length)
+  handleError (error: Error): void {
     this.callback?.(error)
     this.#result.reject(error)
   }

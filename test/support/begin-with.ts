@@ -102,6 +102,7 @@ export async function openSide (t: Test, kind: Kind, { setUp, generated, setting
         return await apart(connection, sql, begin)
       } catch (error) {
         if (!await hasBegun(driver, connection, combined)) return await apart(connection, sql, begin)
+        combined.restore(error as Error)
         return await run(connection, true, async () => { throw error })
       }
     }),
@@ -125,6 +126,6 @@ export async function hasBegun (driver: Driver, connection: DatabaseConnection, 
 
 /** Without what says where in the driver and in the server it came up, and how many bytes that are. */
 function described (error: Error): object {
-  const { sql, stack, file, line, routine, length, ...said } = { ...error, message: error.message } as unknown as Record<string, unknown>
+  const { stack, file, line, routine, length, ...said } = { ...error, message: error.message } as unknown as Record<string, unknown>
   return said
 }

@@ -1,6 +1,7 @@
 import { CompiledQuery, type DatabaseConnection, type QueryResult } from 'kysely'
 import { EventEmitter } from 'node:events'
 import t from 'tap'
+import type { Combined } from '../../../lib/drivers/contracts.ts'
 import { DRIVERS } from '../../../lib/drivers/drivers.ts'
 import { MYSQL } from '../../../lib/drivers/mysql.ts'
 import { POSTGRESQL } from '../../../lib/drivers/postgresql.ts'
@@ -112,7 +113,14 @@ void t.test('a value that cannot be read is an error, and so is a time that is u
   sent.handleCommandComplete({ text: 'SELECT 0' })
   sent.handleReadyForQuery()
   await t.rejects(result, { message: 'Query read timeout' })
-  const { sent: wrong, result: failed } = send()
-  wrong.handleError(Object.assign(new Error('wrong'), { position: '15' }))
-  t.match(await failed.catch((error: unknown) => error), { position: '8' }, 'of the statement alone')
+})
+
+void t.test('an error names the statement alone', t => {
+  const restored = <T extends object>(combined: Combined | undefined, error: T) => { combined?.restore(error); return error }
+  const mariadb = MYSQL.beginWith(['begin'], INSERT, MARIADB)
+  t.same(restored(mariadb, { sql: String(mariadb?.query.sql) }), { sql: INSERT.sql })
+  const pg = combinedOn(pgConnection({ getTypeParser: () => Number }))
+  t.same(restored(pg, { position: '15' }), { position: '8' })
+  for (const combined of [mariadb, pg]) t.same(restored(combined, {}), {})
+  t.end()
 })
