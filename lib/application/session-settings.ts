@@ -15,7 +15,7 @@ export interface RequestPhase {
 
 /** What a scope's settings mean for the transaction of one session. */
 export function transactionSettings (settings: ScopeSettings, pool: ConnectionPool, phase?: RequestPhase): TransactionSettings {
-  const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
+  const { commitOnTeardown, begin, isolationLevel, readOnly, beginWithFirst } = settings
   const isAuto = begin === 'auto' && isolationLevel === undefined
   const automatic = isAuto && phase?.isSafe === true ? 'write' : 'statement'
   return {
@@ -24,6 +24,7 @@ export function transactionSettings (settings: ScopeSettings, pool: ConnectionPo
     awaitsBody: isAuto && phase !== undefined ? () => phase.awaitsBody() : undefined,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
+    beginWithFirst,
     pool
   }
 }

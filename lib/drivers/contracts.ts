@@ -1,4 +1,4 @@
-import type { DatabaseConnection } from 'kysely'
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 
 /**
  * What has happened, of the same name in every database:
@@ -66,7 +66,7 @@ export interface PhysicalConnection {
 
 /** How a server is asked about its connections, by the name that it has for each. */
 export interface ProcessList {
-  /** A query for the name of the connection that it is sent on, as `id`. */
+  /** A query for the name of the connection that it is sent on, as `id`, and, where `beginWith` asks for it, the server's `version`. */
   readonly ownId: string
   /** A query for the connections of these names, as `id`, and what each of them does, as `state`. */
   statesOf (ids: readonly number[]): string
@@ -74,6 +74,33 @@ export interface ProcessList {
   readonly working: string
   /** The state of one that waits for a statement. */
   readonly idle: string
+}
+
+/** What is known of where a first statement goes. */
+export interface Destination {
+  readonly connection: DatabaseConnection
+  /** As `processes.ownId` has given it. */
+  readonly version?: string | undefined
+  /** The column of a table whose values the database generates: null where it has none, undefined where the table is not known. */
+  generatedColumn (table: string): string | null | undefined
+}
+
+/**
+ * BEGIN and the first statement in one message. An error of kind `interrupted` does not say whether the statement was carried out:
+ * then only a rollback is left.
+ */
+export interface Combined {
+  /** What is sent, by `executeQuery` of the connection that it was made for, once. */
+  readonly query: CompiledQuery
+  /** What the statement alone would have answered. Undefined where nobody can tell: then all is to be rolled back, and the two are sent apart. */
+  answer<R> (result: QueryResult<unknown>): QueryResult<R> | undefined
+  /** Has an error name the statement alone, as if it had been sent by itself. */
+  restore (error: object): void
+  /**
+   * A query for whether a transaction is open, as `begun`, to be asked after an error: a text that is refused as a whole has begun nothing, and the
+   * two are to be sent apart, which gives the statement's own error. Undefined where the status of the physical connection tells.
+   */
+  readonly hasBegun: string | undefined
 }
 
 /** What has to be known of one database, and of its driver, beyond what Kysely and MikroORM tell. */
@@ -101,6 +128,8 @@ export interface Driver {
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */
   readonly processes: ProcessList | undefined
+  /** Sends BEGIN together with the first statement. Gives nothing where that is not safe, or would not answer the same: then they go one after the other. */
+  beginWith (begin: readonly string[], query: CompiledQuery, destination: Destination): Combined | undefined
   /** Gives nothing where it cannot be reached. */
   physical (connection: DatabaseConnection): PhysicalConnection | undefined
   /** Closes a connection that a hook of its pool has refused, and frees its place there, which Kysely does not. Nothing runs on it. */

@@ -1,5 +1,6 @@
 import type { Driver, DriverError, ErrorKind } from './contracts.ts'
 import { isRollbackState, kindOfState, kindsByCode } from './kinds.ts'
+import { beginWith } from './mariadb-compound.ts'
 import { words } from './sql/functions.ts'
 import { UNKNOWN } from './unknown.ts'
 
@@ -28,11 +29,12 @@ export const MYSQL: Driver = {
     'json_quote json_set json_insert json_remove json_merge_patch json_table st_asbinary st_astext st_distance st_distance_sphere st_contains st_within ' +
     'st_geomfromtext st_srid st_x st_y inet_aton inet_ntoa inet6_aton inet6_ntoa uuid version database schema sleep benchmark'),
   processes: {
-    ownId: 'select connection_id() as id',
+    ownId: 'select connection_id() as id, version() as version',
     statesOf: ids => `select id as id, command as state from information_schema.processlist where id in (${ids.join(', ')})`,
     working: 'Query',
     idle: 'Sleep'
-  }
+  },
+  beginWith
 }
 
 /** By the server's numbers. */

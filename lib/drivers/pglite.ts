@@ -9,5 +9,6 @@ export const PGLITE: Driver = {
   isEmbedded: true,
   begins: 'hidden',
   processes: undefined,
+  beginWith: UNKNOWN.beginWith,
   physical: UNKNOWN.physical
 }

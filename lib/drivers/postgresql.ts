@@ -1,7 +1,8 @@
-import type { DatabaseConnection } from 'kysely'
+import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import { EventEmitter } from 'node:events'
-import type { Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
+import type { Combined, Destination, Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
 import { isRollbackState, kindOfState } from './kinds.ts'
+import { batch, type TypeParsers } from './pg-batch.ts'
 import { words } from './sql/functions.ts'
 import { rawQuery } from './sql/raw-query.ts'
 import { UNKNOWN } from './unknown.ts'
@@ -37,6 +38,7 @@ export const POSTGRESQL: Driver = {
     working: 'active',
     idle: 'idle'
   },
+  beginWith,
   physical,
   discard,
   // It takes no statement after one that has failed.
@@ -83,11 +85,13 @@ const STATUS: Record<string, TransactionStatus> = { I: 'none', T: 'open', E: 'fa
 
 class PgPhysicalConnection implements PhysicalConnection {
   status: TransactionStatus | undefined
+  readonly types: TypeParsers | undefined
   readonly #connection: PgConnection
   readonly #ended: Promise<void>
 
-  constructor (connection: PgConnection) {
+  constructor (connection: PgConnection, types: TypeParsers | undefined) {
     this.#connection = connection
+    this.types = types
     // One that has ended already does not say so again.
     this.#ended = connection.stream.closed === true ? Promise.resolve() : new Promise(resolve => { this.onEnd(resolve) })
     connection.on('readyForQuery', ({ status }: { status: string }) => { this.status = STATUS[status] })
@@ -116,17 +120,21 @@ async function discard (connection: DatabaseConnection): Promise<void> {
 
 const known = new WeakMap<DatabaseConnection, PgPhysicalConnection | undefined>()
 
-function physical (connection: DatabaseConnection): PhysicalConnection | undefined {
-  if (!known.has(connection)) {
-    const found = connectionOf(connection)
-    known.set(connection, found && new PgPhysicalConnection(found))
-  }
+function physical (connection: DatabaseConnection): PgPhysicalConnection | undefined {
+  if (!known.has(connection)) known.set(connection, reach(connection))
   return known.get(connection)
+}
+
+function beginWith (begin: readonly string[], query: CompiledQuery, { connection }: Destination): Combined | undefined {
+  const found = physical(connection)
+  return found?.types && batch(begin, query, found.types, () => { found.status = 'open' })
 }
 
 /** Kysely keeps the client to itself, but hands on to pg what is to be sent, which may be something that sends itself. This sends nothing. */
 class Probe {
   connection: PgConnection | undefined
+  /** Filled in by pg, with the client's. */
+  readonly _result: { _types?: TypeParsers } = {}
   /** Set by pg where there is a time limit. */
   callback?: () => void
 
@@ -140,9 +148,9 @@ class Probe {
   }
 }
 
-function connectionOf (connection: DatabaseConnection): PgConnection | undefined {
+function reach (connection: DatabaseConnection): PgPhysicalConnection | undefined {
   if (connection.constructor.name !== 'PostgresConnection') return undefined
   const probe = new Probe()
   connection.executeQuery(rawQuery(probe as unknown as string)).catch(() => undefined)
-  return probe.connection instanceof EventEmitter ? probe.connection : undefined
+  return probe.connection instanceof EventEmitter ? new PgPhysicalConnection(probe.connection, probe._result._types) : undefined
 }

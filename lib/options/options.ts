@@ -22,6 +22,8 @@ export interface ScopeOptions extends DiagnosticsOptions {
   sessionOptions?: SessionOptions | ((request: FastifyRequest | undefined) => SessionOptions) | undefined
   /** When the lazy transaction begins. Default: `'auto'`, which is `'write'` on GET, HEAD and OPTIONS and `'statement'` otherwise. */
   begin?: 'auto' | 'statement' | 'write' | undefined
+  /** Whether BEGIN is sent together with the first statement, where the database can do that safely: one round trip less. Default: `true`. */
+  beginWithFirst?: boolean | undefined
   /** Isolation level of the lazy transaction; implies `begin: 'statement'`. Default: the server's. */
   isolationLevel?: IsolationLevel | `${IsolationLevel}` | undefined
   /** A read-only transaction; a statement that writes is refused with `FST_SCOPED_DB_READ_ONLY`. Default: `false`. */
@@ -97,6 +99,7 @@ export interface RunOptions extends OpenOptions {
 export interface ScopeSettings extends Omit<ScopeOptions, keyof DiagnosticsOptions>, DiagnosticsSettings {
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
+  beginWithFirst: boolean
   readOnly: boolean
   cancelOnAbort: boolean
   mapErrors: boolean
@@ -159,6 +162,7 @@ const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   commitOnTeardown: boolean,
   sessionOptions,
   begin: oneOf('auto', 'statement', 'write'),
+  beginWithFirst: boolean,
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean,
   ...DIAGNOSTICS_SCHEMA
@@ -188,6 +192,7 @@ const DEFAULTS: DatabaseSettings = {
   name: 'default',
   commitOnTeardown: false,
   begin: 'auto',
+  beginWithFirst: true,
   readOnly: false,
   cancelOnAbort: false,
   mapErrors: false,

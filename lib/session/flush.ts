@@ -103,6 +103,11 @@ function enclosingFlush (): Flush | undefined {
   return insideFlush.getStore()?.flush
 }
 
+/** Whether this runs inside a flush. */
+export function isInsideFlush (): boolean {
+  return enclosingFlush() !== undefined
+}
+
 /** Whether a flush of `em` runs. */
 export function isFlushing (em: EntityManager): boolean {
   return running.has(em)

@@ -1,6 +1,6 @@
 import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, SessionContext, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { BeginOptions } from '../transaction/begin-options.ts'
-import { assertFlushIsWhole } from './flush.ts'
+import { assertFlushIsWhole, isInsideFlush } from './flush.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 
 export interface BesideOptions extends BeginOptions {
@@ -14,6 +14,8 @@ interface Guard {
   /** The session's own context on this connection, for what is executed without one. */
   readonly context: Transaction
   begin (options: BesideOptions): Promise<Transaction>
+  /** The same for one that begins with its first statement. */
+  open (options: BesideOptions): Transaction
 }
 
 /**
@@ -21,7 +23,7 @@ interface Guard {
  * `flush()` in manual mode): they are begun through `guard`, so that they end with the scope. What is executed here
  * without a transaction goes to the session's own.
  */
-export function guard (connection: SqlConnection, { context, begin }: Guard): SqlConnection {
+export function guard (connection: SqlConnection, { context, begin, open }: Guard): SqlConnection {
   const guarded = {
     async begin (options: ConnectionOptions = {}): Promise<Transaction> {
       return options.ctx === undefined ? await begin(options) : await connection.begin(options)
@@ -29,7 +31,8 @@ export function guard (connection: SqlConnection, { context, begin }: Guard): Sq
 
     async transactional<T> (use: (trx: Transaction) => Promise<T>, options: ConnectionOptions = {}): Promise<T> {
       const { eventBroadcaster, loggerContext } = options
-      const trx = await guarded.begin(options)
+      // A flush is about to send something.
+      const trx = isInsideFlush() && options.ctx === undefined ? open(options) : await guarded.begin(options)
       try {
         const result = await use(trx)
         assertFlushIsWhole()

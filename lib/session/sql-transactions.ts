@@ -7,6 +7,7 @@ import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import { acquireFor } from './acquiring.ts'
+import { generatedColumn } from './generated-columns.ts'
 import { guard, guardDriver, type BesideOptions } from './guarded-connection.ts'
 import { LazyTransaction, type LazyTransactionSettings } from '../transaction/lazy-transaction.ts'
 import { fromTheFirstStatement, fromTheFirstWrite, never, readOnly, type PlacementRule } from '../transaction/statement.ts'
@@ -56,11 +57,18 @@ export class SqlTransactions implements SessionTransactions {
       sessionContext,
       acquire: this.#acquire,
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined,
+      ...this.#together,
       // Not when it is prepared: it may have to be prepared again.
       onCommit: () => { onOutcome(session) }
     })
     this.context = this.isAutomatic ? this.#main.context : undefined
     if (!this.isAutomatic) guardDriver(session, connection => this.guard(connection))
+  }
+
+  /** What has to be known where BEGIN is to travel with the first statement. */
+  get #together (): Pick<LazyTransactionSettings, 'generatedColumn' | 'isHeard'> {
+    const session = this.#session
+    return this.#settings.beginWithFirst ? { generatedColumn: table => generatedColumn(session, table), isHeard: event => isHeard(session, event) } : {}
   }
 
   get hasBegun (): boolean {
@@ -148,7 +156,13 @@ export class SqlTransactions implements SessionTransactions {
     const connection = this.isAutomatic ? this.#connection : asked
     const replica = connection === this.#connection ? undefined : this.#replica(connection)
     const { context } = replica ?? this.#main
-    const guarded = guard(asked, { context, begin: options => this.#beginBeside(connection, options) })
+    const open = (options: BesideOptions) => this.#openBeside(connection, options)
+    const begin = async (options: BesideOptions) => {
+      const transaction = open(options)
+      await transaction.begin()
+      return transaction.context
+    }
+    const guarded = guard(asked, { context, begin, open: options => open(options).context })
     const view = { connection: asked, guarded, replica }
     this.#views = [...this.#views, view]
     return view
@@ -167,7 +181,7 @@ export class SqlTransactions implements SessionTransactions {
     })
   }
 
-  async #beginBeside (connection: SqlConnection, { isolationLevel, readOnly = this.#settings.readOnly, sessionContext, eventBroadcaster }: BesideOptions): Promise<Transaction> {
+  #openBeside (connection: SqlConnection, { isolationLevel, readOnly = this.#settings.readOnly, sessionContext, eventBroadcaster }: BesideOptions): LazyTransaction {
     if (this.#state !== 'open') throw scopeIs(this.#state)
     const transaction = new LazyTransaction({
       connection,
@@ -181,6 +195,7 @@ export class SqlTransactions implements SessionTransactions {
       // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
       sessionContext: () => sessionContext ?? this.#sessionContext(),
       acquire: this.#acquire,
+      ...this.#together,
       announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx?.()),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)
@@ -189,8 +204,7 @@ export class SqlTransactions implements SessionTransactions {
       }
     })
     this.#beside = [...this.#beside, transaction]
-    await transaction.begin()
-    return transaction.context
+    return transaction
   }
 
   #all (): LazyTransaction[] {

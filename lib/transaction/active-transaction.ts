@@ -3,7 +3,7 @@ import { debug } from '../debug.ts'
 import { TRANSACTION } from '../diagnostics/channels.ts'
 import { about, type Origin, type TransactionMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
-import type { TransactionStatus } from '../drivers/contracts.ts'
+import type { Destination, TransactionStatus } from '../drivers/contracts.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
@@ -13,7 +13,8 @@ import { commitError, rollbackOnly } from './errors.ts'
 import { kyselyOn } from './kysely-on.ts'
 import { remembering } from './prepared-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
-import type { ConnectionPool } from './connection-pool.ts'
+import type { ConnectionPool, InTime } from './connection-pool.ts'
+import type { FirstStatement } from './first-statement.ts'
 import type { Statement } from './statement.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { commandsOn, type TransactionCommands } from './transaction-commands.ts'
@@ -27,6 +28,10 @@ export interface BeginSettings extends BeginOptions {
   readonly origin: Origin
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
   readonly announce?: ((event: TransactionEvent, trx?: () => Transaction) => Promise<void> | undefined) | undefined
+  /** Given, BEGIN may travel with the first statement: the column of a table that the database generates, as far as that is known. */
+  readonly generatedColumn?: Destination['generatedColumn'] | undefined
+  /** Whether MikroORM's subscribers are to be told of an event. */
+  readonly isHeard?: ((event: TransactionEvent) => boolean) | undefined
   /** What row level security is to know of the session, when it begins. */
   readonly sessionContext?: (() => SessionContext | undefined) | undefined
   /** Takes what a subscriber throws where nothing can be changed any more. */
@@ -59,8 +64,11 @@ export class ActiveTransaction {
     this.#trace = traceOf(settings)
   }
 
-  /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
-  static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
+  /**
+   * Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it.
+   * @param first what BEGIN may travel with
+   */
+  static async begin (settings: BeginSettings, owner: ConnectionOwner, first?: FirstStatement): Promise<ActiveTransaction> {
     const { connection, pool } = settings
     const platform = connection.getPlatform()
     if (!connection['connected']) await connection.ensureConnection()
@@ -68,7 +76,7 @@ export class ActiveTransaction {
     if (isConnecting !== undefined) await isConnecting
     const announced = settings.announce?.('beforeTransactionStart')
     if (announced !== undefined) await announced
-    const active = await pool.acquire(owner, pooled => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin())
+    const active = await pool.acquire(owner, (pooled, inTime) => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin(inTime, first))
     try {
       for (const sql of platform.getBeginTransactionSQL(settings)) active.#log(sql)
       const context = settings.sessionContext?.()
@@ -82,16 +90,27 @@ export class ActiveTransaction {
     }
   }
 
-  async #begin (): Promise<this> {
+  async #begin (inTime: InTime, first?: FirstStatement): Promise<this> {
     debug('BEGIN')
     this.connection.isInTransaction = true
     try {
-      await this.commands.begin(this.#settings)
+      if (first === undefined || !await this.#beginWith(first)) await inTime(this.commands.begin(this.#settings))
       return this
     } catch (error) {
       this.#trace?.end({ error })
       throw error
     }
+  }
+
+  /** Unless something has to come between the two. */
+  async #beginWith (first: FirstStatement): Promise<boolean> {
+    const { connection } = this
+    const { pool, generatedColumn, sessionContext, isHeard, connection: { getPlatform } } = this.#settings
+    const watch = pool.watch(connection.owner)
+    if (watch === undefined || generatedColumn === undefined || connection.kysely !== undefined || sessionContext?.() !== undefined || isHeard?.('afterTransactionStart') === true) return false
+    const hasBegun = await first.sendWithBegin({ connection, begin: getPlatform.call(this.#settings.connection).getBeginTransactionSQL(this.#settings), generatedColumn, watch })
+    this.#failure = first.doubt
+    return hasBegun
   }
 
   /** Kysely in it, for MikroORM and its subscribers. */

@@ -5,7 +5,7 @@ import { ConnectionTrace } from '../diagnostics/connection-trace.ts'
 import { driverError, wasNeverSent } from '../drivers/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
-import { ReadWatch } from './read-watch.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { beginsByKysely } from './transaction-commands.ts'
 import { leadsNowhere, untilOneWorks } from './until-one-works.ts'
 
@@ -18,6 +18,9 @@ interface StatementUse {
   /** Is called when a connection has come; what it throws is thrown instead of sending the statement. */
   admit (): void
 }
+
+/** Waits for an answer, but no longer than for a server that can be reached. */
+export type InTime = <T>(work: Promise<T>) => Promise<T>
 
 /**
  * The connections of one database. Those that are free are Kysely's to keep; who has which of the others, for how long somebody may
@@ -40,16 +43,16 @@ export class ConnectionPool implements PoolInUse {
 
   /**
    * Takes a connection on which `prove` goes through. One that leads nowhere is destroyed, and another taken, until the timeout.
-   * @param prove begins what the connection is taken for; a server that can be reached answers it at once
+   * @param prove begins what the connection is taken for. What a server that can be reached answers at once is to be waited for `inTime`
    * @returns what `prove` gives
    * @throws AcquireTimeoutError when none became free, or none has answered, in time; one that comes later goes back to the pool
    * @throws what `prove` throws, or what the database says when no connection can be made
    */
-  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection) => Promise<T>): Promise<T> {
+  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection, inTime: InTime) => Promise<T>): Promise<T> {
     return untilOneWorks(this.#timeout, async attempt => {
       const connection = await this.#take(owner, attempt.deadline)
       try {
-        return await this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.silenceDeadline, prove(connection))
+        return await prove(connection, work => this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.silenceDeadline, work))
       } catch (error) {
         await connection.destroy()
         throw driverError(error)
@@ -64,7 +67,7 @@ export class ConnectionPool implements PoolInUse {
    * @throws what the database says
    */
   send<R> (owner: ConnectionOwner, query: CompiledQuery<R>, use: StatementUse): Promise<QueryResult<R>> {
-    const watch = use.isRepeatable && owner.silence !== undefined ? new ReadWatch(owner.silence, this.#timeout) : undefined
+    const watch = use.isRepeatable ? this.watch(owner) : undefined
     let isSent = false
     return untilOneWorks(this.#timeout, ({ deadline }) => {
       isSent = false
@@ -78,10 +81,13 @@ export class ConnectionPool implements PoolInUse {
     }, error => use.isRepeatable || !isSent || wasNeverSent(error))
   }
 
-  async #sendOn<R> (inUse: ConnectionInUse, query: CompiledQuery<R>, { isKept }: StatementUse, watch: ReadWatch | undefined): Promise<QueryResult<R>> {
+  async #sendOn<R> (inUse: ConnectionInUse, query: CompiledQuery<R>, { isKept }: StatementUse, watch: SilenceWatch | undefined): Promise<QueryResult<R>> {
     let isUsable = true
     try {
-      return await (watch === undefined ? inUse.send(query) : watch.send(inUse, query))
+      if (watch === undefined) return await inUse.send(query)
+      const identified = watch.identified(inUse)
+      if (identified !== undefined) await identified
+      return await watch.over(inUse, () => inUse.send(query))
     } catch (error) {
       isUsable = !leadsNowhere(error)
       throw error
@@ -89,6 +95,11 @@ export class ConnectionPool implements PoolInUse {
       if (!isUsable || !isKept()) await inUse.destroy()
       inUse.forget()
     }
+  }
+
+  /** What looks whether the server works on a statement. Gives nothing where nobody can be asked: then it is waited for as long as it takes. */
+  watch ({ silence }: ConnectionOwner): SilenceWatch | undefined {
+    return silence && new SilenceWatch(silence, this.#timeout)
   }
 
   /** Whether one owner has a connection. */

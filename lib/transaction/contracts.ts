@@ -11,6 +11,8 @@ export interface TransactionSettings extends BeginOptions {
   readonly pool: ConnectionPool
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
+  /** Whether BEGIN may travel with the first statement. */
+  readonly beginWithFirst: boolean
   /** Whether it begins with the first write for now, whatever `begin` says: a connection is not to be held for as long as an upload takes. */
   readonly awaitsBody?: (() => boolean) | undefined
 }

@@ -5,6 +5,7 @@ import { ActiveTransaction } from './active-transaction.ts'
 import { ConnectionUser, type ConnectionUserSettings } from './connection-user.ts'
 import type { PreparedCommit } from './contracts.ts'
 import { hasRolledBack } from './errors.ts'
+import type { FirstStatement } from './first-statement.ts'
 import { createKyselyTransaction, type UnderlyingTransaction } from './kysely-transaction.ts'
 import { RollbackOnly } from './rollback-only.ts'
 import { afterOutcome, closed, type PlacementRule } from './statement.ts'
@@ -94,9 +95,9 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   }
 
   /** The same, for a statement that holds the mutex. */
-  activate (): ActiveTransaction | Promise<ActiveTransaction> {
+  activate (first?: FirstStatement): ActiveTransaction | Promise<ActiveTransaction> {
     this.#rollbackOnly.assertNot()
-    this.#active ??= ActiveTransaction.begin(this.#settings, this).then(
+    this.#active ??= ActiveTransaction.begin(this.#settings, this, first).then(
       active => (this.#active = active),
       (error: unknown) => { this.#ended(); throw error })
     return this.#active

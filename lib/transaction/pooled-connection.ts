@@ -1,7 +1,7 @@
 import type { CompiledQuery, ControlConnectionProvider, DatabaseConnection, Kysely, QueryExecutor, QueryResult } from 'kysely'
 import type { Bag, BagMember } from '../bag.ts'
 import type { Origin } from '../diagnostics/messages.ts'
-import type { Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
+import type { Combined, Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { scopeIs } from '../errors/errors.ts'
 import type { Silence } from './silence.ts'
@@ -64,6 +64,15 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
   /** Sends one statement. */
   send<R> (query: CompiledQuery<R>): Promise<QueryResult<R>> {
     return this.connection.executeQuery<R>(query)
+  }
+
+  /**
+   * Sends several statements in one message.
+   * @param statements as they are told of
+   * @returns the answer of the last one, if anybody can tell it
+   */
+  sendTogether (statements: readonly CompiledQuery[], { query, answer }: Combined): Promise<QueryResult<unknown> | undefined> {
+    return this.#traced.sendTogether(statements, query, answer)
   }
 
   /** Has it answer, where anything can be asked of it, so that it is known to lead to a server. */

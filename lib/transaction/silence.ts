@@ -5,6 +5,12 @@ import { driverOf } from '../drivers/drivers.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
+/** What a server says of a connection to it. */
+interface Identity {
+  readonly id?: unknown
+  readonly version?: string
+}
+
 /** What it is made of. */
 interface ConnectionParts {
   readonly config: { get (name: string): unknown }
@@ -20,7 +26,7 @@ type ConnectionClass = new (config: unknown, options: unknown, type: 'read') => 
 export class Silence {
   readonly #connection: SqlConnection
   readonly #processes: ProcessList
-  readonly #ids = new WeakMap<DatabaseConnection, unknown>()
+  readonly #identities = new WeakMap<DatabaseConnection, Identity>()
   #isTrusted = true
 
   private constructor (connection: SqlConnection, processes: ProcessList) {
@@ -39,17 +45,22 @@ export class Silence {
 
   /** Whether `isLost()` can be asked about a connection. */
   knows (connection: DatabaseConnection): boolean {
-    return this.#ids.has(connection)
+    return this.#identities.has(connection)
+  }
+
+  /** The version of the server that a connection leads to, where that is asked for. */
+  versionOf (connection: DatabaseConnection): string | undefined {
+    return this.#identities.get(connection)?.version
   }
 
   /** Asks a connection for its name, which proves at the same time that it leads to a server. */
   async identify (connection: DatabaseConnection): Promise<void> {
-    this.#ids.set(connection, await this.#idOf(connection))
+    this.#identities.set(connection, await this.#identityOf(connection))
   }
 
   /** Whether a connection that has been asked something does not work on it. In doubt it does. */
   async isLost (connection: DatabaseConnection): Promise<boolean> {
-    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, Number(this.#ids.get(connection))))
+    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, Number(this.#identities.get(connection)?.id)))
   }
 
   /** What is said of connections is not true: it seems that there is something in between which has one connection stand for several. */
@@ -58,7 +69,8 @@ export class Silence {
   }
 
   async #isIdle (own: DatabaseConnection, suspect: number): Promise<boolean> {
-    const self = Number(await this.#idOf(own))
+    const { id } = await this.#identityOf(own)
+    const self = Number(id)
     const { statesOf, working, idle } = this.#processes
     const { rows } = await own.executeQuery<{ id: unknown, state: string }>(rawQuery(statesOf([self, suspect])))
     const stateOf = (id: number) => rows.find(row => Number(row.id) === id)?.state
@@ -66,9 +78,9 @@ export class Silence {
     return stateOf(self) === working && [undefined, idle].includes(stateOf(suspect))
   }
 
-  async #idOf (connection: DatabaseConnection): Promise<unknown> {
-    const { rows } = await connection.executeQuery<{ id: unknown }>(rawQuery(this.#processes.ownId))
-    return rows[0]?.id
+  async #identityOf (connection: DatabaseConnection): Promise<Identity> {
+    const { rows } = await connection.executeQuery<Identity>(rawQuery(this.#processes.ownId))
+    return rows[0] ?? {}
   }
 
   async #ask<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {

@@ -7,6 +7,7 @@ import { GivenConnectionError, OpenStreamError, ReadOnlyError, RollbackOnlyError
 import { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { leave, type Entered } from './entered.ts'
+import { FirstStatement } from './first-statement.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { given, isGiven, providedConnection, telling, type Provider } from './provided-connection.ts'
@@ -23,9 +24,10 @@ export interface StatementTransaction extends ConnectionOwner {
   readonly hasBegun: boolean
   /**
    * Begins, unless it has begun.
+   * @param first what BEGIN may travel with
    * @throws RollbackOnlyError when only a rollback is left
    */
-  activate (): ActiveTransaction | Promise<ActiveTransaction>
+  activate (first?: FirstStatement): ActiveTransaction | Promise<ActiveTransaction>
   /** Whether it is begun as a read-only one. */
   readonly isReadOnly: boolean
   /** Whether a statement outside has to be in a transaction of its own. */
@@ -72,9 +74,13 @@ export class StatementRunner {
    * @throws ScopeClosedError or ReadOnlyError when the statement has no place
    */
   async send<R> (statement: Statement, query: CompiledQuery<R>, sending?: () => void): Promise<QueryResult<R>> {
-    const inside = this.#enterTransaction(statement)
+    const first = this.#transaction.hasBegun ? undefined : new FirstStatement(query, () => this.#admitFirst(statement, sending))
+    const inside = this.#enterTransaction(statement, first)
     const entered = inside === undefined ? undefined : await inside
-    if (entered !== undefined || this.#transaction.needsTransaction) return await this.#execute(entered ?? await this.#enterAlone(statement), statement, connection => connection.send(query), sending)
+    if (entered !== undefined || this.#transaction.needsTransaction) {
+      const answer = first?.answer as Promise<QueryResult<R>> | undefined
+      return await this.#execute(entered ?? await this.#enterAlone(statement), statement, connection => answer ?? connection.send(query), answer === undefined ? sending : undefined)
+    }
     const connecting = this.#transaction.connecting()
     if (connecting !== undefined) await connecting
     return await this.#pool.send(this.#transaction, query, {
@@ -156,21 +162,22 @@ export class StatementRunner {
   }
 
   /** Gives nothing when the statement's place is outside, now or by the time that its turn has come. */
-  #enterTransaction (statement: Statement): Promise<Entered | undefined> | undefined {
+  #enterTransaction (statement: Statement, first?: FirstStatement): Promise<Entered | undefined> | undefined {
     if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
     if (this.streams.hasIdleReader) throw new OpenStreamError()
     if (isGiven(this)) throw new GivenConnectionError()
-    return this.#enterInTurn(statement)
+    return this.#enterInTurn(statement, first)
   }
 
-  async #enterInTurn (statement: Statement): Promise<Entered | undefined> {
+  async #enterInTurn (statement: Statement, first?: FirstStatement): Promise<Entered | undefined> {
     const turn = this.mutex.acquire()
     if (turn !== undefined) await turn
     try {
       if (this.#where(statement) === 'inside') {
-        const begun = this.#transaction.activate()
+        const begun = this.#transaction.activate(first)
         const active = begun instanceof ActiveTransaction ? begun : await begun
+        if (first?.isAnswered === true) return { placement: 'inside', connection: active.connection, active, release: this.#release }
         if (statement !== PROVIDED) active.assertNotFailed(statement)
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.connection.taint()
@@ -233,6 +240,19 @@ export class StatementRunner {
   #admitOutside (statement: Statement): void {
     this.#where(statement)
     this.#noteWrite(statement)
+  }
+
+  /** Whether it is to be sent with BEGIN. The scope may have ended while this waited for a connection. */
+  #admitFirst (statement: Statement, sending?: () => void): boolean {
+    try {
+      if (this.#where(statement) === 'outside' || this.#leavesState(statement)) return false
+    } catch {
+      // Where it has no place any more it is told so when its turn has come.
+      return false
+    }
+    this.#noteWrite(statement)
+    sending?.()
+    return true
   }
 
   #leavesState (statement: Statement): boolean {

@@ -2,7 +2,7 @@ import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { STATEMENT } from '../diagnostics/channels.ts'
 import { about, type Origin, type StatementMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
-import type { Driver } from '../drivers/contracts.ts'
+import type { Combined, Driver } from '../drivers/contracts.ts'
 import { isRawQuery } from '../drivers/sql/raw-query.ts'
 import { isTransactionControl, statementKind } from '../drivers/sql/statements.ts'
 import { textOf, type QueryText } from './prepared-query.ts'
@@ -32,10 +32,12 @@ export class TracedConnection {
   /** Undefined when nobody has it. */
   holder: ConnectionHolder | undefined
   readonly #hasCommands: boolean
+  readonly #send: (query: CompiledQuery) => Promise<QueryResult<unknown>>
 
   private constructor (connection: DatabaseConnection & Commands) {
     this.#hasCommands = connection.beginTransaction !== undefined
     const { executeQuery, streamQuery } = connection
+    this.#send = async query => await executeQuery.call(connection, query)
     connection.executeQuery = <R>(query: CompiledQuery, ...rest: []) => {
       const trace = this.#trace(query)
       const result = executeQuery.call(connection, query, ...rest) as Promise<QueryResult<R>>
@@ -67,6 +69,13 @@ export class TracedConnection {
     return this.holder?.driver.begins === 'hidden' && !this.#hasCommands ? this.#tell(sql, run) : run()
   }
 
+  /** Sends several statements as one query. Each is told of by itself, as if all were answered at once. */
+  sendTogether (statements: readonly CompiledQuery[], query: CompiledQuery, answer: Combined['answer']): Promise<QueryResult<unknown> | undefined> {
+    const traces = statements.map(statement => this.#trace(statement)).filter(trace => trace !== undefined)
+    const result: Promise<QueryResult<unknown> | undefined> = this.#send(query).then(result => answer<unknown>(result))
+    return traces.reduce((result, trace) => answered(trace, result), result)
+  }
+
   #tell<T> (sql: string, run: () => Promise<T>): Promise<T> {
     const trace = this.#trace({ sql, parameters: [] })
     return trace === undefined ? run() : answered(trace, run())
@@ -90,7 +99,7 @@ function begin (query: QueryText, origin: Origin, { driver, isInTransaction }: C
 async function answered<Answer> (trace: Trace<StatementMessage>, result: Promise<Answer>): Promise<Answer> {
   try {
     const answer = await result
-    trace.end({ rows: trace.message.kind === 'control' ? undefined : rowsOf(answer as QueryResult<unknown>) })
+    trace.end({ rows: trace.message.kind === 'control' ? undefined : rowsOf(answer as QueryResult<unknown> | undefined) })
     return answer
   } catch (error) {
     trace.end({ error })
@@ -120,6 +129,6 @@ function tracedRows<R> (rows: AsyncIterableIterator<QueryResult<R>>, trace: Trac
 }
 
 /** Some drivers say of a read that it has affected none. */
-function rowsOf ({ rows, numAffectedRows = 0n }: QueryResult<unknown>): number {
-  return Math.max(Number(numAffectedRows), rows.length)
+function rowsOf (answer: QueryResult<unknown> | undefined): number | undefined {
+  return answer && Math.max(Number(answer.numAffectedRows ?? 0n), answer.rows.length)
 }

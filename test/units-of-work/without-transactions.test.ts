@@ -53,7 +53,7 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
-  const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', pool: new ConnectionPool(1) })
+  const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', beginWithFirst: true, pool: new ConnectionPool(1) })
   t.match(transactions, { context: undefined, isBusy: false, hasWritten: false })
   transactions.doom(new Error('doomed'))
   transactions.expire()

@@ -6,7 +6,7 @@ const COMMENT = '/\\*(?!M?!)(?:(?!\\*/|/\\*)[\\s\\S])*\\*/'
 const QUOTED = new RegExp(`'[^']*'|"[^"]*"|\`(\\w+)\`|\`[^\`]*\`|${COMMENT}`, 'g')
 
 /** What databases quote or comment in different ways: then literals are not told from the rest. */
-const UNCLEAR = /--|#|\/\*|\$\w*\$/
+const UNCLEAR = /--|#|\/\*|\$[\w\u0080-\uffff]*\$/
 
 /** With a backslash a quote ends its literal, or does not, by database and by its settings. */
 const ESCAPED_QUOTE = /\\['"`]/
@@ -22,6 +22,14 @@ export function withoutLiterals (sql: string): string {
 export function statementsIn (sql: string): string[] {
   if (!sql.includes(';')) return [sql]
   return withoutLiterals(sql).split(';').filter(part => part.trim() !== '')
+}
+
+/** What ends a statement, or may hide that it goes on. */
+const SEPARATES = /;|--|#|\/\*/
+
+/** Whether a text is one statement, and no more, and whatever is put behind it is none of its comments. In doubt it is not. A quote may be left open. */
+export function isOneStatement (sql: string): boolean {
+  return !SEPARATES.test(sql) || !SEPARATES.test(withoutLiterals(sql))
 }
 
 const SKIPPED = `[\\s(]|${COMMENT}|(?:--|#)[^\\n]*\\n`

@@ -239,7 +239,7 @@ void t.test('a function is harmless where it is built in, and where it is not it
 void t.test('what may end a transaction', async t => {
   for (const sql of ['commit', 'rollback', 'rollback work', ' ;commit', '/* x */ begin', '/**//*/**/ end', '-- x\n# y\n xa end', '/*! commit */', '/*!50000 commit */', '/*M! commit */', '/*M!100 commit */',
     'call a()', 'create table a (b int)', 'set a = 1', 'select 1; commit', "insert into a values ('b'); commit", "update a set b = 'it''s'; commit", 'select "a;b"; commit', 'select `a;b`; commit',
-    "select 1 -- it's\n; commit -- it's", "select $$'$$; commit; select $$'$$", "select 1 # it's\n; commit", "/* it's */ select 1; commit", "/* /* it's */ select 1; commit", "select '\\'; commit; select '\\'", "update a set b = 'it\\'s; commit'", 'select "\\\\"; commit', '', 'something new']) {
+    "select 1 -- it's\n; commit -- it's", "select $$'$$; commit; select $$'$$", "select $é$'$é$; commit; select $é$'$é$", "select 1 # it's\n; commit", "/* it's */ select 1; commit", "/* /* it's */ select 1; commit", "select '\\'; commit; select '\\'", "update a set b = 'it\\'s; commit'", 'select "\\\\"; commit', '', 'something new']) {
     t.equal(mayEndTransaction(sql), true, sql)
   }
   for (const sql of ['select 1', '(select 1)', ' insert into a values (1);', "update a set b = 'c; commit'", "update a set b = 'it''s; commit'", 'update a set b = "c; commit"',

@@ -1,13 +1,12 @@
-import type { CompiledQuery, QueryResult } from 'kysely'
 import type { AcquireTimeout } from './acquire-timeout.ts'
 import type { ConnectionInUse } from './pooled-connection.ts'
 import { lost, type Silence } from './silence.ts'
 
 /**
- * Watches over one plain read outside the transaction, until its answer has come. When the server does not work on it, its connection is
- * destroyed, once: what is tried after that has to answer first, and is waited for.
+ * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, or the first one inside. When
+ * the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
  */
-export class ReadWatch {
+export class SilenceWatch {
   readonly #silence: Silence
   readonly #timeout: AcquireTimeout
   #hasGivenUp = false
@@ -17,12 +16,23 @@ export class ReadWatch {
     this.#timeout = timeout
   }
 
-  /** Sends it on a connection. */
-  async send<R> (inUse: ConnectionInUse, query: CompiledQuery<R>): Promise<QueryResult<R>> {
+  /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. */
+  identified ({ connection }: ConnectionInUse): Promise<void> | undefined {
     const silence = this.#silence
+    if (!this.#hasGivenUp && silence.knows(connection)) return undefined
+    return this.#timeout.limit(this.#timeout.silenceDeadline(), silence.identify(connection))
+  }
+
+  /** Which server it leads to, where that says so itself. */
+  versionOf ({ connection }: ConnectionInUse): string | undefined {
+    return this.#silence.versionOf(connection)
+  }
+
+  /** Sends it on a connection that is identified. */
+  async over<T> (inUse: ConnectionInUse, send: () => Promise<T>): Promise<T> {
     const { connection } = inUse
+    const silence = this.#silence
     const timeout = this.#timeout
-    if (this.#hasGivenUp || !silence.knows(connection)) await timeout.limit(timeout.silenceDeadline(), silence.identify(connection))
     let isOver = false
     const listen = (): ReturnType<AcquireTimeout['start']> => timeout.start(() => { void ask() }, timeout.silenceDeadline())
     const ask = async (): Promise<void> => {
@@ -33,7 +43,7 @@ export class ReadWatch {
     }
     let wait = listen()
     try {
-      return await inUse.send(query)
+      return await send()
     } finally {
       isOver = true
       timeout.clear(wait)

@@ -1,10 +1,10 @@
-import type { CompiledQuery, DatabaseConnection } from 'kysely'
+import type { DatabaseConnection } from 'kysely'
 import { Kysely, MysqlDialect } from 'kysely'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { AcquireTimeout } from '../../../lib/transaction/acquire-timeout.ts'
 import type { ConnectionInUse } from '../../../lib/transaction/pooled-connection.ts'
-import { ReadWatch } from '../../../lib/transaction/read-watch.ts'
+import { SilenceWatch } from '../../../lib/transaction/silence-watch.ts'
 import { Silence } from '../../../lib/transaction/silence.ts'
 import { Gate } from '../../support/signals.ts'
 
@@ -23,13 +23,15 @@ function watched (verdicts: (boolean | Error | (() => Promise<boolean>))[]) {
     },
     distrust: () => { done.push('distrusted') }
   }
-  const watch = new ReadWatch(silence as unknown as Silence, new AcquireTimeout(80))
+  const watch = new SilenceWatch(silence as unknown as Silence, new AcquireTimeout(80))
   const over = async (read: Read) => {
     let interrupt: (error: Error) => void = () => {}
     const interrupted = new Promise<never>((_resolve, reject) => { interrupt = reject })
     const destroy = async (error: Error) => { done.push('destroyed'); interrupt(error) }
     const send = async () => await Promise.race([read(), interrupted])
-    return await watch.send({ connection: {}, destroy, send } as unknown as ConnectionInUse, {} as CompiledQuery)
+    const inUse = { connection: {}, destroy } as unknown as ConnectionInUse
+    await watch.identified(inUse)
+    return await watch.over(inUse, send)
   }
   return { over, done, verdicts }
 }

@@ -1,0 +1,200 @@
+/** BEGIN travels with the first statement: what it saves, and that nothing else is different. */
+import type { TransactionEventArgs } from '@mikro-orm/core'
+import type { FastifyInstance } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { db } from '../../plugin.ts'
+import { servers } from '../support/databases.ts'
+import { ItemSchema as Item } from '../support/entities.ts'
+import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { proxied } from '../support/proxied.ts'
+import { eventsOf } from '../support/traces.ts'
+
+const automatic = { commitOnTeardown: true }
+const apart = { db: { beginWithFirst: false } }
+
+let labels = 0
+
+/** No label is there twice. */
+const newLabel = () => `item ${++labels}`
+
+/** Whether the server takes both in one message: MySQL has no compound statements. */
+async function combines ({ kind, orm }: Stage): Promise<boolean> {
+  const [row] = await orm.driver.execute<{ version: string }[]>('select version() as version')
+  return kind === 'postgresql' || row?.version.includes('MariaDB') === true
+}
+
+/** An application that inserts, whose statements are seen as they are sent. */
+async function watched (t: Test, { database }: Stage, addRoutes: (app: FastifyInstance) => void = () => {}) {
+  const { app, proxy, orm } = await proxied(t, database, { ...automatic, acquireTimeout: 2_000 }, { pool: { max: 1 } })
+  addRoutes(app)
+  const insert = async () => { db.session.create(Item, { label: newLabel(), amount: 1 }) }
+  app.post('/', insert)
+  app.post('/apart', { config: apart }, insert)
+  app.post('/by-hand', { config: { db: { commitOnTeardown: false } } }, async request => {
+    await insert()
+    await request.db.flush()
+  })
+  app.post('/read', async () => await db.session.findAll(Item))
+  // Connections are asked for their names once.
+  await app.inject({ method: 'POST', url: '/' })
+  await orm.em.fork().nativeDelete(Item, {})
+  const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
+  const sent = async (url: string) => {
+    const seen: string[] = []
+    proxy.react = sql => { seen.push(sql.toLowerCase()); return undefined }
+    t.equal(await post(url), 200, url)
+    proxy.react = () => undefined
+    return seen
+  }
+  return { app, proxy, orm, post, sent }
+}
+
+onEachDatabase('a write takes two round trips, and three with beginWithFirst: false', { kinds: servers }, async (t, stage) => {
+  const { sent } = await watched(t, stage)
+  const isCombined = await combines(stage)
+  for (const url of ['/', '/by-hand']) {
+    const together = await sent(url)
+    t.equal(together.length, isCombined ? 2 : 3, url)
+    t.match(together[0], isCombined ? /begin[^]*insert into/ : /^begin$/)
+    t.equal(together.at(-1), 'commit')
+  }
+  t.equal((await sent('/read')).length, isCombined ? 2 : 3)
+  t.match(await sent('/apart'), [/^begin$/, /^insert into/, /^commit$/])
+})
+
+onEachDatabase('it is told of as three statements, whose texts and kinds are as before', { kinds: servers, plugin: automatic, orm: { debug: ['query'], colors: false } }, async (t, { app, orm }) => {
+  const lines: string[] = []
+  orm.config.getLogger().log = (_, message) => { lines.push(message) }
+  const statements = eventsOf(t, 'statement')
+  const transactions = eventsOf(t, 'transaction')
+  const create = async () => { db.session.create(Item, { label: newLabel(), amount: 1 }) }
+  app.post('/', create)
+  app.post('/apart', { config: apart }, create)
+  const told = async (url: string) => {
+    lines.length = 0
+    t.equal((await app.inject({ method: 'POST', url })).statusCode, 200)
+    return {
+      statements: statements.ended().map(({ sql, kind, inTransaction, rows }) => ({ sql: sql.replace(/item \d+/, 'item'), kind, inTransaction, rows })),
+      transactions: transactions.ended().map(({ outcome }) => outcome),
+      lines: lines.map(line => line.replace(/\[took.*/, '').replace(/item \d+/, 'item'))
+    }
+  }
+  await told('/')
+  const together = await told('/')
+  t.same(together.statements.map(({ kind, rows }) => [kind, rows]), [['control', undefined], ['write', 1], ['control', undefined]])
+  t.same(together, await told('/apart'))
+})
+
+onEachDatabase('an answer that is lost, or never sent, leaves nothing behind, and another connection is taken', { kinds: servers }, async (t, stage) => {
+  const { proxy, post } = await watched(t, stage)
+  const isCombined = await combines(stage)
+  for (const reaction of ['cut before', 'cut after', 'strand'] as const) {
+    let cuts = 0
+    proxy.react = sql => (isCombined ? /begin[^]*insert/i : /^begin$/i).test(sql) && ++cuts === 1 ? reaction : undefined
+    t.equal(await post('/'), 200, reaction)
+    proxy.react = () => undefined
+    t.equal(cuts, isCombined ? 1 : 2, 'after that BEGIN proves the connection')
+  }
+  t.equal((await stage.labels()).length, 3)
+})
+
+onEachDatabase('errors are those of the statement alone, and what comes after them, too', { kinds: servers, plugin: automatic }, async (t, stage) => {
+  const { app, orm } = stage
+  await orm.em.fork().insert(Item, { id: 1, label: 'there', amount: 1 })
+  const wrong: Record<string, string> = {
+    duplicate: "insert into item (id, label, amount) values (1, 'again', 1)",
+    syntax: 'update item set',
+    'no such table': 'select * from nowhere',
+    'no such function': 'select no_such_function() from item for update'
+  }
+  const errorOf = async (sql: string) => await db.session.execute(sql).then(() => 'none', ({ name, message, code }: Error & { code?: unknown }) => ({ name, message, code }))
+  for (const [suffix, config] of Object.entries({ together: {}, apart })) {
+    app.post<{ Params: { name: string } }>(`/:name/${suffix}`, { config }, async request => {
+      const error = await errorOf(wrong[request.params.name] ?? '')
+      return { error, next: await errorOf("insert into item (label, amount) values ('next', 1)") }
+    })
+  }
+  for (const name of Object.keys(wrong)) {
+    const of = async (suffix: string) => {
+      const { statusCode, body } = await app.inject({ method: 'POST', url: `/${encodeURIComponent(name)}/${suffix}` })
+      await orm.em.fork().nativeDelete(Item, { label: 'next' })
+      return { statusCode, body }
+    }
+    t.same(await of('together'), await of('apart'), name)
+  }
+})
+
+onEachDatabase('a statement that was stopped is not committed, although it may have been carried out', { kinds: servers, plugin: automatic }, async (t, stage) => {
+  const { app, dialect, orm } = stage
+  await orm.em.fork().insert(Item, { label: 'there', amount: 1 })
+  let stopped: unknown
+  app.post('/', async () => {
+    const [{ id } = { id: 0 }] = await orm.driver.execute<{ id: number }[]>(`select ${dialect.connectionId} as id`)
+    t.ok(id)
+    stopped = await db.session.execute(`select amount, ${dialect.sleep(20)} from item for update`).catch((error: unknown) => error)
+    await db.session.insert(Item, { label: 'next', amount: 1 }).catch(() => undefined)
+  })
+  const isStopped = () => stopped !== undefined
+  const reply = app.inject({ method: 'POST', url: '/' })
+  for (const end = Date.now() + 20_000; Date.now() < end && !isStopped();) {
+    for (const { id } of await orm.driver.execute<{ id: number }[]>(dialect.running, ['%for update%'])) await orm.driver.execute(dialect.cancel(id)).catch(() => undefined)
+    await sleep(20)
+  }
+  t.equal((await reply).statusCode, 500)
+  t.same(await stage.labels(), ['there'])
+})
+
+onEachDatabase('an id that a trigger has set is known', { kinds: ['mysql'], plugin: automatic }, async (t, stage) => {
+  const { app, orm } = stage
+  await orm.driver.execute('create trigger own_id before insert on item for each row set new.id = 999')
+  app.post('/', async () => {
+    const item = db.session.create(Item, { label: newLabel(), amount: 1 })
+    await db.session.flush()
+    return { id: item.id }
+  })
+  t.same((await app.inject({ method: 'POST', url: '/' })).json(), { id: 999 })
+  t.equal((await stage.labels()).length, 1)
+})
+
+onEachDatabase('who is to be told of BEGIN is told ahead of the statement', { kinds: servers, plugin: automatic }, async (t, { app, orm }) => {
+  const told: string[] = []
+  app.post('/', async () => { db.session.create(Item, { label: newLabel(), amount: 1 }) })
+  await app.inject({ method: 'POST', url: '/' })
+  orm.em.getEventManager().registerSubscriber({
+    async afterTransactionStart ({ em, transaction }: TransactionEventArgs) {
+      await em.getConnection().execute("insert into item (label, amount) values ('first', 1)", [], 'run', transaction)
+      told.push('begun')
+    },
+    async afterCreate () { told.push('created') }
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(told, ['begun', 'created'])
+  t.same((await orm.em.fork().find(Item, {}, { orderBy: { id: 1 } })).map(({ label }) => label === 'first'), [false, true, false])
+})
+
+onEachDatabase('a statement whose scope ends while it waits for a connection is not sent', { kinds: servers }, async (t, stage) => {
+  const late: unknown[] = []
+  const held = Promise.withResolvers<void>()
+  const { app, proxy } = await watched(t, stage, app => {
+    app.post('/hold', async () => {
+      await db.session.insert(Item, { label: 'held', amount: 1 })
+      await held.promise
+    })
+    app.post('/late', { handlerTimeout: 50 }, async () => {
+      await db.session.insert(Item, { label: 'late', amount: 1 }).catch((error: unknown) => { late.push(error) })
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const post = async (url: string) => (await fetch(new URL(url, app.listeningOrigin), { method: 'POST' })).status
+  const sent: string[] = []
+  proxy.react = sql => { sent.push(sql); return undefined }
+  const hold = post('/hold')
+  while (!sent.some(sql => sql.includes('held'))) await sleep(5)
+  t.equal(await post('/late'), 503)
+  held.resolve()
+  t.equal(await hold, 200)
+  while (late.length === 0) await sleep(5)
+  t.match(late, [{ code: 'FST_SCOPED_DB_SCOPE_CLOSED' }])
+  t.notOk(sent.some(sql => sql.includes('late')))
+})
