@@ -7,7 +7,7 @@ import type { ById, ByName, Contender, StartContender } from './contender.ts'
 import { served } from './served.ts'
 
 /** This plugin as it is out of the box: the handler commits. */
-export const scopedDbOff: StartContender = async options => await start(options, false, app => {
+export const scopedDbOff: StartContender = async options => await start(options, { commitOnTeardown: false }, app => {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     await request.db.flush()
@@ -23,7 +23,7 @@ export const scopedDbOff: StartContender = async options => await start(options,
 })
 
 /** This plugin with `commitOnTeardown`: the plugin commits. */
-export const scopedDbOn: StartContender = async options => await start(options, true, app => {
+export const scopedDbOn: StartContender = async options => await start(options, { commitOnTeardown: true }, app => {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     reply.code(201)
@@ -38,10 +38,10 @@ export const scopedDbOn: StartContender = async options => await start(options, 
 })
 
 /** Reading is the same either way. */
-async function start (options: Options, commitOnTeardown: boolean, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
+async function start (options: Options, settings: { readonly commitOnTeardown: boolean }, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
   const orm = await MikroORM.init(options)
   const app = Fastify()
-  await app.register(scopedDb, { orm, commitOnTeardown })
+  await app.register(scopedDb, { orm, ...settings })
 
   app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
 
