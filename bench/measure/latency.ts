@@ -6,7 +6,7 @@ import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
 import { median } from '../statistics.ts'
 import { INSERT } from '../workloads.ts'
-import { measureRound, type Rounds } from './throughput.ts'
+import { measureRounds, type Rounds } from './throughput.ts'
 
 /** Inserts while the database is some way off. */
 export interface Latency {
@@ -38,10 +38,7 @@ export async function measureLatency ({ kind, url }: Database, size: Size, progr
       progress(`${DATABASES[kind]}: latency, ${delay} ms away`)
       await distance.set(delay)
       const { milliseconds } = await askServer({ kind, url: distance.url }, 'select 1', PINGS)
-      const rounds: Rounds = {}
-      for (let round = 0; round < size.latencyRounds; round++) {
-        for (const server of servers) (rounds[server.name] ??= []).push(await measureRound(server, INSERT, CONNECTIONS, size.latencyRequests))
-      }
+      const rounds = await measureRounds(servers, { workload: INSERT, connections: CONNECTIONS, requests: size.latencyRequests }, size.latencyRounds)
       all.push({ database: kind, delay, roundTrip: median(milliseconds), rounds })
     }
     return all

@@ -44,7 +44,7 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
       }
     }
     for (let round = 0; round < size.rounds; round++) {
-      for (const { server, cpu } of crowds) cpu.push((await measureRound(server, STATIC, CONNECTIONS, requests)).cpu)
+      for (const { server, cpu } of crowds) cpu.push((await measureRound(server, { workload: STATIC, connections: CONNECTIONS, requests })).cpu)
     }
     return crowds.map(({ contender, open, cpu }) => {
       const alone = crowds.find(crowd => crowd.contender === contender)

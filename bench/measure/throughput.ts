@@ -1,5 +1,6 @@
 import type { ContenderName } from '../contenders/all.ts'
 import { DATABASES, type Database, type DatabaseKind } from '../database.ts'
+import type { Load } from '../load/fire.ts'
 import { send, warmUp } from '../load/send.ts'
 import type { Size } from '../sizes.ts'
 import { ServerProcess } from '../server-process.ts'
@@ -31,7 +32,7 @@ export interface Series {
   readonly rounds: Rounds
 }
 
-/** In several generations of processes. The contenders take turns, A B C A B C, so that what the machine does meanwhile meets all of them. */
+/** In several generations of processes. The contenders take turns, so that what the machine does meanwhile meets all of them. */
 export async function measureThroughput (database: Database, workloads: readonly Workload[], size: Size, progress: (text: string) => void): Promise<Series[]> {
   let all: Series[] = []
   for (let generation = 1; generation <= size.generations; generation++) {
@@ -58,7 +59,9 @@ async function measureGeneration (database: Database, workloads: readonly Worklo
       await Promise.all(able.map(async server => { await warmUp(await server.ask('address'), workload, size) }))
       for (const connections of size.connections) {
         progress(`${DATABASES[database.kind]}: ${workload.title}, ${connections} connections`)
-        all.push(await measure(able, database.kind, workload, connections, size))
+        const requests = Math.max(Math.round(size.roundCpu / workload.expectedCost), connections)
+        const rounds = await measureRounds(able, { workload, connections, requests }, size.rounds / size.generations)
+        all.push({ workload: workload.name, database: database.kind, connections, requests, rounds })
       }
     }
   } finally {
@@ -67,22 +70,23 @@ async function measureGeneration (database: Database, workloads: readonly Worklo
   return all
 }
 
-async function measure (servers: readonly ServerProcess<ContenderName>[], database: DatabaseKind, workload: Workload, connections: number, size: Size): Promise<Series> {
-  const requests = Math.max(Math.round(size.roundCpu / workload.expectedCost), connections)
+/** In turns: A B C, B C A, C A B, so that nobody is always the first. */
+export async function measureRounds (servers: readonly ServerProcess<ContenderName>[], load: Load, count: number): Promise<Rounds> {
   const rounds: Rounds = {}
-  for (let round = 0; round < size.rounds / size.generations; round++) {
-    for (const server of servers) (rounds[server.name] ??= []).push(await measureRound(server, workload, connections, requests))
+  for (let round = 0; round < count; round++) {
+    const first = round % servers.length
+    for (const server of [...servers.slice(first), ...servers.slice(0, first)]) (rounds[server.name] ??= []).push(await measureRound(server, load))
   }
-  return { workload: workload.name, database, connections, requests, rounds }
+  return rounds
 }
 
 /** One turn of one contender. */
-export async function measureRound (server: ServerProcess, workload: Workload, connections: number, requests: number): Promise<Round> {
+export async function measureRound (server: ServerProcess, load: Load): Promise<Round> {
   const url = await server.ask('address')
   const before = await server.ask('usage')
-  const fired = await send(url, { workload, connections, requests })
+  const fired = await send(url, load)
   // What those who have left have begun belongs to them.
-  if (workload.leaves) await sleep(100)
+  if (load.workload.leaves) await sleep(100)
   const after = await server.ask('usage')
   return {
     cpu: (after.cpu - before.cpu) / fired.requests,
