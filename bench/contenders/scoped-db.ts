@@ -1,6 +1,6 @@
 import { LockMode, MikroORM, type Options } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
-import scopedDb from '../../plugin.ts'
+import scopedDb, { type ScopeOptions } from '../../plugin.ts'
 import { Author, Book } from '../entities.ts'
 import { held } from '../held.ts'
 import type { ById, ByName, Contender, StartContender } from './contender.ts'
@@ -23,7 +23,9 @@ export const scopedDbOff: StartContender = async options => await start(options,
 })
 
 /** This plugin with `commitOnTeardown`: the plugin commits. */
-export const scopedDbOn: StartContender = async options => await start(options, { commitOnTeardown: true }, app => {
+export const scopedDbOn: StartContender = async options => await start(options, { commitOnTeardown: true }, addCommittedWrites)
+
+function addCommittedWrites (app: FastifyInstance): void {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     reply.code(201)
@@ -35,10 +37,10 @@ export const scopedDbOn: StartContender = async options => await start(options, 
     author.visits++
     return author
   })
-})
+}
 
 /** Reading is the same either way. */
-async function start (options: Options, settings: { readonly commitOnTeardown: boolean }, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
+async function start (options: Options, settings: ScopeOptions, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
   const orm = await MikroORM.init(options)
   const app = Fastify()
   await app.register(scopedDb, { orm, ...settings })
