@@ -1,27 +1,27 @@
 import { cpus, release, totalmem } from 'node:os'
 import { readFile } from 'node:fs/promises'
-import { createConnection } from 'mysql2/promise'
+import { askServer, available, DATABASES, type Database } from './database.ts'
+
+const PACKAGES = ['fastify', '@mikro-orm/core', 'kysely', 'mysql2', 'pg', 'autocannon']
 
 /** What the figures depend on. */
-export async function describeMachine (url: string | undefined): Promise<Record<string, string>> {
+export async function describeMachine (): Promise<Record<string, string>> {
   const [cpu] = cpus()
-  const versions = Object.fromEntries(await Promise.all(['fastify', '@mikro-orm/core', 'kysely', 'mysql2', '@nestjs/core', 'autocannon'].map(async name => [name, await versionOf(name)] as const)))
+  const servers = available(['mariadb', 'postgresql']).map(async database => [DATABASES[database.kind], await versionOfServer(database)] as const)
+  const versions = PACKAGES.map(async name => [name, await versionOf(name)] as const)
   return {
     processor: `${cpu?.model ?? 'unknown'}, ${cpus().length} cores`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     system: `Linux ${release()}`,
-    node: process.versions.node,
-    database: url === undefined ? 'SQLite only' : await serverVersion(url),
-    ...versions,
+    Node: process.versions.node,
+    ...Object.fromEntries(await Promise.all([...servers, ...versions])),
     measured: new Date().toISOString().slice(0, 10)
   }
 }
 
-async function serverVersion (url: string): Promise<string> {
-  const connection = await createConnection(url)
-  const [rows] = await connection.query('select version() as version')
-  await connection.end()
-  return (rows as { version: string }[])[0]?.version ?? 'unknown'
+async function versionOfServer (database: Database): Promise<string> {
+  const { rows: [row] } = await askServer<{ version: string }>(database, 'select version() as version')
+  return /\d[\w.]*/.exec(row?.version ?? '')?.[0] ?? 'unknown'
 }
 
 async function versionOf (name: string): Promise<string> {

@@ -1,20 +1,18 @@
 /** Measures what the plugin costs beside its alternatives: `npm run bench -- --help`. */
-import { startServer } from '../test/support/mariadb.ts'
-import type { Server } from '../test/support/server.ts'
-import { mysqlUrl } from '../test/support/server-urls.ts'
 import { UsageError } from '../scripts/command-line.ts'
 import { HELP, readArguments, type Arguments } from './arguments.ts'
-import { FLOOR } from './contenders/all.ts'
+import { available } from './database.ts'
 import { describeMachine } from './machine.ts'
 import { countAllocations } from './measure/allocations.ts'
 import { hasFlask, measureFlask } from './measure/flask.ts'
+import { measureLatency, type Latency } from './measure/latency.ts'
 import { measureMemory, type Memory } from './measure/memory.ts'
 import { measureOpenScopes } from './measure/open-scopes.ts'
-import { countStatements } from './measure/statements.ts'
-import { measureThroughput } from './measure/throughput.ts'
+import { countStatements, type Statements } from './measure/statements.ts'
+import { measureThroughput, type Series } from './measure/throughput.ts'
 import { publish } from './report/publish.ts'
 import { tables } from './report/tables.ts'
-import { loadResults, merged, saveResults, type Results } from './results.ts'
+import { loadResults, saveResults, type Results } from './results.ts'
 
 async function main (args: string[]): Promise<void> {
   if (args.includes('--help') || args.includes('-h')) {
@@ -26,52 +24,48 @@ async function main (args: string[]): Promise<void> {
     await publish(await loadResults())
     return
   }
-  let all: Results = { machine: {} }
-  for await (const part of measured(given)) {
-    all = merged(all, part)
-    if (given.isPublished) await published(part)
+  const before = given.isPart ? await loadResults() : {}
+  let now: Results = { machine: await describeMachine() }
+  for await (const section of measured(given)) {
+    now = { ...now, ...section }
+    // At once: what comes later can fail.
+    if (given.isPublished) await saveResults({ ...before, ...now })
   }
-  console.log(Object.values(tables(all)).join('\n\n'))
+  if (given.isPublished) await publish(await loadResults())
+  console.log(Object.values(tables(now)).filter(table => table !== undefined).join('\n\n'))
 }
 
-/** At once: what comes later can fail. */
-async function published (part: Results): Promise<void> {
-  const all = merged(await loadResults(), part)
-  await saveResults(all)
-  await publish(all)
-}
-
-/** Part by part, on a MariaDB of its own, unless MYSQL_URL names one; without either, on SQLite alone. */
-async function * measured (given: Arguments): AsyncGenerator<Results> {
-  const own: Server | undefined = mysqlUrl() === undefined ? await startServer(['--max-connections=500']) : undefined
-  const url = own?.url ?? mysqlUrl()
-  if (url === undefined) console.error('no MariaDB server: only SQLite is measured')
-  try {
-    const machine = await describeMachine(url)
-    for await (const part of measureAll(given, url)) yield { machine, ...part }
-  } finally {
-    await own?.stop()
-  }
-}
-
-async function * measureAll ({ size, sections, workloads }: Arguments, url: string | undefined): AsyncGenerator<Omit<Results, 'machine'>> {
+/** Section by section, on the servers that the environment names. */
+async function * measured ({ size, sections, workloads }: Arguments): AsyncGenerator<Partial<Results>> {
   const progress = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
-  if (sections.includes('statements') && url !== undefined) {
+  const databases = available(size.databases)
+  const servers = databases.filter(({ kind }) => kind !== 'sqlite')
+  if (sections.includes('statements')) {
     progress('statements')
-    yield { statements: await countStatements(url, workloads, size.contenders) }
+    const statements: Statements[] = []
+    for (const server of servers) statements.push(...await countStatements(server, size.contenders))
+    yield { statements }
   }
   if (sections.includes('allocations')) {
     progress('allocations')
-    yield { allocations: await countAllocations(workloads, size.contenders) }
+    yield { allocations: await countAllocations(size.contenders) }
   }
   if (sections.includes('throughput')) {
-    yield { throughput: await measureThroughput('sqlite', undefined, workloads, size, progress) }
-    const rest = workloads.filter(({ usesDatabase }) => usesDatabase)
-    if (url !== undefined) yield { throughput: await measureThroughput('mariadb', url, rest, size, progress) }
+    const throughput: Series[] = []
+    for (const database of databases) {
+      const asked = workloads.filter(({ usesDatabase }) => usesDatabase || database === databases[0])
+      throughput.push(...await measureThroughput(database, asked, size, progress))
+    }
+    yield { throughput }
+  }
+  if (sections.includes('latency')) {
+    const latency: Latency[] = []
+    for (const server of servers) latency.push(...await measureLatency(server, size, progress))
+    yield { latency }
   }
   if (sections.includes('memory')) {
     const memory: Memory[] = []
-    for (const contender of [...size.contenders, FLOOR]) {
+    for (const contender of size.contenders) {
       progress(`memory: ${contender}`)
       memory.push(await measureMemory(contender, size))
     }
@@ -81,9 +75,10 @@ async function * measureAll ({ size, sections, workloads }: Arguments, url: stri
     progress('open scopes')
     yield { openScopes: await measureOpenScopes(size) }
   }
-  if (sections.includes('flask') && url !== undefined) {
+  const mariadb = servers.find(({ kind }) => kind === 'mariadb')
+  if (sections.includes('flask') && mariadb !== undefined) {
     progress('Flask-SQLAlchemy')
-    if (hasFlask()) yield { flask: await measureFlask(url, size) }
+    if (hasFlask()) yield { flask: await measureFlask(mariadb, size) }
     else progress('left out: apt-get install python3-flask-sqlalchemy python3-mysqldb gunicorn')
   }
 }

@@ -1,14 +1,21 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { SubjectName } from './contenders/all.ts'
-import type { DatabaseKind } from './database.ts'
+import type { ContenderName } from './contenders/all.ts'
+import type { Database } from './database.ts'
+
+/** What a server process has used. */
+export interface Usage {
+  /** CPU time of all of its threads so far, in microseconds. */
+  readonly cpu: number
+  /** How many milliseconds each collection of the young generation of the heap took, since this was asked last. */
+  readonly scavenges: readonly number[]
+}
 
 /** What a server process can be asked. */
 export interface Answers {
   address: string
-  /** CPU time so far, of all of its threads, in microseconds. */
-  cpu: number
+  usage: Usage
   /** Bytes of the JavaScript heap after a full garbage collection. */
   heap: number
   /** How many requests are kept waiting. */
@@ -27,7 +34,7 @@ interface Reply {
 const PROGRAM = fileURLToPath(new URL('server.ts', import.meta.url))
 
 /** The process of one contender. */
-export class ServerProcess<Name extends SubjectName = SubjectName> {
+export class ServerProcess<Name extends ContenderName = ContenderName> {
   readonly name: Name
   readonly #child: ChildProcess
   readonly #waiting = new Map<number, (answer: unknown) => void>()
@@ -46,9 +53,8 @@ export class ServerProcess<Name extends SubjectName = SubjectName> {
    * Starts a contender with a database of its own, and waits until it listens.
    * @throws Error when it ends instead
    */
-  static async start<Name extends SubjectName> (name: Name, kind: DatabaseKind, url: string | undefined, execArgv: string[] = []): Promise<ServerProcess<Name>> {
-    const args = url === undefined ? [name, kind] : [name, kind, url]
-    const child = fork(PROGRAM, args, { execArgv: ['--expose-gc', ...execArgv], env: { ...process.env, NODE_ENV: 'production' } })
+  static async start<Name extends ContenderName> (name: Name, { kind, url }: Database, flags: readonly string[] = []): Promise<ServerProcess<Name>> {
+    const child = fork(PROGRAM, [name, kind, url], { execArgv: ['--expose-gc', ...flags], env: { ...process.env, NODE_ENV: 'production' } })
     const ended = once(child, 'exit').then(([code]) => { throw new Error(`the server "${name}" ended with ${String(code)}`) })
     await Promise.race([once(child, 'message'), ended])
     return new ServerProcess(name, child)

@@ -15,13 +15,11 @@ export type ContenderName = keyof typeof TITLES
 
 export const contenderNames = Object.keys(TITLES) as ContenderName[]
 
-/** What is measured beside the contenders, to know what they could reach. */
-export const FLOOR = 'idle-hooks' as const
-
-export type SubjectName = ContenderName | typeof FLOOR
+/** Those that are always measured: the plugin, and what it is compared with. */
+export const MAIN_CONTENDERS = ['bare', 'request-context', 'scoped-db off', 'scoped-db on'] as const satisfies ContenderName[]
 
 /** Loads only what the contender needs: each has a process for itself. */
-export async function load (name: SubjectName): Promise<StartContender> {
+export async function load (name: ContenderName): Promise<StartContender> {
   switch (name) {
     case 'bare': return (await import('./bare.ts')).bare
     case 'hand-written': return (await import('./hand-written.ts')).handWritten
@@ -30,6 +28,5 @@ export async function load (name: SubjectName): Promise<StartContender> {
     case 'nest': return (await import('./nest.ts')).nest
     case 'scoped-db off': return (await import('./scoped-db.ts')).scopedDbOff
     case 'scoped-db on': return (await import('./scoped-db.ts')).scopedDbOn
-    case FLOOR: return (await import('./idle-hooks.ts')).idleHooks
   }
 }

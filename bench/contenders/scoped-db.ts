@@ -1,13 +1,13 @@
 import { LockMode, MikroORM, type Options } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
-import scopedDb from '../../plugin.ts'
+import scopedDb, { type ScopeOptions } from '../../plugin.ts'
 import { Author, Book } from '../entities.ts'
 import { held } from '../held.ts'
 import type { ById, ByName, Contender, StartContender } from './contender.ts'
 import { served } from './served.ts'
 
 /** This plugin as it is out of the box: the handler commits. */
-export const scopedDbOff: StartContender = async options => await start(options, false, app => {
+export const scopedDbOff: StartContender = async options => await start(options, { commitOnTeardown: false }, app => {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     await request.db.flush()
@@ -23,7 +23,9 @@ export const scopedDbOff: StartContender = async options => await start(options,
 })
 
 /** This plugin with `commitOnTeardown`: the plugin commits. */
-export const scopedDbOn: StartContender = async options => await start(options, true, app => {
+export const scopedDbOn: StartContender = async options => await start(options, { commitOnTeardown: true }, addCommittedWrites)
+
+function addCommittedWrites (app: FastifyInstance): void {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)
     reply.code(201)
@@ -35,13 +37,13 @@ export const scopedDbOn: StartContender = async options => await start(options, 
     author.visits++
     return author
   })
-})
+}
 
 /** Reading is the same either way. */
-async function start (options: Options, commitOnTeardown: boolean, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
+async function start (options: Options, settings: ScopeOptions, addWrites: (app: FastifyInstance) => void): Promise<Contender> {
   const orm = await MikroORM.init(options)
   const app = Fastify()
-  await app.register(scopedDb, { orm, commitOnTeardown })
+  await app.register(scopedDb, { orm, ...settings })
 
   app.get<ById>('/authors/:id', async request => await request.db.findOneOrFail(Author, Number(request.params.id)))
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../test/support/server.ts'
+import type { Database } from '../database.ts'
 import { send, warmUp } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
@@ -27,10 +28,10 @@ export function hasFlask (): boolean {
 }
 
 /** One process each, gunicorn with 8 threads. They take turns. */
-export async function measureFlask (url: string, size: Size): Promise<Flask[]> {
-  const plugin = await ServerProcess.start('scoped-db on', 'mariadb', url)
+export async function measureFlask (database: Database, size: Size): Promise<Flask[]> {
+  const plugin = await ServerProcess.start('scoped-db on', database)
   const port = await freePort()
-  const gunicorn = startGunicorn(port, url)
+  const gunicorn = startGunicorn(port, database.url)
   const urls = { flask: `http://127.0.0.1:${port}`, plugin: await plugin.ask('address') }
   try {
     await reachable(urls.flask, gunicorn)

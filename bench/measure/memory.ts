@@ -1,17 +1,13 @@
-import { FLOOR, type SubjectName } from '../contenders/all.ts'
+import type { ContenderName } from '../contenders/all.ts'
+import { IN_MEMORY } from '../database.ts'
 import { hold } from '../load/holder.ts'
 import { send } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
 import type { Size } from '../sizes.ts'
-import { workloads } from '../workloads.ts'
+import { INSERT, STATIC, type Workload } from '../workloads.ts'
 
 /** What one contender keeps in the JavaScript heap, in bytes. */
-export interface Memory {
-  readonly contender: SubjectName
-  /** For each request that is kept open, with its socket, request and reply. */
-  readonly perOpenRequest: number
-  /** The same with a session that was used, where there is a database. */
-  readonly perOpenSession: number | undefined
+export interface Memory extends OpenRequests {
   /** After few and after many requests that use no database. */
   readonly afterFew: number
   readonly afterMany: number
@@ -20,23 +16,44 @@ export interface Memory {
   readonly afterManyLeaving: number | undefined
 }
 
-/** How many requests the load remembers at a time. */
-const PORTION = 50_000
+/** What is kept for each request that is open, in bytes. */
+export interface OpenRequests {
+  readonly contender: ContenderName
+  /** With its socket, request and reply. */
+  readonly perOpenRequest: number
+  /** The same with a session that was used, where there is a database. */
+  readonly perOpenSession: number | undefined
+}
 
 /** Each on SQLite in memory, in a process of its own. */
-export async function measureMemory (contender: SubjectName, { openScopes, heapAfter: [few, many] }: Size): Promise<Memory> {
-  const hasDatabase = contender !== 'bare' && contender !== FLOOR
-  const server = await ServerProcess.start(contender, 'sqlite', undefined)
+export async function measureMemory (contender: ContenderName, { openScopes, heapAfter: [few, many] }: Size): Promise<Memory> {
+  const server = await ServerProcess.start(contender, IN_MEMORY)
   try {
-    const perOpenRequest = await heldBytes(server, '/held', openScopes)
-    const perOpenSession = hasDatabase ? await heldBytes(server, '/held-with-session', openScopes) : undefined
-    const [afterFew, afterMany] = await heapAfter(server, 'static', few, many)
+    const open = await openRequests(server, openScopes)
+    const [afterFew, afterMany] = await heapAfter(server, STATIC, few, many)
     // A connection for each: the machine has no more ports for longer.
-    const [afterFewLeaving, afterManyLeaving] = hasDatabase ? await heapAfter(server, 'leaving', Math.ceil(few / 10), Math.ceil(many / 10)) : []
-    return { contender, perOpenRequest, perOpenSession, afterFew, afterMany, afterFewLeaving, afterManyLeaving }
+    const leaving = { ...INSERT, leaves: true }
+    const [afterFewLeaving, afterManyLeaving] = contender === 'bare' ? [] : await heapAfter(server, leaving, Math.ceil(few / 10), Math.ceil(many / 10))
+    return { ...open, afterFew, afterMany, afterFewLeaving, afterManyLeaving }
   } finally {
     await server.stop()
   }
+}
+
+/** The open requests alone. */
+export async function measureOpenRequests (contender: ContenderName, count: number): Promise<OpenRequests> {
+  const server = await ServerProcess.start(contender, IN_MEMORY)
+  try {
+    return await openRequests(server, count)
+  } finally {
+    await server.stop()
+  }
+}
+
+async function openRequests (server: ServerProcess<ContenderName>, count: number): Promise<OpenRequests> {
+  const perOpenRequest = await heldBytes(server, '/held', count)
+  const perOpenSession = server.name === 'bare' ? undefined : await heldBytes(server, '/held-with-session', count)
+  return { contender: server.name, perOpenRequest, perOpenSession }
 }
 
 async function heldBytes (server: ServerProcess, path: string, count: number): Promise<number> {
@@ -49,13 +66,11 @@ async function heldBytes (server: ServerProcess, path: string, count: number): P
   return (during - before) / count
 }
 
-async function heapAfter (server: ServerProcess, name: string, few: number, many: number): Promise<[number, number]> {
-  const workload = workloads.find(workload => workload.name === name)
-  if (workload === undefined) throw new Error(`there is no workload "${name}"`)
+async function heapAfter (server: ServerProcess, workload: Workload, few: number, many: number): Promise<[number, number]> {
   const url = await server.ask('address')
   const sendSome = async (requests: number) => await send(url, { workload, connections: Math.min(50, requests), requests })
   await sendSome(few)
   const afterFew = await server.ask('heap')
-  for (let left = many - few; left > 0; left -= PORTION) await sendSome(Math.min(left, PORTION))
+  await sendSome(many - few)
   return [afterFew, await server.ask('heap')]
 }

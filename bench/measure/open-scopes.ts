@@ -1,4 +1,5 @@
 import type { ContenderName } from '../contenders/all.ts'
+import { IN_MEMORY } from '../database.ts'
 import { hold } from '../load/holder.ts'
 import { warmUp } from '../load/send.ts'
 import { ServerProcess } from '../server-process.ts'
@@ -35,7 +36,7 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
     for (const contender of CONTENDERS) {
       for (const part of [0, 0.01, 0.1, 1]) {
         const open = Math.max(1, Math.round(size.openScopes * part))
-        const server = await ServerProcess.start(contender, 'sqlite', undefined)
+        const server = await ServerProcess.start(contender, IN_MEMORY)
         // Before: V8 would take the first hundred that stay for the rule, and make room for all later ones among what is old.
         await warmUp(await server.ask('address'), STATIC, size)
         const release = await hold(server, contender === 'bare' ? '/held' : '/held-with-session', open)
@@ -43,7 +44,7 @@ export async function measureOpenScopes (size: Size): Promise<OpenScopes[]> {
       }
     }
     for (let round = 0; round < size.rounds; round++) {
-      for (const { server, cpu } of crowds) cpu.push((await measureRound(server, STATIC, CONNECTIONS, requests)).cpu)
+      for (const { server, cpu } of crowds) cpu.push((await measureRound(server, { workload: STATIC, connections: CONNECTIONS, requests })).cpu)
     }
     return crowds.map(({ contender, open, cpu }) => {
       const alone = crowds.find(crowd => crowd.contender === contender)

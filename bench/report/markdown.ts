@@ -6,5 +6,5 @@ export function table (titles: readonly string[], rows: readonly (readonly strin
 
 /** A median with its quartiles; nothing where nothing was measured. */
 export function describe ({ median, lower, upper }: Spread): string {
-  return Number.isNaN(median) ? '' : `${median.toFixed(3)} (${lower.toFixed(3)} to ${upper.toFixed(3)})`
+  return Number.isNaN(median) ? '' : `${median.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)})`
 }

@@ -6,10 +6,12 @@ import { tables } from './tables.ts'
 const ROOT = new URL('../../', import.meta.url)
 
 /** What is generated in each page, by the name of its place there. The text around it is written by hand, and has no figure of its own. */
-const PAGES: Record<string, (results: Results) => Record<string, string>> = {
+const PAGES: Record<string, (results: Results) => Record<string, string | undefined>> = {
   'docs/performance.md': summary,
   'bench/report.md': tables
 }
+
+const NOT_MEASURED = 'Not measured: `npm run bench -- --all` does.'
 
 /** A page of text, in its place and as it should be. */
 export interface Page {
@@ -25,7 +27,7 @@ export async function pages (results: Results): Promise<Page[]> {
     const file = new URL(name, ROOT)
     const before = await readFile(file, 'utf8')
     let text = before
-    for (const [place, piece] of Object.entries(pieces(results))) text = replaced(name, text, place, piece)
+    for (const [place, piece] of Object.entries(pieces(results))) text = replaced(name, text, place, piece ?? NOT_MEASURED)
     return { name, file, text, isCurrent: text === before }
   }))
 }

@@ -1,19 +1,17 @@
 import { writeFile } from 'node:fs/promises'
-import type { DatabaseKind } from '../database.ts'
 import type { Results } from '../results.ts'
 import { pages } from './pages.ts'
-import { plot } from './plot.ts'
+import { plotCpu, plotLatency } from './plot.ts'
 
-const PLOTS: Record<DatabaseKind, URL> = {
-  mariadb: new URL('../../docs/performance.svg', import.meta.url),
-  sqlite: new URL('../performance-sqlite.svg', import.meta.url)
-}
+const LATENCY = new URL('../../docs/performance.svg', import.meta.url)
+const CPU = new URL('../cpu.svg', import.meta.url)
+
+/** How many connections the plots are of. */
+const CONNECTIONS = 16
 
 /** Writes the pages, and draws the plots in them. */
 export async function publish (results: Results): Promise<void> {
   for (const { file, text } of await pages(results)) await writeFile(file, text)
-  for (const [database, file] of Object.entries(PLOTS)) {
-    const shown = results.throughput?.filter(series => series.database === database && series.connections === 50) ?? []
-    if (shown.length > 0) await writeFile(file, await plot(shown))
-  }
+  if (results.latency !== undefined) await writeFile(LATENCY, await plotLatency(results.latency))
+  if (results.throughput !== undefined) await writeFile(CPU, await plotCpu(results.throughput.filter(({ connections }) => connections === CONNECTIONS)))
 }

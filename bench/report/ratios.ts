@@ -11,3 +11,8 @@ export function ratiosOf ({ rounds }: Series, name: ContenderName, reference: Co
   const cpu = (of: ContenderName) => (rounds[of] ?? []).map(round => round.cpu)
   return ratios(cpu(name), cpu(reference))
 }
+
+/** How many milliseconds each collection of the young generation of the heap took, in all rounds. */
+export function scavengesOf ({ rounds }: Series, name: ContenderName): number[] {
+  return (rounds[name] ?? []).flatMap(({ scavenges }) => scavenges)
+}

@@ -1,23 +1,26 @@
+import { DATABASES, type DatabaseKind } from '../database.ts'
 import type { Results } from '../results.ts'
 import { median } from '../statistics.ts'
 import { workloads } from '../workloads.ts'
 import { describe, table } from './markdown.ts'
 import { ratiosOf } from './ratios.ts'
 
-/** What users want to know: the plugin that commits, under load, on the database that is a server. */
-const [SHOWN, CONNECTIONS] = ['scoped-db on', 50] as const
+/** What users want to know: the plugin that commits, on databases that are servers, beside what they would do without it. */
+const SHOWN = 'scoped-db on'
+const SERVERS = ['mariadb', 'postgresql'] as const satisfies DatabaseKind[]
+const SETTING = ['processor', 'Node', 'MariaDB', 'PostgreSQL', 'fastify', '@mikro-orm/core']
 
 export function summary ({ machine, throughput = [], statements = [] }: Results): Record<string, string> {
-  const rows = workloads.flatMap(({ name, title, usesDatabase }) => {
-    const series = throughput.find(({ workload, database, connections }) =>
-      workload === name && connections === CONNECTIONS && (database === 'mariadb' || !usesDatabase))
-    if (series === undefined) return []
-    const roundTrips = statements.find(({ workload, contender }) => workload === name && contender === SHOWN)?.roundTrips
+  const rows = workloads.filter(({ leaves }) => !leaves).map(({ name, title, usesDatabase }) => [title, ...SERVERS.flatMap(database => {
+    const series = throughput.find(series => series.workload === name && (series.database === database || !usesDatabase))
+    const roundTrips = statements.find(counted => counted.workload === name && counted.contender === SHOWN && counted.database === database)?.roundTrips
+    if (series === undefined || roundTrips === undefined) return ['', '', '']
     const cpu = median(series.rounds[SHOWN]?.map(({ cpu }) => cpu) ?? [])
-    return [[title, String(roundTrips ?? ''), cpu.toFixed(0), ...(['request-context', 'hand-written'] as const).map(name => describe(ratiosOf(series, SHOWN, name)))]]
-  })
+    return [String(roundTrips), cpu.toFixed(0), describe(ratiosOf(series, SHOWN, 'request-context'))]
+  })])
+  const titles = SERVERS.flatMap(database => [`${DATABASES[database]}: round trips`, 'CPU, µs', 'times the documented hook'])
   return {
-    setting: ['measured', 'processor', 'node', 'database', 'fastify', '@mikro-orm/core'].map(what => `${what} ${machine[what] ?? 'unknown'}`).join('; '),
-    costs: table(['a request', 'round trips', 'CPU, µs', 'CPU, times the documented hook', 'CPU, times hand-written'], rows)
+    setting: `Measured ${machine['measured'] ?? 'never'} with ${SETTING.map(what => `${what} ${machine[what] ?? 'unknown'}`).join('; ')}.`,
+    costs: table(['a request', ...titles], rows)
   }
 }
