@@ -8,7 +8,8 @@ export const TITLES = {
   'eager-fork': 'eager fork per request',
   nest: 'NestJS, `@mikro-orm/nestjs`',
   'scoped-db off': 'this plugin',
-  'scoped-db on': 'this plugin, `commitOnTeardown`'
+  'scoped-db on': 'this plugin, `commitOnTeardown`',
+  'scoped-db begin apart': 'this plugin, `beginWithFirst: false`'
 } as const
 
 export type ContenderName = keyof typeof TITLES
@@ -28,5 +29,6 @@ export async function load (name: ContenderName): Promise<StartContender> {
     case 'nest': return (await import('./nest.ts')).nest
     case 'scoped-db off': return (await import('./scoped-db.ts')).scopedDbOff
     case 'scoped-db on': return (await import('./scoped-db.ts')).scopedDbOn
+    case 'scoped-db begin apart': return (await import('./scoped-db.ts')).scopedDbBeginApart
   }
 }

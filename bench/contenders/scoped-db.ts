@@ -25,6 +25,9 @@ export const scopedDbOff: StartContender = async options => await start(options,
 /** This plugin with `commitOnTeardown`: the plugin commits. */
 export const scopedDbOn: StartContender = async options => await start(options, { commitOnTeardown: true }, addCommittedWrites)
 
+/** The same with BEGIN as a round trip of its own. */
+export const scopedDbBeginApart: StartContender = async options => await start(options, { commitOnTeardown: true, beginWithFirst: false }, addCommittedWrites)
+
 function addCommittedWrites (app: FastifyInstance): void {
   app.post<ByName>('/authors', async (request, reply) => {
     const author = request.db.create(Author, request.body)

@@ -18,7 +18,7 @@ export interface Latency {
   readonly rounds: Rounds
 }
 
-const CONTENDERS = ['hand-written', 'request-context', 'scoped-db on'] as const satisfies ContenderName[]
+const CONTENDERS = ['hand-written', 'request-context', 'scoped-db on', 'scoped-db begin apart'] as const satisfies ContenderName[]
 
 /** The same rack, another one, another building. */
 const DELAYS = [0, 0.5, 2]
