@@ -4,12 +4,14 @@ import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { ScopeSettings } from '../options/options.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
-import type { Log, ScopeKind } from '../types.ts'
+import type { Log, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeState } from './state.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
 export interface InFlightWork {
   readonly kind: ScopeKind | 'callback'
+  /** That of a scope. */
+  readonly info?: ScopeInfo
   /** Ends it by force, where that can be done. */
   destroy (): Promise<void>
 }

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { debug } from '../debug.ts'
+import { arePlacesWanted } from '../diagnostics/place.ts'
 import { RollbackOnlyError, ScopeClosedError, scopeIs } from '../errors/errors.ts'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
@@ -230,7 +231,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements } },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements || arePlacesWanted() } },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })

@@ -1,7 +1,5 @@
-import type { FastifyInstance } from 'fastify'
-import { Database } from '../application/database.ts'
-import { NotRegisteredError } from '../errors/errors.ts'
 import { isolateDatabase } from './isolated-database.ts'
+import { hostOf, type RegisteredApp } from './registered-app.ts'
 
 /** What `isolate()` gives. */
 export interface Isolation extends AsyncDisposable {
@@ -28,7 +26,7 @@ export interface Isolation extends AsyncDisposable {
  * beforeEach(async () => { isolation = await isolate(app) })
  * afterEach(async () => { await isolation.release() })
  */
-export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>): Promise<Isolation> {
+export async function isolate (app: RegisteredApp): Promise<Isolation> {
   const releases: (() => Promise<void>)[] = []
   const releaseAll = async () => {
     const results = await Promise.allSettled(releases.map(release => release()))
@@ -36,7 +34,7 @@ export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>
     if (failed !== undefined) throw failed.reason
   }
   try {
-    for (const database of databasesOf(app)) releases.push(await isolateDatabase(database))
+    for (const database of hostOf(app).all) releases.push(await isolateDatabase(database))
   } catch (error) {
     await releaseAll()
     throw error
@@ -44,10 +42,4 @@ export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>
   let released: Promise<void> | undefined
   const release = async () => { await (released ??= releaseAll()) }
   return { release, [Symbol.asyncDispose]: release }
-}
-
-function databasesOf (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>): Database[] {
-  const database: unknown = app.hasDecorator('db') ? app.db : undefined
-  if (!(database instanceof Database)) throw new NotRegisteredError()
-  return database.host.all
 }

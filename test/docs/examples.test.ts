@@ -134,6 +134,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.equal((await example.app.inject('/users')).statusCode, 200)
     t.match(example['seen'], [/^select .*, 1 rows, from .*\/recorded\.ts:\d+:\d+$/])
   },
+  async 'record-statements' (t, example) {
+    t.match(example['seen'], { length: 3, result: { statusCode: 200 }, repeated: [{ count: 3, places: [/record-statements\.ts:\d+:\d+$/] }] })
+  },
   async 'statement-channel' (t, example) {
     await addAda(example)
     const told = example['told'] as string[]
