@@ -49,7 +49,7 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions) {
-    remember(query, this.#transaction.origin.hasPlaces)
+    remember(query, this.#transaction.origin.watch)
     const execute = (sending?: () => void) =>
       this.#transaction.statements.execute(new Statement(query.sql, this.#driver), executor => this.#withPlugins(executor).executeQuery(query, options), sending)
     const { usage } = this.#transaction
@@ -57,7 +57,7 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    remember(query, this.#transaction.origin.hasPlaces)
+    remember(query, this.#transaction.origin.watch)
     const stream = (sending?: () => void) => this.#transaction.statements.stream(new Statement(query.sql, this.#driver), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)

@@ -123,6 +123,13 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await app.db.run(async session => await session.execute('select 1'))
     t.same(logs, [], 'it did not take long')
   },
+  async 'warnings-option' (t, { app, logs }) {
+    const count = async (times: number) => await app.db.run(async session => { for (let n = 0; n < times; n++) await session.count('User' as never) })
+    await count(3)
+    t.same(logs, [])
+    await count(4)
+    t.match(logs, [/the same SELECT/])
+  },
   async 'record-option' (t, { app }) {
     await app.db.run(async session => {
       await session.execute('select 1')
@@ -136,6 +143,11 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   },
   async 'record-statements' (t, example) {
     t.match(example['seen'], { length: 3, result: { statusCode: 200 }, repeated: [{ count: 3, places: [/record-statements\.ts:\d+:\d+$/] }] })
+  },
+  async warnings (t, { app, logs }) {
+    t.equal((await app.inject('/by-email')).statusCode, 200)
+    while (app.db.openScopes > 0) await sleep(5)
+    t.match(logs.map(line => JSON.parse(line) as object), [{ level: 40, reqId: /./, database: 'default', route: '/by-email', count: 3, place: /warnings\.ts:\d+:\d+$/, statement: 'select `u0`.* from `user` as `u0` where `u0`.`email` = ? limit ?', msg: /^the same SELECT was sent again and again \(N\+1\): load all at once, with populate or MikroORM's dataloader$/ }])
   },
   async 'statement-channel' (t, example) {
     await addAda(example)
