@@ -1,5 +1,5 @@
-/** What is a value in any database, beside what only looks like one: quoted names, and digits in names. */
-const TOKENS = /(?<literal>'(?:[^'\\]|\\[^]|'')*')|"[^"]*"|`[^`]*`|(?<value>\$\d+|(?<![\w$@.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w))|(?<space>\s+)/gi
+/** What is a value, in any database, or only looks like one: quoted names are kept, and digits in names are no values. And space, unless it is one blank. */
+const TOKENS = /'(?:[^'\\]|\\[^]|'')*'|"[^"]*"|`[^`]*`|\$\d+|(?<![\w$@.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)|\s{2,}|[^\S ]/gi
 
 const LIST = /\(\s*\?(?:\s*,\s*\?)+\s*\)/g
 
@@ -13,9 +13,10 @@ const ROWS = /\(\?\)(?:\s*,\s*\(\?\))+/g
  * fingerprint("select * from user where id in (1, 2) and name = 'Ada'")  // 'select * from user where id in (?) and name = ?'
  */
 export function fingerprint (sql: string): string {
-  return sql
-    .replace(TOKENS, (token, literal?: string, value?: string, space?: string) => space !== undefined ? ' ' : literal ?? value ? '?' : token)
-    .replace(LIST, '(?)')
-    .replace(ROWS, '(?)')
-    .trim()
+  return sql.replace(TOKENS, withoutValue).replace(LIST, '(?)').replace(ROWS, '(?)').trim()
+}
+
+function withoutValue (token: string): string {
+  if (/^["`]/.test(token)) return token
+  return /^\s/.test(token) ? ' ' : '?'
 }
