@@ -20,7 +20,7 @@ export interface DatabaseMessage extends TraceMessage {
 
 /** A statement that is sent to a database. */
 export interface StatementMessage extends DatabaseMessage {
-  /** Its text, as it is sent. */
+  /** Its text, as it is sent, but for the comment of `tagStatements`. */
   readonly sql: string
   /** The values for its placeholders: they can be secret. */
   readonly parameters: readonly unknown[]
@@ -71,6 +71,8 @@ export interface Origin {
   readonly database: string
   /** Looks at the text of each statement before it is sent. Gives its place, if that is to be known, and throws what it is to fail with. */
   readonly watch: ((sql: string) => string | undefined) | undefined
+  /** The comment that its statements are sent with. */
+  readonly tag: string | undefined
 }
 
 /** What a message says of who does it. */

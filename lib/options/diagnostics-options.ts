@@ -22,6 +22,18 @@ export interface WarningOptions {
   longTransaction?: number | false | undefined
 }
 
+/** What the comment says that is added to statements. */
+export interface TagOptions {
+  /** The URL of the request's route, as it was declared. Default: `true`. */
+  route?: boolean | undefined
+  /** Its method. Default: `true`. */
+  method?: boolean | undefined
+  /** The request's id, which makes each text different. Default: `false`. */
+  requestId?: boolean | undefined
+  /** The `traceparent` that the client has sent, which makes each text different. Default: `false`. */
+  traceparent?: boolean | undefined
+}
+
 /** What is to be seen of a database's statements. */
 export interface DiagnosticsOptions {
   /** Write a line for each statement to the log of its request or application. Default: `false`. */
@@ -30,6 +42,8 @@ export interface DiagnosticsOptions {
   recordStatements?: boolean | undefined
   /** Warn, in the log, of the same SELECT again and again, of slow statements, long transactions and long waits. Default: `false` where `NODE_ENV` is `production`, else `true`. */
   warnings?: boolean | WarningOptions | undefined
+  /** Add a comment to each statement that says which route it is for, in the format of sqlcommenter. Default: `false`. */
+  tagStatements?: boolean | TagOptions | undefined
 }
 
 /** `DiagnosticsOptions` with every default in its place. */
@@ -37,6 +51,7 @@ export interface DiagnosticsSettings extends DiagnosticsOptions {
   echo: boolean | EchoOptions
   recordStatements: boolean
   warnings: boolean | WarningOptions
+  tagStatements: boolean | TagOptions
 }
 
 /** `WarningOptions` with every default in its place, and infinity for never. */
@@ -62,14 +77,17 @@ const WARNING_SCHEMA: Record<keyof WarningOptions, OptionSchema> = {
   longTransaction: orFalse(milliseconds)
 }
 
+const TAG_SCHEMA: Record<keyof TagOptions, OptionSchema> = { route: boolean, method: boolean, requestId: boolean, traceparent: boolean }
+
 export const DIAGNOSTICS_SCHEMA: Record<keyof DiagnosticsOptions, OptionSchema> = {
   echo: orFields(ECHO_SCHEMA),
   recordStatements: boolean,
-  warnings: orFields(WARNING_SCHEMA)
+  warnings: orFields(WARNING_SCHEMA),
+  tagStatements: orFields(TAG_SCHEMA)
 }
 
 export function diagnosticsDefaults (): DiagnosticsSettings {
-  return { echo: false, recordStatements: false, warnings: process.env['NODE_ENV'] !== 'production' }
+  return { echo: false, recordStatements: false, warnings: process.env['NODE_ENV'] !== 'production', tagStatements: false }
 }
 
 /** What is to be warned of. */

@@ -6,6 +6,7 @@ import type { ScopeInfo } from '../types.ts'
 import type { ScopeOwner } from './contracts.ts'
 import { echoTo } from './echo.ts'
 import { RecordedStatements, type RecordedStatement } from './recorded-statements.ts'
+import { statementTag } from './statement-tag.ts'
 import { Warnings } from './warnings.ts'
 
 /** What is told of the statements of one scope, as far as its settings say so: echo, record and warnings. */
@@ -25,7 +26,7 @@ export class StatementReport {
    * @returns what is to be known of whatever it sends
    */
   joined (database: SessionDatabase, acquireTimeout: number): Origin {
-    const { echo, recordStatements } = this.#owner.settingsOf(database)
+    const { echo, recordStatements, tagStatements } = this.#owner.settingsOf(database)
     const write = echo === false ? undefined : echoTo(this.#owner.log, echo === true ? {} : echo)
     const recorded = recordStatements ? (this.#recorded ??= new RecordedStatements()) : undefined
     const warnings = this.#warn(database, acquireTimeout)
@@ -36,7 +37,12 @@ export class StatementReport {
         warnings?.answered(message)
       })
     }
-    return { scope: this.#scope, database: database.name, watch: watchWith(warnings, recordStatements || arePlacesWanted()) }
+    return {
+      scope: this.#scope,
+      database: database.name,
+      watch: watchWith(warnings, recordStatements || arePlacesWanted()),
+      tag: tagStatements === false ? undefined : statementTag(this.#scope, tagStatements === true ? {} : tagStatements)
+    }
   }
 
   /** What was sent to a database, as far as that is recorded. */

@@ -7,6 +7,7 @@ import { db } from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors, type Example } from '../support/doc-modules.ts'
 import { fencesOf, PAGES } from '../support/fences.ts'
+import { preparedTexts } from '../support/prepared-texts.ts'
 import { postgresqlUrl } from '../support/server-urls.ts'
 
 const fences = PAGES.flatMap(fencesOf)
@@ -129,6 +130,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same(logs, [])
     await count(4)
     t.match(logs, [/the same SELECT/])
+  },
+  async tags (t, { app, orm }) {
+    const sent = await preparedTexts(orm)
+    t.equal((await app.inject('/users/1')).statusCode, 200)
+    t.match(sent, ["select `u0`.* from `user` as `u0` where `u0`.`id` = 1 limit 1 /*method='GET',route='%2Fusers%2F%3Aid'*/"])
+  },
+  async 'tags-option' (t, { app, orm }) {
+    app.get('/count', async request => await request.db.count('User' as never).then(String))
+    const sent = await preparedTexts(orm)
+    await app.inject('/count')
+    t.match(sent, [/ \/\*route='%2Fcount'\*\/$/])
   },
   async 'record-option' (t, { app }) {
     await app.db.run(async session => {

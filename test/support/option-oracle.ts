@@ -53,6 +53,8 @@ const warnings: Oracle = {
   isRight: echo.isRight
 }
 
+const tagStatements: Oracle = { right: fc.oneof(flag.right, some({ route: flag, method: flag, requestId: flag, traceparent: flag })), isRight: echo.isRight }
+
 const RUN_SCOPE: Oracles = {
   commitOnTeardown: flag,
   // An object with anything in it that `anyValue` makes up holds something unknown.
@@ -62,7 +64,8 @@ const RUN_SCOPE: Oracles = {
   readOnly: flag,
   echo,
   recordStatements: flag,
-  warnings
+  warnings,
+  tagStatements
 }
 
 const SCOPE: Oracles = {
