@@ -8,6 +8,8 @@ import { preparedTexts } from '../support/prepared-texts.ts'
 import { eventsOf } from '../support/traces.ts'
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+const HAS_STREAMS = process.env['TEST_DATABASE'] !== 'pglite'
+
 const automatic = { plugin: { commitOnTeardown: true, tagStatements: true } }
 
 /** A statement whose result is its own text, as the server has it. */
@@ -35,7 +37,7 @@ onEachDatabase('MikroORM\'s, Kysely\'s and streamed statements, with route and m
     for await (const row of kysely.selectFrom(sql<{ text: string }>`(${sql.raw(text)})`.as('x')).selectAll().stream()) rows.push(row)
     return rows
   })
-  for (const how of ['mikro-orm', 'kysely', ...process.env['TEST_DATABASE'] === 'pglite' ? [] : ['stream']]) {
+  for (const how of ['mikro-orm', 'kysely', ...HAS_STREAMS ? ['stream'] : []]) {
     const reply = await app.inject(`/texts/${how}?q=1`)
     t.equal(reply.statusCode, 200, reply.body)
     t.match(sent(reply.json()), / \/\*method='GET',route='%2Ftexts%2F%3Ahow'\*\/$/, how)
@@ -48,7 +50,7 @@ onEachDatabase('it plays no part in telling reads from writes, and is not in wha
   app.post('/write', async request => {
     await request.db.transactional(async () => { request.db.create(Item, { label: 'a' }) })
     await t.rejects(request.db.transactional(async session => { await session.insert(Item, { label: 'b', amount: 1 }); throw new Error('undone') }))
-    for await (const item of request.db.stream(Item)) t.equal(item.label, 'a')
+    if (HAS_STREAMS) for await (const item of request.db.stream(Item)) t.equal(item.label, 'a')
     await request.db.nativeUpdate(Item, { label: 'a' }, { amount: 7 })
     return await request.db.findOneOrFail(Item, { label: 'a' }, { refresh: true })
   })
