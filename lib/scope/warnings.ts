@@ -75,7 +75,7 @@ export class Warnings {
     if (this.#selects.size < MOST) this.#selects.set(statement, select)
     const { repeatedStatements, onRepeated } = this.#settings
     if (++select.count <= repeatedStatements) return
-    select.place ??= currentPlace()
+    if (select.count === repeatedStatements + 1) select.place = currentPlace()
     if (onRepeated === 'throw') throw new RepeatedStatementError(select.count, select.place ?? 'an unknown place', statement)
   }
 
