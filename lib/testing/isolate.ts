@@ -1,5 +1,6 @@
+import type { FastifyInstance } from 'fastify'
+import { registeredDatabase } from '../application/registered.ts'
 import { isolateDatabase } from './isolated-database.ts'
-import { hostOf, type RegisteredApp } from './registered-app.ts'
 
 /** What `isolate()` gives. */
 export interface Isolation extends AsyncDisposable {
@@ -26,7 +27,7 @@ export interface Isolation extends AsyncDisposable {
  * beforeEach(async () => { isolation = await isolate(app) })
  * afterEach(async () => { await isolation.release() })
  */
-export async function isolate (app: RegisteredApp): Promise<Isolation> {
+export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>): Promise<Isolation> {
   const releases: (() => Promise<void>)[] = []
   const releaseAll = async () => {
     const results = await Promise.allSettled(releases.map(release => release()))
@@ -34,7 +35,7 @@ export async function isolate (app: RegisteredApp): Promise<Isolation> {
     if (failed !== undefined) throw failed.reason
   }
   try {
-    for (const database of hostOf(app).all) releases.push(await isolateDatabase(database))
+    for (const database of registeredDatabase(app).host.all) releases.push(await isolateDatabase(database))
   } catch (error) {
     await releaseAll()
     throw error

@@ -1,7 +1,8 @@
+import type { FastifyInstance } from 'fastify'
+import { registeredDatabase } from '../application/registered.ts'
 import { STATEMENT } from '../diagnostics/channels.ts'
 import type { StatementMessage } from '../diagnostics/messages.ts'
 import { wantPlaces } from '../diagnostics/place.ts'
-import { hostOf, type RegisteredApp } from './registered-app.ts'
 import { SeenStatements } from './seen-statements.ts'
 
 /** What MikroORM asks a server once in each process, whoever comes first. */
@@ -18,8 +19,8 @@ const ONCE = new Set(["show variables like 'auto_increment_increment'"])
  * const seen = await recordStatements(app, () => app.inject('/users'))
  * seen.assertCount(1)
  */
-export async function recordStatements<Result> (app: RegisteredApp, fn: () => Result | PromiseLike<Result>): Promise<SeenStatements<Result>> {
-  const host = hostOf(app)
+export async function recordStatements<Result> (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>, fn: () => Result | PromiseLike<Result>): Promise<SeenStatements<Result>> {
+  const { host } = registeredDatabase(app)
   const sent: StatementMessage[] = []
   const add = (told: unknown) => {
     const message = told as StatementMessage
