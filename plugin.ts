@@ -27,7 +27,7 @@ export type { CursorOptions, CursorPage, CursorQuery } from './lib/look-ups/curs
 export type { IterPagesOptions, PageQuery, PaginateOptions, Pagination } from './lib/look-ups/pagination.ts'
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
-export type { EchoOptions } from './lib/options/diagnostics-options.ts'
+export type { EchoOptions, TagOptions, WarningOptions } from './lib/options/diagnostics-options.ts'
 export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
 export type { ScopeInfo, ScopeKind } from './lib/types.ts'
 

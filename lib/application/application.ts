@@ -3,7 +3,7 @@ import type { AfterWork } from '../events/callbacks.ts'
 import { InFlight, Shutdown } from './shutdown.ts'
 import type { Database, DatabaseHost } from './database.ts'
 import { UnknownDatabaseError } from '../errors/errors.ts'
-import type { Log, ScopeKind } from '../types.ts'
+import type { Log, ScopeInfo, ScopeKind } from '../types.ts'
 import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { currentScope } from '../scope/registry.ts'
 import { Retry } from '../scope/retry.ts'
@@ -63,6 +63,10 @@ export class Application implements ScopeHost, DatabaseHost {
 
   get openScopes (): number {
     return this.#inFlight.countScopes()
+  }
+
+  isOpen (scope: ScopeInfo): boolean {
+    return this.#inFlight.has(scope)
   }
 
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */

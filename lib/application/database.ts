@@ -19,6 +19,8 @@ import type { ScopeInfo } from '../types.ts'
 export interface DatabaseHost extends ScopeHost {
   readonly all: Database[]
   readonly openScopes: number
+  /** Whether a scope that is open is one of the application's. */
+  isOpen (scope: ScopeInfo): boolean
   use (name: string): Database
   run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T>
   open (options: OpenOptions): Scope

@@ -3,7 +3,7 @@ import type { AfterWork } from '../events/callbacks.ts'
 import type { InFlightWork } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
 import { withTimeout } from '../timeout.ts'
-import type { Log } from '../types.ts'
+import type { Log, ScopeInfo } from '../types.ts'
 
 /**
  * How long scopes that are destroyed may take to roll back, in milliseconds: enough for a server that answers. One that does not,
@@ -25,6 +25,11 @@ export class InFlight {
 
   countScopes (): number {
     return this.#all.size - this.count().callback
+  }
+
+  /** Whether the scope that tells this of itself is among it. */
+  has (scope: ScopeInfo): boolean {
+    return [...this.#all].some(({ info }) => info === scope)
   }
 
   add (work: InFlightWork): void {

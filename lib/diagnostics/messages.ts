@@ -20,7 +20,7 @@ export interface DatabaseMessage extends TraceMessage {
 
 /** A statement that is sent to a database. */
 export interface StatementMessage extends DatabaseMessage {
-  /** Its text, as it is sent. */
+  /** Its text, as it is sent, but for the comment of `tagStatements`. */
   readonly sql: string
   /** The values for its placeholders: they can be secret. */
   readonly parameters: readonly unknown[]
@@ -35,7 +35,7 @@ export interface StatementMessage extends DatabaseMessage {
   readonly inTransaction: boolean
   /** How many rows have come back, or were changed. From `asyncEnd` on. */
   rows?: number | undefined
-  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`. */
+  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`, of the option or of a test. */
   readonly place?: string | undefined
 }
 
@@ -69,8 +69,10 @@ export interface ScopeMessage extends TraceMessage {
 export interface Origin {
   readonly scope: ScopeInfo
   readonly database: string
-  /** Whether the places of statements are to be found, which is a lot of work. */
-  readonly hasPlaces: boolean
+  /** Looks at the text of each statement before it is sent. Gives its place, if that is to be known, and throws what it is to fail with. */
+  readonly watch: ((sql: string) => string | undefined) | undefined
+  /** The comment that its statements are sent with. */
+  readonly tag: string | undefined
 }
 
 /** What a message says of who does it. */

@@ -7,6 +7,22 @@ const OWN = new URL('..', import.meta.url).href
 
 const LOCATION = /(?:\(|at (?:async )?)((?:file:|\/|[a-z]:\\).*:\d+:\d+)\)?$/i
 
+/** Who wants to know the places of all statements. */
+let wanting = 0
+
+/**
+ * From now on the places of what new sessions send are found.
+ * @returns a function that ends it
+ */
+export function wantPlaces (): () => void {
+  wanting++
+  return () => { wanting-- }
+}
+
+export function arePlacesWanted (): boolean {
+  return wanting > 0
+}
+
 /** The place in the application's code that this runs for: the first outside this package and outside node_modules, if there is one. */
 export function currentPlace (): string | undefined {
   const { stackTraceLimit } = Error

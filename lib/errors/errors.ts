@@ -1,6 +1,7 @@
 /**
  * Every error this package makes, as `@fastify/error` classes with codes `FST_SCOPED_DB_*`.
- * docs/errors.md lists each with its cause and its cure. No message holds SQL or anything from a database.
+ * docs/errors.md lists each with its cause and its cure. No message holds SQL or anything from a database, but for the
+ * text in that of RepeatedStatementError, without values: it is for tests.
  */
 import createError from '@fastify/error'
 
@@ -77,6 +78,10 @@ export const EndlessFlushError = createError<[flushes: number]>(
 
 export const ReadOnlyError = createError<[]>(
   'FST_SCOPED_DB_READ_ONLY', 'fastify-scoped-db: this scope is read only (readOnly: true) and refused to send a statement that writes')
+
+export const RepeatedStatementError = createError<[count: number, place: string, statement: string]>(
+  'FST_SCOPED_DB_REPEATED_STATEMENT',
+  "fastify-scoped-db: the same SELECT was to be sent for the %sth time in this scope, from %s (N+1): load all at once, with populate or MikroORM's dataloader: %s")
 
 export const OpenStreamError = createError<[]>(
   'FST_SCOPED_DB_OPEN_STREAM',

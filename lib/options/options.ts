@@ -1,6 +1,6 @@
 import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { DIAGNOSTICS_DEFAULTS, DIAGNOSTICS_SCHEMA, type DiagnosticsOptions, type DiagnosticsSettings } from './diagnostics-options.ts'
+import { diagnosticsDefaults, DIAGNOSTICS_SCHEMA, type DiagnosticsOptions, type DiagnosticsSettings } from './diagnostics-options.ts'
 import { boolean, isPlainObject, milliseconds, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
 // Longer than other files: an option's type, its docstring and how it is checked are read together.
@@ -188,7 +188,7 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   closeTimeout: milliseconds
 }
 
-const DEFAULTS: DatabaseSettings = {
+const DEFAULTS: Omit<DatabaseSettings, keyof DiagnosticsSettings> = {
   name: 'default',
   commitOnTeardown: false,
   begin: 'auto',
@@ -196,7 +196,6 @@ const DEFAULTS: DatabaseSettings = {
   readOnly: false,
   cancelOnAbort: false,
   mapErrors: false,
-  ...DIAGNOSTICS_DEFAULTS,
   acquireTimeout: 10_000,
   checkConnection: false,
   closeTimeout: 10_000
@@ -207,7 +206,7 @@ const FASTIFY_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** Checks what `register()` was given and fills in the defaults. */
 export function databaseSettings (options: unknown): DatabaseSettings {
-  return { ...DEFAULTS, ...readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) }
+  return { ...DEFAULTS, ...diagnosticsDefaults(), ...readOptions(options ?? {}, PLUGIN_SCHEMA, { whole: 'register()', ignored: FASTIFY_OPTIONS }) }
 }
 
 /** Checks a route's `config.db`, on an application with databases of these names. */

@@ -2,14 +2,16 @@ import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
-import type { ScopeSettings } from '../options/options.ts'
+import type { DiagnosticsSettings } from '../options/diagnostics-options.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
-import type { Log, ScopeKind } from '../types.ts'
+import type { Log, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeState } from './state.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
 export interface InFlightWork {
   readonly kind: ScopeKind | 'callback'
+  /** That of a scope. */
+  readonly info?: ScopeInfo
   /** Ends it by force, where that can be done. */
   destroy (): Promise<void>
 }
@@ -40,7 +42,7 @@ export interface ScopeOwner {
   transactionSettings (database: SessionDatabase): TransactionSettings
   forkOptions (database: SessionDatabase): ForkOptions
   /** What is to be told of its statements. */
-  settingsOf (database: SessionDatabase): Pick<ScopeSettings, 'echo' | 'recordStatements'>
+  settingsOf (database: SessionDatabase): DiagnosticsSettings
   /** The scope has something to clean up from now on. May be called more than once. */
   opened? (): void
   /** The scope is destroyed, because of `error`. */

@@ -1,15 +1,15 @@
 import { debug } from '../debug.ts'
 import { SCOPE } from '../diagnostics/channels.ts'
-import { aboutScope, type ScopeMessage } from '../diagnostics/messages.ts'
-import { forget, listen } from '../diagnostics/statement-listeners.ts'
+import { aboutScope, type Origin, type ScopeMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
 import type { SessionDatabase } from '../events/signals.ts'
+import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import { StatementUsage } from '../transaction/usage.ts'
 import type { Decision, Log, ScopeInfo } from '../types.ts'
 import type { ScopeOwner } from './contracts.ts'
-import { echoTo } from './echo.ts'
-import { RecordedStatements, type RecordedStatement } from './recorded-statements.ts'
+import type { RecordedStatement } from './recorded-statements.ts'
 import type { ScopeState } from './state.ts'
+import { StatementReport } from './statement-report.ts'
 
 /** What is told of a scope, on its tracing channel and, at its end, to the log: one line, of level `debug`, or `warn` where somebody has been told otherwise. */
 export class ScopeReport {
@@ -19,7 +19,7 @@ export class ScopeReport {
   readonly #log: Log
   readonly #scope: ScopeInfo
   readonly #trace: Trace<ScopeMessage> | undefined
-  #recorded: RecordedStatements | undefined
+  #statements: StatementReport | undefined
   #decision: Decision | undefined
   /** Whether the decision takes back something that somebody was told is there. */
   #isSurprising = false
@@ -36,22 +36,19 @@ export class ScopeReport {
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
   }
 
-  /** There is a session of a database. */
-  joined (database: SessionDatabase): void {
+  /**
+   * There is a session of a database.
+   * @returns what is to be known of whatever it sends
+   */
+  joined (database: SessionDatabase, { acquireTimeout }: ConnectionPool): Origin {
     debug('session made: of database %s', database.name)
-    const { echo, recordStatements } = this.#owner.settingsOf(database)
-    const write = echo === false ? undefined : echoTo(this.#log, echo === true ? {} : echo)
-    const recorded = recordStatements ? (this.#recorded ??= new RecordedStatements()) : undefined
-    if (write === undefined && recorded === undefined) return
-    listen(this.#scope, database.name, message => {
-      write?.(message)
-      recorded?.add(message)
-    })
+    this.#statements ??= new StatementReport(this.#owner, this.#scope)
+    return this.#statements.joined(database, acquireTimeout)
   }
 
   /** What was sent to a database, as far as that is recorded. */
   statements (database: SessionDatabase): RecordedStatement[] {
-    return this.#recorded?.of(database.name) ?? []
+    return this.#statements?.statements(database) ?? []
   }
 
   /** @param hasChanges whether anything was changed, or was to be */
@@ -71,7 +68,7 @@ export class ScopeReport {
 
   /** @param hasCommitted whether something of it was committed by hand */
   tell (hasCommitted: boolean): void {
-    forget(this.#scope)
+    this.#statements?.end()
     const isByHand = this.#decision === undefined && hasCommitted
     const outcome = this.#isCommitted || isByHand ? 'commit' : 'rollback'
     const { usage } = this

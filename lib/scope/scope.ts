@@ -228,13 +228,13 @@ export class Scope implements SessionOwner, ScopeStatus {
 
   #join (database: SessionDatabase): Participant {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
+    const settings = this.#owner.transactionSettings(database)
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements } },
+      transactionSettings: { ...settings, usage: this.report.usage, origin: this.report.joined(database, settings.pool) },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })
-    this.report.joined(database)
     this.#participants.add(participant)
     if (this.#state === 'rolled back' || (this.#state !== 'open' && participant.isAutomatic)) void participant.transactions.end(this.#state)
     this.#isInUse()

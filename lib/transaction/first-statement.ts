@@ -53,7 +53,7 @@ export class FirstStatement {
     if (this.#state !== 'new') return false
     const identified = watch.identified(connection)
     if (identified !== undefined) await identified
-    const combined = connection.driver.beginWith(begin, this.#query, { connection: connection.connection, version: watch.versionOf(connection), generatedColumn })
+    const combined = connection.driver.beginWith(begin, connection.tagged(this.#query), { connection: connection.connection, version: watch.versionOf(connection), generatedColumn })
     if (combined === undefined || !this.#admit()) return false
     this.#state = 'sent'
     try {

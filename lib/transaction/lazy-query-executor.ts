@@ -49,7 +49,7 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions): Promise<QueryResult<R>> {
-    remember(query, this.#transaction.origin.hasPlaces)
+    remember(query, this.#transaction.origin.watch)
     const { usage } = this.#transaction
     return usage === undefined ? this.#execute(query, options) : usage.measure(sending => this.#execute(query, options, sending))
   }
@@ -70,7 +70,7 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   stream<R> (query: CompiledQuery<R>, chunkSize: number, options?: StreamOptions) {
-    remember(query, this.#transaction.origin.hasPlaces)
+    remember(query, this.#transaction.origin.watch)
     const stream = (sending?: () => void) => this.#transaction.statements.stream(new Statement(query.sql, this.#driver), executor => {
       sending?.()
       return this.#withPlugins(executor).stream(query, chunkSize, options)

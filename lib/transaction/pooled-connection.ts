@@ -66,6 +66,11 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
     return this.connection.executeQuery<R>(query)
   }
 
+  /** A statement as it is sent. */
+  tagged (query: CompiledQuery): CompiledQuery {
+    return this.#traced.tagged(query)
+  }
+
   /**
    * Sends several statements in one message.
    * @param statements as they are told of

@@ -1,8 +1,7 @@
 import type { Transaction } from '@mikro-orm/core'
 import type { CompiledQuery, Kysely } from 'kysely'
 import { STATEMENT } from '../diagnostics/channels.ts'
-import type { StatementMessage } from '../diagnostics/messages.ts'
-import { currentPlace } from '../diagnostics/place.ts'
+import type { Origin, StatementMessage } from '../diagnostics/messages.ts'
 import type { SqlConnection } from './sql-connection.ts'
 
 // MikroORM writes the parameters of a statement into its text before it sends it. Whoever is told of a statement is to have them apart.
@@ -39,13 +38,13 @@ export function watchPreparing (connection: SqlConnection): void {
   }
 }
 
-/** A query is about to be sent: remembers its text, if it is MikroORM's, and its place, if that is wanted. */
-export function remember (query: CompiledQuery, hasPlace = false): void {
+/** A query is about to be sent: remembers its text, if it is MikroORM's, and its place, if whoever watches gives that. */
+export function remember (query: CompiledQuery, watch?: Origin['watch']): void {
   const prepared = last
   last = undefined
-  if (prepared === undefined && !hasPlace) return
+  if (prepared === undefined && watch === undefined) return
   const { sql, parameters } = prepared?.formatted === query.sql ? { sql: prepared.query, parameters: prepared.params } : query
-  TEXTS.set(query, { sql, parameters, place: hasPlace ? currentPlace() : undefined })
+  TEXTS.set(query, { sql, parameters, place: watch?.(sql) })
 }
 
 /** Its text without its parameters. */

@@ -3,6 +3,7 @@ import { STATEMENT } from '../diagnostics/channels.ts'
 import { about, type Origin, type StatementMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
 import type { Combined, Driver } from '../drivers/contracts.ts'
+import { withComment } from '../drivers/sql/comment.ts'
 import { isRawQuery } from '../drivers/sql/raw-query.ts'
 import { isTransactionControl, statementKind } from '../drivers/sql/statements.ts'
 import { textOf, type QueryText } from './prepared-query.ts'
@@ -27,7 +28,7 @@ export interface ConnectionHolder {
   readonly isInTransaction: boolean
 }
 
-/** A connection whose statements are told of: all that is sent to a database by any way comes to it, BEGIN and COMMIT included. */
+/** A connection whose statements are told of, and tagged: all that is sent to a database by any way comes to it, BEGIN and COMMIT included. */
 export class TracedConnection {
   /** Undefined when nobody has it. */
   holder: ConnectionHolder | undefined
@@ -40,12 +41,12 @@ export class TracedConnection {
     this.#send = async query => await executeQuery.call(connection, query)
     connection.executeQuery = <R>(query: CompiledQuery, ...rest: []) => {
       const trace = this.#trace(query)
-      const result = executeQuery.call(connection, query, ...rest) as Promise<QueryResult<R>>
+      const result = executeQuery.call(connection, this.tagged(query), ...rest) as Promise<QueryResult<R>>
       return trace === undefined ? result : answered(trace, result)
     }
     connection.streamQuery = <R>(query: CompiledQuery, ...rest: [number]) => {
       const trace = this.#trace(query)
-      const rows = streamQuery.call(connection, query, ...rest) as AsyncIterableIterator<QueryResult<R>>
+      const rows = streamQuery.call(connection, this.tagged(query), ...rest) as AsyncIterableIterator<QueryResult<R>>
       return trace === undefined ? rows : tracedRows(rows, trace)
     }
     for (const name of Object.keys(COMMANDS) as (keyof Commands)[]) {
@@ -79,6 +80,12 @@ export class TracedConnection {
   #tell<T> (sql: string, run: () => Promise<T>): Promise<T> {
     const trace = this.#trace({ sql, parameters: [] })
     return trace === undefined ? run() : answered(trace, run())
+  }
+
+  /** As it is sent: what has to know what it is has known that before. */
+  tagged (query: CompiledQuery): CompiledQuery {
+    const tag = this.holder?.owner.origin?.tag
+    return tag === undefined || isRawQuery(query) ? query : { ...query, sql: withComment(query.sql, tag) }
   }
 
   #trace (query: QueryText): Trace<StatementMessage> | undefined {

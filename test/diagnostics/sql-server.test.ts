@@ -26,3 +26,14 @@ void t.test('transactions and savepoints, once each', async t => {
   }
   await orm.close(true)
 })
+
+void t.test('statements are tagged, transactions are not', async t => {
+  const { orm, sent } = await connectSqlServer({ entities: [Item, Part] }, sql => sql.startsWith('insert') ? [{ id: 1 }] : undefined)
+  const app = Fastify()
+  await app.register(scopedDb, { orm, commitOnTeardown: true, tagStatements: true })
+  app.post('/items', async request => request.db.create(Item, { label: 'a' }))
+  t.equal((await app.inject({ method: 'POST', url: '/items' })).statusCode, 200)
+  t.match(sent, ['BEGIN', /^insert .* \/\*method='POST',route='%2Fitems'\*\/$/, 'COMMIT'])
+  await app.close()
+  await orm.close(true)
+})

@@ -25,6 +25,12 @@ for (const example of examples) {
     t.equal(status, 0, stdout + stderr)
     t.match(stdout, /a user is created/)
 
+    const miscounted = join(folder, 'miscounted.ts')
+    writeFileSync(miscounted, readFileSync(file, 'utf8').replace('assertCount(1)', 'assertCount(2)'))
+    const failed = spawnSync(process.execPath, [miscounted], { env, encoding: 'utf8' })
+    t.equal(failed.status, 1)
+    t.match(failed.stdout, /expected 2 statements, but 1 was sent:\s+1 x insert into `user`[^]*assertCount/)
+
     const broken = join(folder, 'broken.ts')
     writeFileSync(broken, readFileSync(file, 'utf8').replace('await isolation.release()', '').replace('isolation = await isolate(app)', 'void isolate'))
     const without = spawnSync(process.execPath, [broken], { env, encoding: 'utf8' })

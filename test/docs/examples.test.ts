@@ -7,6 +7,7 @@ import { db } from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors, type Example } from '../support/doc-modules.ts'
 import { fencesOf, PAGES } from '../support/fences.ts'
+import { preparedTexts } from '../support/prepared-texts.ts'
 import { postgresqlUrl } from '../support/server-urls.ts'
 
 const fences = PAGES.flatMap(fencesOf)
@@ -123,6 +124,24 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await app.db.run(async session => await session.execute('select 1'))
     t.same(logs, [], 'it did not take long')
   },
+  async 'warnings-option' (t, { app, logs }) {
+    const count = async (times: number) => await app.db.run(async session => { for (let n = 0; n < times; n++) await session.count('User' as never) })
+    await count(3)
+    t.same(logs, [])
+    await count(4)
+    t.match(logs, [/the same SELECT/])
+  },
+  async tags (t, { app, orm }) {
+    const sent = await preparedTexts(orm)
+    t.equal((await app.inject('/users/1')).statusCode, 200)
+    t.match(sent, ["select `u0`.* from `user` as `u0` where `u0`.`id` = 1 limit 1 /*method='GET',route='%2Fusers%2F%3Aid'*/"])
+  },
+  async 'tags-option' (t, { app, orm }) {
+    app.get('/count', async request => await request.db.count('User' as never).then(String))
+    const sent = await preparedTexts(orm)
+    await app.inject('/count')
+    t.match(sent, [/ \/\*route='%2Fcount'\*\/$/])
+  },
   async 'record-option' (t, { app }) {
     await app.db.run(async session => {
       await session.execute('select 1')
@@ -133,6 +152,14 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     await addAda(example)
     t.equal((await example.app.inject('/users')).statusCode, 200)
     t.match(example['seen'], [/^select .*, 1 rows, from .*\/recorded\.ts:\d+:\d+$/])
+  },
+  async 'record-statements' (t, example) {
+    t.match(example['seen'], { length: 3, result: { statusCode: 200 }, repeated: [{ count: 3, places: [/record-statements\.ts:\d+:\d+$/] }] })
+  },
+  async warnings (t, { app, logs }) {
+    t.equal((await app.inject('/by-email')).statusCode, 200)
+    while (app.db.openScopes > 0) await sleep(5)
+    t.match(logs.map(line => JSON.parse(line) as object), [{ level: 40, reqId: /./, database: 'default', route: '/by-email', count: 3, place: /warnings\.ts:\d+:\d+$/, statement: 'select `u0`.* from `user` as `u0` where `u0`.`email` = ? limit ?', msg: /^the same SELECT was sent again and again \(N\+1\): load all at once, with populate or MikroORM's dataloader$/ }])
   },
   async 'statement-channel' (t, example) {
     await addAda(example)

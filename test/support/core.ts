@@ -9,7 +9,8 @@ import { registeredTests } from './on-each-database.ts'
 const FILES = [
   'units-of-work/commit', 'units-of-work/commit-on-teardown', 'units-of-work/commit-streams', 'units-of-work/after-outcome',
   'units-of-work/failing-commit', 'units-of-work/nesting', 'units-of-work/read-only', 'units-of-work/run', 'units-of-work/savepoints',
-  'endings/client-leaves', 'endings/hooks', 'endings/late-changes', 'errors/map-errors', 'diagnostics/transactions', 'diagnostics/scopes', 'diagnostics/echo'
+  'endings/client-leaves', 'endings/hooks', 'endings/late-changes', 'errors/map-errors', 'diagnostics/transactions', 'diagnostics/scopes', 'diagnostics/echo',
+  'diagnostics/tags'
 ]
 
 /** PGlite takes no several statements in one text, has no query streams, and no second connection that could look beside a transaction. */

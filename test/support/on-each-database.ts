@@ -60,6 +60,9 @@ export interface StageOptions {
 /** How many milliseconds a test may take before it counts as hanging: fails by its name, long before its whole file would. */
 const TIMEOUT = Number(process.env['TEST_TIMEOUT'] ?? 60_000)
 
+/** As in production: the log of a test is its own, and nobody listens to a channel unless it does. */
+const QUIET = { warnings: false }
+
 let registered = 0
 
 /** How many tests there are on databases, up to now. */
@@ -85,7 +88,7 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
   const logs: LogLine[] = []
   const logger = { level: 'info', stream: { write: (line: string) => { logs.push(JSON.parse(line) as LogLine) } } }
   const app = Fastify({ logger, ...options.fastify } as object) as FastifyInstance
-  await app.register(scopedDb, { orm, ...options.plugin } as ScopedDbOptions)
+  await app.register(scopedDb, { ...QUIET, orm, ...options.plugin } as ScopedDbOptions)
   const all = [{ database, orm }]
   t.teardown(async () => {
     await app.close()
@@ -106,7 +109,7 @@ async function createStage (t: Test, kind: Kind, options: StageOptions): Promise
       const database = await createDatabase(kind)
       const orm = await database.connect()
       all.push({ database, orm })
-      await app.register(scopedDb, { orm, name, ...options } as ScopedDbOptions)
+      await app.register(scopedDb, { ...QUIET, orm, name, ...options } as ScopedDbOptions)
       return { database, orm, labels: async () => await labelsIn(database) }
     },
     async listen () {

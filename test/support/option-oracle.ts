@@ -41,6 +41,20 @@ const echo: Oracle = {
   isRight: value => flag.isRight(value) || (isPlain(value) && Reflect.ownKeys(value as object).length === 0)
 }
 
+const never = (oracle: Oracle): Oracle => ({ right: fc.oneof(oracle.right, fc.constant(false)), isRight: value => value === false || oracle.isRight(value) })
+
+const warnings: Oracle = {
+  right: fc.oneof(flag.right, some({
+    repeatedStatements: never({ right: fc.integer({ min: 1 }), isRight: () => false }),
+    onRepeated: oneOf('warn', 'throw'),
+    slowStatement: never(milliseconds),
+    longTransaction: never(milliseconds)
+  })),
+  isRight: echo.isRight
+}
+
+const tagStatements: Oracle = { right: fc.oneof(flag.right, some({ route: flag, method: flag, requestId: flag, traceparent: flag })), isRight: echo.isRight }
+
 const RUN_SCOPE: Oracles = {
   commitOnTeardown: flag,
   // An object with anything in it that `anyValue` makes up holds something unknown.
@@ -50,7 +64,9 @@ const RUN_SCOPE: Oracles = {
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
   readOnly: flag,
   echo,
-  recordStatements: flag
+  recordStatements: flag,
+  warnings,
+  tagStatements
 }
 
 const SCOPE: Oracles = {

@@ -130,6 +130,16 @@ describe('the option sessionOptions', () => {
   })
 })
 
+describe('the options of diagnostics', () => {
+  test('are on, off, or in detail', () => {
+    expect(plugin).type.toBeCallableWith({ echo: true, recordStatements: true, warnings: true, tagStatements: true })
+    expect(plugin).type.toBeCallableWith({ echo: { level: 'warn' }, warnings: { onRepeated: 'throw', slowStatement: false }, tagStatements: { requestId: true } })
+    expect(plugin).type.not.toBeCallableWith({ warnings: 'throw' })
+    expect(plugin).type.not.toBeCallableWith({ warnings: { onRepeated: 'fail' } })
+    expect(plugin).type.not.toBeCallableWith({ tagStatements: { userId: true } })
+  })
+})
+
 describe('the options of the transaction', () => {
   test('are literals', () => {
     expect<ScopedDbOptions['begin']>().type.toBe<'auto' | 'statement' | 'write' | undefined>()
