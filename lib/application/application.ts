@@ -76,7 +76,7 @@ export class Application implements ScopeHost, DatabaseHost {
    */
   async run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T> {
     const settings = runSettings(this.settings, 'db.run', options)
-    return await run(() => this.#open('db.run', settings), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
+    return await run(attempt => this.#open('db.run', settings, attempt), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
   }
 
   /**
@@ -115,14 +115,14 @@ export class Application implements ScopeHost, DatabaseHost {
     await this.startShutdown().close()
   }
 
-  #open (kind: ScopeKind, settings: RouteSettings): Scope {
+  #open (kind: ScopeKind, settings: RouteSettings, attempt?: number): Scope {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
       transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool),
       settingsOf: ({ name }) => settings.of(this.use(name).settings),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
-    }, currentScope())
+    }, currentScope(), attempt)
     this.opened(scope)
     return scope
   }

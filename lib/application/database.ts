@@ -1,4 +1,5 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
+import type { DatabaseTarget } from '../diagnostics/messages.ts'
 import type { AfterWork } from '../events/callbacks.ts'
 import { NoScopeError, ScopeClosedError } from '../errors/errors.ts'
 import { LookUps } from '../look-ups/look-ups.ts'
@@ -11,6 +12,7 @@ import type { Scope } from '../scope/scope.ts'
 import { openScope, type OpenScope } from './open-scope.ts'
 import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
+import { targetOf } from '../session/target.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { ScopeInfo } from '../types.ts'
@@ -30,6 +32,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly name: string
   /** Its MikroORM. In a scope, `orm.em` and every repository made from it are the scope's session. */
   readonly orm: MikroORM
+  /** @internal Where it is. */
+  readonly target: DatabaseTarget
   /** @internal Where its scopes take connections from. */
   readonly pool: ConnectionPool
   /** @internal What it was registered with. */
@@ -46,6 +50,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
     this.host = host
     this.name = settings.name
     this.orm = orm
+    this.target = targetOf(orm)
     this.pool = new ConnectionPool(settings.acquireTimeout)
     this.settings = settings
     this.#session = sessionProxy(() => orm, () => this.currentSession()) as Session

@@ -9,6 +9,7 @@ const NEVER_SENT = ["Can't add new command when connection is in closed state"]
 export const MYSQL: Driver = {
   ...UNKNOWN,
   adapters: ['MysqlAdapter'],
+  systemOf: driver => driver.startsWith('MariaDb') ? 'mariadb' : 'mysql',
   errors: {
     kindOf,
     isOwn,
@@ -31,7 +32,8 @@ export const MYSQL: Driver = {
     statesOf: ids => `select id as id, command as state from information_schema.processlist where id in (${ids.join(', ')})`,
     working: 'Query',
     idle: 'Sleep'
-  }
+  },
+  idleIn: client => (client as { _freeConnections?: { length: number } })._freeConnections?.length
 }
 
 /** By the server's numbers. */

@@ -12,6 +12,7 @@ const NEVER_SENT = ['Client has encountered a connection error and is not querya
 export const POSTGRESQL: Driver = {
   ...UNKNOWN,
   adapters: ['PostgresAdapter'],
+  systemOf: () => 'postgresql',
   errors: {
     kindOf,
     isOwn,
@@ -36,6 +37,7 @@ export const POSTGRESQL: Driver = {
     working: 'active',
     idle: 'idle'
   },
+  idleIn: client => (client as { idleCount?: number }).idleCount,
   physical,
   discard,
   // It takes no statement after one that has failed.
