@@ -19,6 +19,7 @@ export class Application implements ScopeHost, DatabaseHost {
   readonly #databases = new Map<string, Database>()
   readonly #inFlight = new InFlight()
   #shutdown: Shutdown | undefined
+  #retries = 0
 
   constructor (log: Log) {
     this.#log = log
@@ -65,6 +66,11 @@ export class Application implements ScopeHost, DatabaseHost {
     return this.#inFlight.countScopes()
   }
 
+  /** How often something was done again. */
+  get retries (): number {
+    return this.#retries
+  }
+
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.#shutdown?.isOver === true
@@ -96,6 +102,7 @@ export class Application implements ScopeHost, DatabaseHost {
   }
 
   async pause (milliseconds: number): Promise<void> {
+    this.#retries++
     await this.#inFlight.pause(milliseconds)
   }
 

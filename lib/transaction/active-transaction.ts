@@ -13,7 +13,7 @@ import type { BeginOptions } from './begin-options.ts'
 import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
 import { remembering } from './prepared-query.ts'
-import type { SqlConnection } from './sql-connection.ts'
+import { nativeClient, type SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Statement } from './statement.ts'
 import type { ConnectionInUse, ConnectionOwner, PooledConnection } from './pooled-connection.ts'
@@ -119,11 +119,13 @@ export class ActiveTransaction {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.#driver)
       if (reason instanceof CommitUnknownError) {
+        this.#settings.pool.counts.unknown++
         this.#trace?.end({ outcome: 'unknown', error: reason })
         await this.#connection.destroy()
       } else await this.rollback(reason).catch(() => undefined)
       throw reason
     }
+    this.#settings.pool.counts.committed++
     this.#trace?.end({ outcome: 'commit' })
     await this.#connection.release()
   }
@@ -206,6 +208,7 @@ export class ActiveTransaction {
    */
   async rollback (refusal?: unknown): Promise<void> {
     debug('ROLLBACK')
+    this.#settings.pool.counts.rolledBack++
     try {
       await this.#connection.command('rollback', () => this.kysely.rollback().execute())
       this.#trace?.end({ outcome: 'rollback', error: refusal })
@@ -241,14 +244,5 @@ async function goesThrough (command: Promise<unknown>): Promise<boolean> {
     return true
   } catch {
     return false
-  }
-}
-
-async function nativeClient (connection: SqlConnection): Promise<unknown> {
-  try {
-    return await connection.getNativeClient()
-  } catch {
-    // The application brought a Kysely of its own.
-    return undefined
   }
 }

@@ -147,6 +147,10 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.same(ended, ['/users: rollback, status 409'])
     t.same(await emails(orm), [])
   },
+  async stats (t, example) {
+    await addAda(example)
+    t.same((await example.app.inject('/stats')).json(), { openScopes: 0, retries: 0, connections: { used: 0, waiting: 0 }, statements: 3, transactions: { committed: 1, rolledBack: 0, unknown: 0 } })
+  },
   async 'after-commit' (t, { app, sent, removed }) {
     for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)
     await app.close()
