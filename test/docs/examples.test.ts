@@ -1,8 +1,10 @@
 /** Runs every TypeScript example of the documentation with real requests: what the text says of it must be what happens. */
 import { RequestContext, UniqueConstraintViolationException, type MikroORM } from '@mikro-orm/core'
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { ScopedDbInstrumentation } from '../../opentelemetry.ts'
 import { db } from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors, type Example } from '../support/doc-modules.ts'
@@ -146,6 +148,13 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     while (app.db.openScopes > 0) await sleep(5)
     t.same(ended, ['/users: rollback, status 409'])
     t.same(await emails(orm), [])
+  },
+  async opentelemetry (t, { app, instrumentation }) {
+    t.teardown(() => { (instrumentation as ScopedDbInstrumentation).disable() })
+    const exporter = new InMemorySpanExporter()
+    ;(instrumentation as ScopedDbInstrumentation).setTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }))
+    await app.db.run(async session => await session.count('User' as never))
+    t.match(exporter.getFinishedSpans().map(({ name }) => name).join(), /\bselect user\b/)
   },
   async stats (t, example) {
     await addAda(example)
