@@ -77,6 +77,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
       await once(socket as unknown as NodeJS.EventEmitter, 'close')
     }
   },
+  async 'prom-client' (t, { app }) {
+    const { body } = await app.inject('/metrics')
+    t.match(body, '# TYPE db_connections gauge\ndb_connections{state="used"} 0\ndb_connections{state="idle"} 0\ndb_connections{state="waiting"} 0\n')
+  },
+  async health (t, { app }) {
+    t.match(await app.inject('/status'), { statusCode: 200, body: '{"status":"ok"}' })
+    await app.db.run(async session => {
+      await session.execute('delete from user')
+      t.equal((await app.inject('/status')).statusCode, 503, 'its only connection is taken')
+    })
+  },
   async sessions (t, { app, orm, removeExpired }) {
     const stored = async () => (await orm.em.fork().getConnection().execute('select data from stored_session') as { data: string }[]).map(({ data }) => (JSON.parse(data) as { user: string }).user)
     const me = async (cookie = '') => (await app.inject({ url: '/me', headers: { cookie } })).json<{ user: string }>().user

@@ -13,9 +13,10 @@ export function folderWithPackages (t: Test): string {
     node_modules: {
       ...Object.fromEntries(readdirSync(MODULES).filter(name => !name.startsWith('.package')).map(name => [name, link(join(MODULES, name))])),
       'fastify-scoped-db': {
-        'package.json': '{ "exports": { ".": "./plugin.ts", "./testing": "./testing.ts" } }',
+        'package.json': '{ "exports": { ".": "./plugin.ts", "./testing": "./testing.ts", "./opentelemetry": "./opentelemetry.ts" } }',
         'plugin.ts': link(join(ROOT, 'plugin.ts')),
-        'testing.ts': link(join(ROOT, 'testing.ts'))
+        'testing.ts': link(join(ROOT, 'testing.ts')),
+        'opentelemetry.ts': link(join(ROOT, 'opentelemetry.ts'))
       }
     }
   })

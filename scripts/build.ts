@@ -28,7 +28,7 @@ function reachable (declaration: string, found = new Set<string>()): Set<string>
   return found
 }
 
-const needed = reachable('testing.d.ts', reachable('plugin.d.ts'))
+const needed = reachable('opentelemetry.d.ts', reachable('testing.d.ts', reachable('plugin.d.ts')))
 for (const declaration of declarations) {
   const file = join(DIST, declaration)
   if (!needed.has(declaration)) rmSync(file)

@@ -19,6 +19,7 @@ export class Application implements ScopeHost, DatabaseHost {
   readonly #databases = new Map<string, Database>()
   readonly #inFlight = new InFlight()
   #shutdown: Shutdown | undefined
+  #retries = 0
 
   constructor (log: Log) {
     this.#log = log
@@ -69,6 +70,11 @@ export class Application implements ScopeHost, DatabaseHost {
     return this.#inFlight.has(scope)
   }
 
+  /** How often something was done again. */
+  get retries (): number {
+    return this.#retries
+  }
+
   /** Whether the application is closed, or `closeTimeout` was over while it was closing. */
   get isClosed (): boolean {
     return this.#shutdown?.isOver === true
@@ -80,7 +86,7 @@ export class Application implements ScopeHost, DatabaseHost {
    */
   async run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T> {
     const settings = runSettings(this.settings, 'db.run', options)
-    return await run(() => this.#open('db.run', settings), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
+    return await run(attempt => this.#open('db.run', settings, attempt), work, settings.retry === undefined ? undefined : new Retry(settings.retry), this.#log)
   }
 
   /**
@@ -100,6 +106,7 @@ export class Application implements ScopeHost, DatabaseHost {
   }
 
   async pause (milliseconds: number): Promise<void> {
+    this.#retries++
     await this.#inFlight.pause(milliseconds)
   }
 
@@ -119,14 +126,14 @@ export class Application implements ScopeHost, DatabaseHost {
     await this.startShutdown().close()
   }
 
-  #open (kind: ScopeKind, settings: RouteSettings): Scope {
+  #open (kind: ScopeKind, settings: RouteSettings, attempt?: number): Scope {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
       transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool),
       settingsOf: ({ name }) => settings.of(this.use(name).settings),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
-    }, currentScope())
+    }, currentScope(), attempt)
     this.opened(scope)
     return scope
   }

@@ -1,16 +1,18 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
+import type { DatabaseTarget } from '../diagnostics/messages.ts'
 import type { AfterWork } from '../events/callbacks.ts'
 import { NoScopeError, ScopeClosedError } from '../errors/errors.ts'
-import { LookUps } from '../look-ups/look-ups.ts'
 import type { DatabaseSettings, OpenOptions, RunOptions } from '../options/options.ts'
 import { assertFunction } from '../options/validate.ts'
 import { currentInfo, currentScope } from '../scope/registry.ts'
 import type { ScopeHost } from '../scope/contracts.ts'
 import type { RecordedStatement } from '../scope/recorded-statements.ts'
 import type { Scope } from '../scope/scope.ts'
+import { Monitored } from './monitored.ts'
 import { openScope, type OpenScope } from './open-scope.ts'
 import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
+import { targetOf } from '../session/target.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { ScopeInfo } from '../types.ts'
@@ -21,17 +23,20 @@ export interface DatabaseHost extends ScopeHost {
   readonly openScopes: number
   /** Whether a scope that is open is one of the application's. */
   isOpen (scope: ScopeInfo): boolean
+  readonly retries: number
   use (name: string): Database
   run<T> (work: (scope: Scope) => T | Promise<T>, options: RunOptions): Promise<T>
   open (options: OpenOptions): Scope
 }
 
 /** What `fastify.db`, the global `db` and `db.use(name)` are: one registered database. */
-export class Database<Session extends EntityManager = DatabaseSession> extends LookUps implements SessionDatabase {
+export class Database<Session extends EntityManager = DatabaseSession> extends Monitored implements SessionDatabase {
   /** The name that it is registered under. */
   readonly name: string
   /** Its MikroORM. In a scope, `orm.em` and every repository made from it are the scope's session. */
   readonly orm: MikroORM
+  /** @internal Where it is. */
+  readonly target: DatabaseTarget
   /** @internal Where its scopes take connections from. */
   readonly pool: ConnectionPool
   /** @internal What it was registered with. */
@@ -44,11 +49,13 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
 
   /** @internal Made by the plugin. */
   constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings) {
-    super()
+    const pool = new ConnectionPool(settings.acquireTimeout)
+    super(host, orm, pool)
     this.host = host
     this.name = settings.name
     this.orm = orm
-    this.pool = new ConnectionPool(settings.acquireTimeout)
+    this.target = targetOf(orm)
+    this.pool = pool
     this.settings = settings
     this.#session = sessionProxy(() => orm, () => this.currentSession()) as Session
   }

@@ -10,8 +10,8 @@ type Work<T> = (scope: Scope) => T | Promise<T>
  * @param open opens a scope
  * @throws what `work` throws, or what stops the commit
  */
-export async function run<T> (open: () => Scope, work: Work<T>, retry: Retry | undefined, log: Log, attempt = 1): Promise<T> {
-  const scope = open()
+export async function run<T> (open: (attempt: number) => Scope, work: Work<T>, retry: Retry | undefined, log: Log, attempt = 1): Promise<T> {
+  const scope = open(attempt)
   try {
     return await runOnce(scope, work)
   } catch (error) {

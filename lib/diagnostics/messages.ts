@@ -12,10 +12,24 @@ export interface TraceMessage {
   error?: unknown
 }
 
+/** Where a database is. */
+export interface DatabaseTarget {
+  /** Its product, by the name that OpenTelemetry has for it: `'postgresql'`, `'mysql'`, ... */
+  readonly system: string
+  /** Its name there. */
+  readonly namespace: string | undefined
+  /** The host. Undefined in this process, and where there are replicas. */
+  readonly address: string | undefined
+  /** The port of that. */
+  readonly port: number | undefined
+}
+
 /** What is of one database. */
 export interface DatabaseMessage extends TraceMessage {
   /** The name that the database is registered under. */
   readonly database: string
+  /** Where it is: the same object for all that is of one database. */
+  readonly target: DatabaseTarget
 }
 
 /** A statement that is sent to a database. */
@@ -59,16 +73,18 @@ export interface ConnectionMessage extends DatabaseMessage {
 
 /** A unit of work: a request that uses a database, a `db.run()` or a `db.open()`. */
 export interface ScopeMessage extends TraceMessage {
-  /** What has become of it. From `asyncEnd` on. */
+  /** Which attempt of a `retry` it is for: 1 for the first. */
+  readonly attempt: number
+  /** What is to become of it, once that is decided. From `asyncEnd` on what has. */
   outcome?: Outcome | undefined
-  /** Why. From `asyncEnd` on. */
+  /** Why. */
   reason?: string | undefined
 }
 
 /** What somebody does in a scope. */
 export interface Origin {
   readonly scope: ScopeInfo
-  readonly database: string
+  readonly database: { readonly name: string, readonly target: DatabaseTarget }
   /** Looks at the text of each statement before it is sent. Gives its place, if that is to be known, and throws what it is to fail with. */
   readonly watch: ((sql: string) => string | undefined) | undefined
   /** The comment that its statements are sent with. */
@@ -76,8 +92,8 @@ export interface Origin {
 }
 
 /** What a message says of who does it. */
-export function about ({ scope, database }: Origin): Pick<DatabaseMessage, 'scope' | 'route' | 'database'> {
-  return { ...aboutScope(scope), database }
+export function about ({ scope, database: { name, target } }: Origin): Pick<DatabaseMessage, 'scope' | 'route' | 'database' | 'target'> {
+  return { ...aboutScope(scope), database: name, target }
 }
 
 export function aboutScope (scope: ScopeInfo): Pick<TraceMessage, 'scope' | 'route'> {

@@ -107,6 +107,8 @@ export interface Combined {
 export interface Driver {
   /** The names of Kysely's adapters for it. */
   readonly adapters: readonly string[]
+  /** OpenTelemetry's name for the database that one of MikroORM's drivers, by the name of its class, is made for. */
+  systemOf (driver: string): string
   readonly errors: DriverErrors
   /** What a plain read may have ahead of a bracket, besides what is so in every database: see `sql/functions.ts`. */
   readonly functions: ReadonlySet<string>
@@ -136,6 +138,8 @@ export interface Driver {
   discard (connection: DatabaseConnection): Promise<void>
   /** What the native client of MikroORM's connection says, if that is one connection and knows. */
   nativeStatus (client: unknown): TransactionStatus | undefined
+  /** How many connections the native client of MikroORM's connection has that nobody has taken, if that is a pool. */
+  idleIn (client: unknown): number | undefined
   /** Whether a transaction in which `error` came up is `failed` by that. Asked only where there is no status. */
   failsTransaction (error: DriverError): boolean
 }

@@ -7,6 +7,7 @@ import { UNKNOWN } from './unknown.ts'
 export const MSSQL: Driver = {
   ...UNKNOWN,
   adapters: ['MssqlAdapter'],
+  systemOf: () => 'microsoft.sql_server',
   errors: { ...UNKNOWN.errors, kindOf, isOwn, neverSent: ['Requests can only be made in the LoggedIn state, not the Final state'] },
   // A user's own always has a schema ahead of it.
   functions: words(

@@ -11,6 +11,7 @@ export const MYSQL: Driver = {
   ...UNKNOWN,
   adapters: ['MysqlAdapter'],
   begins: 'in SQL',
+  systemOf: driver => driver.startsWith('MariaDb') ? 'mariadb' : 'mysql',
   errors: {
     kindOf,
     isOwn,
@@ -34,7 +35,8 @@ export const MYSQL: Driver = {
     working: 'Query',
     idle: 'Sleep'
   },
-  beginWith
+  beginWith,
+  idleIn: client => (client as { _freeConnections?: { length: number } })._freeConnections?.length
 }
 
 /** By the server's numbers. */

@@ -14,6 +14,7 @@ export const POSTGRESQL: Driver = {
   ...UNKNOWN,
   adapters: ['PostgresAdapter'],
   begins: 'in SQL',
+  systemOf: () => 'postgresql',
   errors: {
     kindOf,
     isOwn,
@@ -39,6 +40,7 @@ export const POSTGRESQL: Driver = {
     idle: 'idle'
   },
   beginWith,
+  idleIn: client => (client as { idleCount?: number }).idleCount,
   physical,
   discard,
   // It takes no statement after one that has failed.

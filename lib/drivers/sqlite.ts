@@ -8,6 +8,7 @@ export const SQLITE: Driver = {
   ...UNKNOWN,
   adapters: ['SqliteAdapter'],
   begins: 'in SQL',
+  systemOf: () => 'sqlite',
   errors: { ...UNKNOWN.errors, kindOf, isOwn },
   functions: words(
     'filter materialized glob regexp match ' +

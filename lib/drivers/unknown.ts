@@ -4,6 +4,7 @@ import type { Driver, DriverError } from './contracts.ts'
 /** A database that nothing is known of: whatever may be is taken for what is. The errors are those that drivers have in common. Others begin with this. */
 export const UNKNOWN: Driver = {
   adapters: [],
+  systemOf: () => 'other_sql',
   errors: {
     kindOf: ({ code }) => SOCKET.has(code) ? 'connection' : undefined,
     isOwn,
@@ -20,6 +21,7 @@ export const UNKNOWN: Driver = {
   physical: () => undefined,
   discard: async connection => { await connection.killSession?.(nothingToStop) },
   nativeStatus: () => undefined,
+  idleIn: () => undefined,
   failsTransaction: () => false
 }
 

@@ -1,5 +1,6 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { assertFunction, oneOf, show } from '../options/validate.ts'
+import type { DatabaseTarget } from '../diagnostics/messages.ts'
 import type { ChangedEntities } from './changes.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import type { ScopeInfo } from '../types.ts'
@@ -45,6 +46,8 @@ const name = oneOf('committed', 'rolledBack', 'opened', 'closed')
 export interface SessionDatabase {
   readonly name: string
   readonly orm: MikroORM
+  /** @internal Where it is. */
+  readonly target: DatabaseTarget
   /** @internal Who wants to be told of its sessions. */
   readonly listeners: SignalListeners
 }

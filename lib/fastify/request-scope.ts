@@ -141,7 +141,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   }
 
   renew (): void {
-    this.#made = this.#newScope()
+    this.#made = this.#newScope(this.openScope().report.attempt + 1)
   }
 
   opened (): void {
@@ -163,7 +163,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
     this.#unmade = transition(UNMADE_TRANSITIONS, this.#unmade, state, this)
   }
 
-  #newScope (): Scope {
-    return new Scope(this.#application, this, this.#surroundings?.openScope())
+  #newScope (attempt?: number): Scope {
+    return new Scope(this.#application, this, this.#surroundings?.openScope(), attempt)
   }
 }

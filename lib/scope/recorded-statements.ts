@@ -1,7 +1,7 @@
 import type { StatementMessage } from '../diagnostics/messages.ts'
 
 /** A statement that was sent, as `db.statements` has it. */
-export type RecordedStatement = Readonly<Omit<StatementMessage, 'scope' | 'route' | 'database'>>
+export type RecordedStatement = Readonly<Omit<StatementMessage, 'scope' | 'route' | 'database' | 'target'>>
 
 /** How many are kept: a scope can be a job that runs for hours. */
 const MOST = 1_000

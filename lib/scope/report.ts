@@ -13,6 +13,8 @@ import { StatementReport } from './statement-report.ts'
 
 /** What is told of a scope, on its tracing channel and, at its end, to the log: one line, of level `debug`, or `warn` where somebody has been told otherwise. */
 export class ScopeReport {
+  /** Which one of a `retry` the scope is for. */
+  readonly attempt: number
   /** What its statements cost, if anybody reads it: it is a lot to measure for nobody. */
   readonly usage: StatementUsage | undefined
   readonly #owner: ScopeOwner
@@ -27,12 +29,13 @@ export class ScopeReport {
   /** What has come of it. */
   #isCommitted = false
 
-  constructor (owner: ScopeOwner, scope: ScopeInfo) {
+  constructor (owner: ScopeOwner, scope: ScopeInfo, attempt: number) {
     const { log } = owner
+    this.attempt = attempt
     this.#owner = owner
     this.#log = log
     this.#scope = scope
-    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, aboutScope(scope)) : undefined
+    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, { ...aboutScope(scope), attempt }) : undefined
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
   }
 
@@ -54,6 +57,7 @@ export class ScopeReport {
   /** @param hasChanges whether anything was changed, or was to be */
   explain (decision: Decision, hasChanges: () => boolean): void {
     this.#decision = decision
+    if (this.#trace !== undefined) Object.assign(this.#trace.message, { outcome: decision.outcome, reason: decision.reason })
     this.#isSurprising = decision.isSurprising === true && hasChanges()
   }
 

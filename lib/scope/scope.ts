@@ -35,14 +35,14 @@ export class Scope implements SessionOwner, ScopeStatus {
   #closing: Promise<void> | null | undefined
 
   /** @param parent the scope that it is opened in */
-  constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined) {
+  constructor (host: ScopeHost, owner: ScopeOwner, parent: Scope | undefined, attempt = 1) {
     this.host = host
     this.#owner = owner
     this.#parent = parent
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
-    this.report = new ScopeReport(owner, this.info)
+    this.report = new ScopeReport(owner, this.info, attempt)
     debug('scope opened: %s', owner.kind)
   }
 

@@ -39,7 +39,7 @@ export class StatementReport {
     }
     return {
       scope: this.#scope,
-      database: database.name,
+      database,
       watch: watchWith(warnings, recordStatements || arePlacesWanted()),
       tag: tagStatements === false ? undefined : statementTag(this.#scope, tagStatements === true ? {} : tagStatements)
     }

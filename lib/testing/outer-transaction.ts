@@ -35,10 +35,10 @@ export class OuterTransaction {
    * @throws AcquireTimeoutError, and what the database says
    */
   static async begin (client: Kysely<unknown>, platform: SqlPlatform, acquireTimeout: number): Promise<OuterTransaction> {
-    return await new ConnectionPool(acquireTimeout).acquire({ client }, async pooled => {
+    return await new ConnectionPool(acquireTimeout).acquire({ client }, async (pooled, inTime) => {
       const commands = commandsOn(pooled, platform)
-      await commands.begin({})
-      await commands.savepoint(BASE)
+      await inTime(commands.begin({}))
+      await inTime(commands.savepoint(BASE))
       return new OuterTransaction(pooled, commands, acquireTimeout)
     })
   }

@@ -12,7 +12,7 @@ import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
 import { kyselyOn } from './kysely-on.ts'
 import { remembering } from './prepared-query.ts'
-import type { SqlConnection } from './sql-connection.ts'
+import { nativeClient, type SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool, InTime } from './connection-pool.ts'
 import type { FirstStatement } from './first-statement.ts'
 import type { Statement } from './statement.ts'
@@ -148,11 +148,13 @@ export class ActiveTransaction {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.connection.driver)
       if (reason instanceof CommitUnknownError) {
+        this.#settings.pool.counts.unknown++
         this.#trace?.end({ outcome: 'unknown', error: reason })
         await this.connection.destroy()
       } else await this.rollback(reason).catch(() => undefined)
       throw reason
     }
+    this.#settings.pool.counts.committed++
     this.#trace?.end({ outcome: 'commit' })
     await this.connection.release()
   }
@@ -226,6 +228,7 @@ export class ActiveTransaction {
    */
   async rollback (refusal?: unknown): Promise<void> {
     debug('ROLLBACK')
+    this.#settings.pool.counts.rolledBack++
     try {
       await this.commands.rollback()
       this.#trace?.end({ outcome: 'rollback', error: refusal })
@@ -261,14 +264,5 @@ async function goesThrough (command: Promise<unknown>): Promise<boolean> {
     return true
   } catch {
     return false
-  }
-}
-
-async function nativeClient (connection: SqlConnection): Promise<unknown> {
-  try {
-    return await connection.getNativeClient()
-  } catch {
-    // The application brought a Kysely of its own.
-    return undefined
   }
 }

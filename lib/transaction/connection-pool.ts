@@ -4,6 +4,7 @@ import { CONNECTION } from '../diagnostics/channels.ts'
 import { ConnectionTrace } from '../diagnostics/connection-trace.ts'
 import { driverError, wasNeverSent } from '../drivers/errors.ts'
 import { AcquireTimeout } from './acquire-timeout.ts'
+import { Counts } from './counts.ts'
 import { ConnectionInUse, PooledConnection, type ConnectionOwner, type PoolInUse } from './pooled-connection.ts'
 import { SilenceWatch } from './silence-watch.ts'
 import { beginsByKysely } from './transaction-commands.ts'
@@ -28,6 +29,7 @@ export type InTime = <T>(work: Promise<T>) => Promise<T>
  */
 export class ConnectionPool implements PoolInUse {
   readonly inUse = new Bag<ConnectionInUse>()
+  readonly counts = new Counts()
   readonly #timeout: AcquireTimeout
   /** Those that nobody waits for any more. */
   readonly #late = new Set<Promise<unknown>>()
@@ -190,15 +192,23 @@ export class ConnectionPool implements PoolInUse {
    */
   #inTime<T> (deadline: number, acquire: (arrived: () => void) => Promise<T>): Promise<T> {
     const timeout = this.#timeout
+    const { counts } = this
+    counts.waiting++
     return new Promise((resolve, reject) => {
       const wait = timeout.start(error => {
+        counts.waiting--
         reject(error)
         this.#late.add(acquired)
         void acquired.catch(() => undefined).then(() => this.#late.delete(acquired))
       }, deadline)
-      const acquired = acquire(() => timeout.clearInTime(wait))
+      const acquired = acquire(() => {
+        timeout.clearInTime(wait)
+        counts.waiting--
+      })
       acquired.then(resolve, (error: Error) => {
-        reject(timeout.clear(wait) ? driverError(error) : error)
+        const hasNone = timeout.clear(wait)
+        if (hasNone) counts.waiting--
+        reject(hasNone ? driverError(error) : error)
       })
     })
   }

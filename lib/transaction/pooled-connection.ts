@@ -4,6 +4,7 @@ import type { Origin } from '../diagnostics/messages.ts'
 import type { Combined, Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { scopeIs } from '../errors/errors.ts'
+import type { Counts } from './counts.ts'
 import type { Silence } from './silence.ts'
 import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
 import { TracedConnection, type ConnectionHolder } from './traced-connection.ts'
@@ -24,6 +25,7 @@ export interface ConnectionOwner {
 export interface PoolInUse {
   /** The connections that somebody has now. */
   readonly inUse: Bag<ConnectionInUse>
+  readonly counts: Counts
   /** Gives a driver a connection on which it asks the server to stop what runs on another one. */
   control<T> (owner: ConnectionOwner, consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T>
 }
@@ -78,6 +80,10 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
    */
   sendTogether (statements: readonly CompiledQuery[], { query, answer }: Combined): Promise<QueryResult<unknown> | undefined> {
     return this.#traced.sendTogether(statements, query, answer)
+  }
+
+  get counts (): Counts {
+    return this.#pool.counts
   }
 
   /** Has it answer, where anything can be asked of it, so that it is known to lead to a server. */

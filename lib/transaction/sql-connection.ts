@@ -26,3 +26,12 @@ export interface SqlPlatform extends Platform {
 export function isSqlConnection (connection: Connection): connection is SqlConnection {
   return 'getClient' in connection && 'initClient' in connection
 }
+
+/** What the driver has for it, where that can be reached: an application can bring a Kysely of its own. */
+export async function nativeClient (connection: SqlConnection): Promise<unknown> {
+  try {
+    return await connection.getNativeClient()
+  } catch {
+    return undefined
+  }
+}

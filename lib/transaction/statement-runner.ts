@@ -206,7 +206,7 @@ export class StatementRunner {
 
   async #enterPool (statement: Statement): Promise<Entered> {
     await this.#transaction.connecting()
-    const connection = await this.#pool.acquire(this.#transaction, async connection => await connection.proven())
+    const connection = await this.#pool.acquire(this.#transaction, (connection, inTime) => inTime(connection.proven()))
     try {
       this.#admitOutside(statement)
     } catch (error) {

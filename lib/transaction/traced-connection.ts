@@ -6,6 +6,7 @@ import type { Combined, Driver } from '../drivers/contracts.ts'
 import { withComment } from '../drivers/sql/comment.ts'
 import { isRawQuery } from '../drivers/sql/raw-query.ts'
 import { isTransactionControl, statementKind } from '../drivers/sql/statements.ts'
+import type { Counts } from './counts.ts'
 import { textOf, type QueryText } from './prepared-query.ts'
 
 /** What some drivers have methods for, and no statements, and how it is told of. */
@@ -24,6 +25,7 @@ type Commands = { [Name in keyof typeof COMMANDS]?: (name?: string) => Promise<u
 export interface ConnectionHolder {
   readonly owner: { readonly origin?: Origin }
   readonly driver: Driver
+  readonly counts: Counts
   /** Whether what is sent on it is inside a transaction. */
   readonly isInTransaction: boolean
 }
@@ -90,8 +92,10 @@ export class TracedConnection {
 
   #trace (query: QueryText): Trace<StatementMessage> | undefined {
     const { holder } = this
-    if (!STATEMENT.hasSubscribers || holder?.owner.origin === undefined) return undefined
-    return begin(query, holder.owner.origin, holder)
+    const origin = holder?.owner.origin
+    if (holder === undefined || origin === undefined) return undefined
+    holder.counts.statements++
+    return STATEMENT.hasSubscribers ? begin(query, origin, holder) : undefined
   }
 }
 

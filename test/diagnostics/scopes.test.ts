@@ -1,8 +1,10 @@
 /** The tracing channel of scopes: what has become of each, and why. */
-import { db } from '../../plugin.ts'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { db, type ScopeMessage } from '../../plugin.ts'
 import { rawClient } from '../support/clients.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { deadlock } from '../support/retries.ts'
 import { Gate } from '../support/signals.ts'
 import { eventsOf } from '../support/traces.ts'
 
@@ -90,4 +92,49 @@ onEachDatabase('closeTimeout', { plugin: { commitOnTeardown: true, closeTimeout:
   await scope.session.insert(Item, insert)
   await app.close()
   t.match(scopes.ended(), [{ outcome: 'rollback', reason: 'closeTimeout is over' }])
+})
+
+onEachDatabase('the attempts of a retry', automatic, async (t, { app, assertClean }) => {
+  const scopes = eventsOf(t, 'scope')
+  const retry = { attempts: 3, backoff: 1 }
+  let attempt = 0
+  app.post('/', { config: { db: { retry } } }, async request => {
+    // The first uses no database.
+    if (++attempt === 1) throw deadlock()
+    await request.db.insert(Item, insert)
+    if (attempt === 2) throw deadlock()
+    return 'ok'
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  await assertClean()
+  t.match(scopes.ended(), [{ attempt: 1, outcome: 'rollback' }, { attempt: 2, outcome: 'rollback' }, { attempt: 3, outcome: 'commit' }])
+  let times = 0
+  await app.db.run(async session => {
+    await session.count(Item)
+    if (++times < 3) throw deadlock()
+  }, { retry })
+  t.match(scopes.ended(), [{ attempt: 1, outcome: 'rollback' }, { attempt: 2, outcome: 'rollback' }, { attempt: 3, outcome: 'commit' }])
+})
+
+onEachDatabase('what is decided is known before it is carried out', automatic, async (t, { app, assertClean }) => {
+  const scopes: ScopeMessage[] = []
+  const decided: unknown[] = []
+  const listeners = { scope: (told: unknown) => { scopes.push(told as ScopeMessage) }, transaction: () => { decided.push(scopes.map(({ outcome, reason }) => [outcome, reason])) } }
+  subscribe('tracing:fastify-scoped-db.scope:start', listeners.scope)
+  subscribe('tracing:fastify-scoped-db.transaction:asyncEnd', listeners.transaction)
+  t.teardown(() => {
+    unsubscribe('tracing:fastify-scoped-db.scope:start', listeners.scope)
+    unsubscribe('tracing:fastify-scoped-db.transaction:asyncEnd', listeners.transaction)
+  })
+  app.post('/:status', async (request, reply) => {
+    const { status } = request.params as { status: string }
+    await request.db.insert(Item, { label: status, amount: 0 })
+    return await reply.code(Number(status)).send('ok')
+  })
+  for (const url of ['/200', '/409']) {
+    scopes.length = 0
+    await app.inject({ method: 'POST', url })
+    await assertClean()
+  }
+  t.same(decided, [[['commit', 'status 200']], [['rollback', 'status 409']]])
 })

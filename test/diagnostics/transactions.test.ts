@@ -2,6 +2,7 @@
 import { IsolationLevel } from '@mikro-orm/core'
 import { servers } from '../support/databases.ts'
 import { rewrite, untilQueued } from '../support/dialect.ts'
+import { otherDriver } from '../support/drivers.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -91,4 +92,19 @@ onEachDatabase('a statement that fails is not the fault of its connection', {}, 
   const connections = eventsOf(t, 'connection')
   await t.rejects(app.db.run(async session => await session.execute('select * from nowhere')))
   t.match(connections.ended(), [{ waited: Number, held: Number, error: undefined }])
+})
+
+onEachDatabase('where the database is', automatic, async (t, { app, database, kind }) => {
+  const transactions = eventsOf(t, 'transaction')
+  await app.db.run(async session => { await session.insert(Item, insert) })
+  const { clientUrl, dbName } = database.options
+  const url = clientUrl === undefined ? undefined : new URL(clientUrl)
+  const system = otherDriver() === 'mariadb' ? 'mariadb' : kind
+  t.same(transactions.ended().map(({ target }) => target), [{ system, namespace: dbName, address: url?.hostname, port: url && Number(url.port) }])
+})
+
+onEachDatabase('one with replicas is in several places', { ...automatic, orm: { replicas: [{ name: 'replica' }] }, kinds: servers }, async (t, { app, database }) => {
+  const transactions = eventsOf(t, 'transaction')
+  await app.db.run(async session => { await session.insert(Item, insert) })
+  t.match(transactions.ended(), [{ target: { namespace: database.options.dbName, address: undefined, port: undefined } }])
 })

@@ -1,8 +1,10 @@
 /** Runs every TypeScript example of the documentation with real requests: what the text says of it must be what happens. */
 import { RequestContext, UniqueConstraintViolationException, type MikroORM } from '@mikro-orm/core'
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { ScopedDbInstrumentation } from '../../opentelemetry.ts'
 import { db } from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors, type Example } from '../support/doc-modules.ts'
@@ -173,6 +175,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     while (app.db.openScopes > 0) await sleep(5)
     t.same(ended, ['/users: rollback, status 409'])
     t.same(await emails(orm), [])
+  },
+  async opentelemetry (t, { app, instrumentation }) {
+    t.teardown(() => { (instrumentation as ScopedDbInstrumentation).disable() })
+    const exporter = new InMemorySpanExporter()
+    ;(instrumentation as ScopedDbInstrumentation).setTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }))
+    await app.db.run(async session => await session.count('User' as never))
+    t.match(exporter.getFinishedSpans().map(({ name }) => name).join(), /\bselect user\b/)
+  },
+  async stats (t, example) {
+    await addAda(example)
+    t.same((await example.app.inject('/stats')).json(), { openScopes: 0, retries: 0, connections: { used: 0, waiting: 0 }, statements: 3, transactions: { committed: 1, rolledBack: 0, unknown: 0 } })
   },
   async 'after-commit' (t, { app, sent, removed }) {
     for (const status of [200, 500]) t.equal((await post(app, '/signup', ada)).statusCode, status)

@@ -86,10 +86,10 @@ void t.test('every option is in the table of options and has a section', async t
 })
 
 void t.test('every public member of Database is in docs/api.md', async t => {
-  const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts'))]
+  const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts')), /class Monitored [^{]*\{([^]*?)^}/m.exec(read('lib/application/monitored.ts'))]
   const withoutInternals = classes.map(found => found?.[1] ?? '').join('').replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')
   const members = unique(withoutInternals, /^ {2}(?:readonly |async |get )*(\w+)(?:<[^(]*>)? ?[:(]/gm)
-  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'current', 'firstOr404', 'getOr404', 'hasSession', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'statements', 'use'])
+  t.same(members, ['afterCommit', 'afterRollback', 'commit', 'current', 'firstOr404', 'getOr404', 'hasSession', 'healthCheck', 'isClosed', 'name', 'on', 'oneOr404', 'open', 'openScopes', 'orm', 'paginate', 'paginateByCursor', 'remove', 'rollback', 'run', 'session', 'setRollbackOnly', 'statements', 'stats', 'use'])
   t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
 })
 

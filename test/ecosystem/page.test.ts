@@ -13,7 +13,7 @@ const installed = [join(import.meta.dirname, 'package-lock.json'), join(ROOT, 'p
 const rows = [...page.matchAll(/^\| `([^`]+)`.* \| ([\d.]+) \| .*\]\((\S+)\) \|$/gm)].map(([, name = '', version = '', run = '']) => ({ name, version, run: join('docs', run) }))
 
 /** What only serves to try the others. */
-const CLIENTS = ['@fastify/cookie', '@nestjs/common', '@nestjs/core', '@trpc/client', 'awilix', 'eventsource', 'graphql', 'graphql-ws', 'passport-local', 'reflect-metadata', 'rxjs', 'ws']
+const CLIENTS = ['@fastify/cookie', '@nestjs/common', '@nestjs/core', '@opentelemetry/api', '@trpc/client', 'awilix', 'eventsource', 'graphql', 'graphql-ws', 'passport-local', 'reflect-metadata', 'rxjs', 'ws']
 
 void t.test('the versions are those that are installed', async t => {
   t.not(rows.length, 0)

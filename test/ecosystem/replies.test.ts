@@ -4,10 +4,13 @@ import etag from '@fastify/etag'
 import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
 import fastifyStatic from '@fastify/static'
 import underPressure from '@fastify/under-pressure'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { rawClient } from '../support/clients.ts'
+import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { proxied } from '../support/proxied.ts'
 
 const automatic = { plugin: { commitOnTeardown: true, mapErrors: true } }
 
@@ -176,4 +179,19 @@ onEachDatabase('@fastify/under-pressure: its health check has db.run()', automat
   isHealthy = false
   t.equal((await app.inject('/status')).statusCode, 503)
   t.equal(handled, 1)
+})
+
+onEachDatabase('@fastify/under-pressure: with db.healthCheck, beside a server that hangs', { kinds: servers }, async (t, { database }) => {
+  const { app, orm, proxy } = await proxied(t, database, { ...automatic.plugin, acquireTimeout: 300 })
+  let limit = 10_000
+  await app.register(underPressure, { exposeStatusRoute: true, healthCheckInterval: -1, healthCheck: async () => await app.db.healthCheck(limit) })
+  const status = async () => (await app.inject('/status')).statusCode
+  t.equal(await status(), 200)
+  limit = 20
+  proxy.react = () => 'strand'
+  t.same([await status(), await status()], [503, 503])
+  proxy.react = () => undefined
+  limit = 10_000
+  while (await status() !== 200) await sleep(20)
+  t.same(await database.leftovers(orm), [])
 })

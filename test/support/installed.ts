@@ -8,9 +8,10 @@ export function folderWithPackage (t: Test): string {
     'package.json': '{ "type": "module" }',
     node_modules: {
       'fastify-scoped-db': {
-        'package.json': '{ "exports": { ".": "./plugin.ts", "./testing": "./testing.ts" } }',
+        'package.json': '{ "exports": { ".": "./plugin.ts", "./testing": "./testing.ts", "./opentelemetry": "./opentelemetry.ts" } }',
         'plugin.ts': t.fixture('symlink', join(ROOT, 'plugin.ts')),
-        'testing.ts': t.fixture('symlink', join(ROOT, 'testing.ts'))
+        'testing.ts': t.fixture('symlink', join(ROOT, 'testing.ts')),
+        'opentelemetry.ts': t.fixture('symlink', join(ROOT, 'opentelemetry.ts'))
       }
     }
   })

@@ -60,7 +60,7 @@ const RUN_SCOPE: Oracles = {
   // An object with anything in it that `anyValue` makes up holds something unknown.
   sessionOptions: { right: some(FORK), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 },
   begin: oneOf('auto', 'statement', 'write'),
-  beginWithFirst: boolean,
+  beginWithFirst: flag,
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
   readOnly: flag,
   echo,
