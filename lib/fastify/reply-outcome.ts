@@ -132,7 +132,10 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
    */
   end (payload: unknown): Sending {
     const { made } = this.#scope
-    if (made === undefined) this.#endUnmade()
+    if (made === undefined) {
+      this.#endUnmade()
+      this.unattended.forgetHandler()
+    }
     if (made === undefined && !isStreamed(payload)) {
       this.passed()
       return 'send'
@@ -150,7 +153,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   /**
-   * Fastify says that the reply has gone out. On HTTP/2 it says so too when the client has reset the stream. One that was taken over has met
+   * The reply has gone out. On HTTP/2 Fastify says so too when the client has reset the stream. One that was taken over has met
    * no hook before this one: unless its handler's end is still to come, its outcome is carried out now.
    */
   responded (): void {
@@ -162,7 +165,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     else void this.endQuietly()
   }
 
-  /** The reply has gone out, and every `onResponse` hook has run. */
+  /** Every `onResponse` hook has run. */
   close (): Promise<void> | undefined {
     return this.#state === 'sent' ? this.unattended.answered() : undefined
   }
