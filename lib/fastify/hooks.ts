@@ -152,7 +152,7 @@ function recordError (request: FastifyRequest, reply: FastifyReply, error: Error
 function sendInScope (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: SendDone): void {
   const scope = requestScopeOf(request)
   if (scope === null) done()
-  else scope.outcome.send(scope.isSeen ? done : () => { endScope(request, reply, payload, done) })
+  else scope.outcome.send(scope.isSeen ? done : endScope.bind(undefined, request, reply, payload, done))
 }
 
 /** Without a promise of its own: nothing comes between the outcome and the head that goes out. */
@@ -184,10 +184,10 @@ function closeScopeOfUnseenRoute (request: FastifyRequest, reply: FastifyReply, 
 function watched (handler: Handler, retry: Retry | undefined): Handler {
   const { [handler.name]: watching } = {
     [handler.name]: function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
-      const handle = (): unknown => handler.call(this, request, reply)
+      const handle = handler.bind(this, request, reply)
       const scope = requestScopeOf(request)
       if (scope === null) return handleSocket(reply as unknown as FastifyRequest, handle)
-      return retry === undefined ? scope.outcome.unattended.handle(() => scope.enter(handle)) : scope.outcome.handleAgain(retry, handle)
+      return retry === undefined ? scope.outcome.unattended.handleInScope(handle) : scope.outcome.handleAgain(retry, handle)
     }
   }
   return watching as Handler

@@ -101,8 +101,9 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.#scope.made?.isUsed === true || this.#failures > 0) sendKnowing(this, this.#failures, () => this.#scope.enter(next))
-    else this.#scope.enter(next)
+    const scope = this.#scope
+    if (scope.made?.isUsed === true || this.#failures > 0) sendKnowing(this, this.#failures, scope.enter.bind(scope, next))
+    else scope.enter(next)
   }
 
   /** Records what was thrown or sent as an error, and gives it the status that it is to be answered with. */

@@ -79,8 +79,22 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
   handle (handler: () => unknown): unknown {
+    this.#begins()
+    return this.#returns(handler())
+  }
+
+  /** The same of a handler that may have lost its scope. */
+  handleInScope (handler: () => unknown): unknown {
+    this.#begins()
+    return this.#returns(this.#scope.enter(handler))
+  }
+
+  #begins (): void {
     this.hasSent = this.isAwaited = false
-    const result = promised(handler(), this.#reply)
+  }
+
+  #returns (returned: unknown): unknown {
+    const result = promised(returned, this.#reply)
     // A wrapper of a handler may return nothing, and have called it.
     if (result instanceof Promise || !(this.returned instanceof Promise)) this.returned = result
     if (this.#client !== undefined) this.#handlerEnd().follow()
