@@ -42,7 +42,7 @@ export class ClientConnection {
 
   readonly #end = (): void => {
     // Where that was not heard: it was not listened to then, or a reply of HTTP/2 has closed first.
-    if (this.#reply.raw.writableFinished) this.#sent()
+    if (this.#answering.state !== 'sent' && this.#reply.raw.writableFinished) this.#sent()
     if (this.#answering.state === 'sent') this.#answering.connectionEnded()
     else this.#answering.clientLeft()
   }

@@ -10,7 +10,7 @@ import type { ReplyOutcome } from './reply-outcome.ts'
 import { RequestScope, type RequestRoute } from './request-scope.ts'
 import { decorateRequests, keep, requestScopeOf } from './scoped-request.ts'
 import { Retry } from '../scope/retry.ts'
-import { hasHooks, hasRoutes, hasUnknownHooks, isLast, keepAround, keepHooks, mayHaveBody, nameOf, routesOf } from './route-wrapping.ts'
+import { hasHooks, hasRoutes, isLast, keepAround, keepHooks, mayHaveBody, nameOf, routesOf } from './route-wrapping.ts'
 import type { Unattended } from './unattended.ts'
 import { watchedErrorHandler, watchHandlers, type ErrorHandler } from './watched-handlers.ts'
 import { routeSettings, type RouteSettings } from '../options/route-options.ts'
@@ -53,7 +53,6 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
 
   const unseen = routesOf(fastify)
   const contexts = new ContextHooks()
-  let hasUnknown = false
   const addHook = fastify.addHook as AddHook
   fastify.addHook('onRoute', prepareRoute)
   fastify.addHook('onRequest', openScope)
@@ -63,10 +62,6 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   fastify.addHook('onSend', sendInScope)
   // Nobody knows what hooks of their own these have.
   if (hasRoutes(fastify)) for (const stage of BESIDE_OTHERS.keys()) addBeside(stage, fastify)
-  fastify.addHook('onReady', function lookForUnknownHooks (done) {
-    hasUnknown = hasUnknownHooks(fastify, 'onResponse', recordResponse)
-    done()
-  })
 
   watchReplies(fastify, unattendedOf)
   watchHandlers(fastify, unattendedOf, enterScopeWithBody, addBeside)
@@ -82,12 +77,12 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
     const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
     const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && hasHooks(route, 'onResponse'))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true, awaitsHooks } } as NonNullable<typeof route.config>
-    keepHooks(route, 'onResponse', { first: recordResponse, last: closeScope }, hasOwn => hasOwn || contexts.has('onResponse', this))
     if (settings === false) return
     const retry = settings.retry === undefined ? undefined : new Retry(settings.retry)
     keepHooks(route, 'preValidation', { first: enterScopeWithBody }, hasOwn => hasOwn || mayHaveBody(route))
     keepHooks(route, 'preHandler', { first: enterScopeWithBody }, hasOwn => hasOwn)
     keepHooks(route, 'onSend', { last: endScope }, () => true)
+    keepHooks(route, 'onResponse', { first: recordResponse, last: closeScope }, hasOwn => hasOwn || contexts.has('onResponse', this))
     for (const name of ['handler', 'wsHandler'] as const) keepAround(route, name, handler => watched(handler as Handler, retry))
     keepAround(route, 'errorHandler', handler => watchedErrorHandler(handler as ErrorHandler, unattendedOf))
     // When every plugin's onRoute has had its say.
@@ -117,7 +112,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   }
 
   function awaitsHooksOfContext ({ server }: FastifyRequest): boolean {
-    return hasUnknown || contexts.has('onResponse', server)
+    return contexts.has('onResponse', server)
   }
 
   /** Routes that were added before this plugin was loaded are checked with their first request. */

@@ -78,14 +78,6 @@ export function hasRoutes (fastify: FastifyInstance): boolean {
   return /\([A-Z, -]+\)/.test(fastify.printRoutes())
 }
 
-/**
- * Whether some route has hooks of a stage although ours is not among them: they were added to a context before this plugin was, or while
- * nobody waited for its `register()`. All that tells of them is what Fastify prints once it is ready.
- */
-export function hasUnknownHooks (fastify: FastifyInstance, stage: Stage, ours: Function_): boolean {
-  return fastify.printRoutes({ includeHooks: true }).split('\n').some(line => line.includes(`(${stage})`) && !line.includes(`"${ours.name}()"`))
-}
-
 function define (route: RouteOptions, name: string, get: () => unknown, set: (value: unknown) => void): void {
   Object.defineProperty(route, name, { get, set, enumerable: true, configurable: true })
 }

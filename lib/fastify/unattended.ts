@@ -167,9 +167,9 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
     if (!this.#scope.awaitsHooks) void this.#answer.close()
   }
 
-  /** What is left are `onResponse` hooks. The last of them may never be called, if one before it has failed. */
+  /** The last `onResponse` hook may never be called, if one before it has failed. */
   connectionEnded (): void {
-    if (this.#scope.made?.isClosed === false) this.#hooksLimit = setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+    if (this.#scope.awaitsHooks && this.#scope.made?.isClosed === false) this.#hooksLimit = setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
   }
 
   /** Whether the reply is over, and nobody that is known of works for its request any more. */
