@@ -60,7 +60,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
   fastify.addHook('preSerialization', flushScope)
   fastify.addHook('onError', recordError)
   fastify.addHook('onSend', sendInScope)
-  // Nobody knows what hooks of their own these have.
+  // Routes that are there already: nobody knows which hooks they have.
   if (hasRoutes(fastify)) for (const stage of BESIDE_OTHERS.keys()) addBeside(stage, fastify)
 
   watchReplies(fastify, unattendedOf)
