@@ -6,7 +6,7 @@ import type { ReplyState } from './reply-state.ts'
 /** What the end of a connection is told to. */
 export interface Answering {
   readonly state: ReplyState
-  /** The reply has gone out. Fastify says so too, unless a hook before ours takes its time. */
+  /** The reply has gone out. */
   responded (): void
   /** The connection has ended after the reply had gone out. */
   connectionEnded (): void
@@ -28,13 +28,21 @@ export class ClientConnection {
   watch (): void {
     const { raw } = this.#reply
     const connection = connectionOf(raw)
+    raw.off('finish', this.#sent)
     connection.off('close', this.#end)
-    if (isClosed(raw)) this.#end()
-    else connection.once('close', this.#end)
+    if (isClosed(raw)) {
+      this.#end()
+    } else {
+      raw.once('finish', this.#sent)
+      connection.once('close', this.#end)
+    }
   }
 
+  readonly #sent = (): void => { this.#answering.responded() }
+
   readonly #end = (): void => {
-    if (this.#reply.raw.writableFinished) this.#answering.responded()
+    // Where that was not heard: it was not listened to then, or a reply of HTTP/2 has closed first.
+    if (this.#answering.state !== 'sent' && this.#reply.raw.writableFinished) this.#sent()
     if (this.#answering.state === 'sent') this.#answering.connectionEnded()
     else this.#answering.clientLeft()
   }

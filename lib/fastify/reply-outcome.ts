@@ -101,8 +101,9 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
 
   /** A reply comes to its first `onSend` hook. Remembers, for the hooks behind it, what the reply knew of errors. */
   send (next: () => void): void {
-    if (this.#scope.made?.isUsed === true || this.#failures > 0) sendKnowing(this, this.#failures, () => this.#scope.enter(next))
-    else this.#scope.enter(next)
+    const scope = this.#scope
+    if (scope.made?.isUsed === true || this.#failures > 0) sendKnowing(this, this.#failures, scope.enter.bind(scope, next))
+    else scope.enter(next)
   }
 
   /** Records what was thrown or sent as an error, and gives it the status that it is to be answered with. */
@@ -132,7 +133,10 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
    */
   end (payload: unknown): Sending {
     const { made } = this.#scope
-    if (made === undefined) this.#endUnmade()
+    if (made === undefined) {
+      this.#endUnmade()
+      this.unattended.forgetHandler()
+    }
     if (made === undefined && !isStreamed(payload)) {
       this.passed()
       return 'send'
@@ -150,7 +154,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   /**
-   * Fastify says that the reply has gone out. On HTTP/2 it says so too when the client has reset the stream. One that was taken over has met
+   * The reply has gone out. On HTTP/2 Fastify says so too when the client has reset the stream. One that was taken over has met
    * no hook before this one: unless its handler's end is still to come, its outcome is carried out now.
    */
   responded (): void {
@@ -162,7 +166,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
     else void this.endQuietly()
   }
 
-  /** The reply has gone out, and every `onResponse` hook has run. */
+  /** Every `onResponse` hook has run. */
   close (): Promise<void> | undefined {
     return this.#state === 'sent' ? this.unattended.answered() : undefined
   }

@@ -11,10 +11,12 @@ export interface ReplyScope {
   readonly host: ScopeHost
   readonly made: Scope | undefined
   readonly state: ScopeState
+  /** Whether the application has `onResponse` hooks, the last of which is followed by the end. */
+  readonly awaitsHooks: boolean
   /** Those of each database. */
   settingsOfAll (): ScopeSettings[]
   openScope (): Scope
-  enter (next: () => void): void
+  enter<T> (next: () => T): T
   /** The end of a scope that was not made. */
   endUnmade (outcome: Outcome): void
   close (): Promise<void> | undefined

@@ -26,6 +26,14 @@ const UNMADE_TRANSITIONS: Readonly<Record<UnmadeState, readonly UnmadeState[]>> 
   closed: []
 }
 
+/** What a request has to know of its route. */
+export interface RequestRoute {
+  /** Whether `onRoute` has seen it, and added the hooks to it that must be the last. */
+  readonly isSeen: boolean
+  /** Whether the application has `onResponse` hooks for a request of it. */
+  awaitsHooks (request: FastifyRequest): boolean
+}
+
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
@@ -36,19 +44,18 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   readonly request: FastifyRequest
   /** What the reply says about the outcome. */
   readonly outcome: ReplyOutcome
-  /** Whether the route has the hooks that end the scope; otherwise the plugin's own do. */
-  readonly isSeen: boolean
   readonly #application: Application
   readonly #settings: RouteSettings
+  readonly #route: RequestRoute
   /** What the request was made in. */
   readonly #surroundings: ScopeSource | undefined
   #made: Scope | undefined
   #awaitsBody = true
   #unmade: UnmadeState = 'open'
 
-  constructor (application: Application, settings: RouteSettings, request: FastifyRequest, reply: FastifyReply, isSeen: boolean) {
+  constructor (application: Application, settings: RouteSettings, route: RequestRoute, request: FastifyRequest, reply: FastifyReply) {
     this.request = request
-    this.isSeen = isSeen
+    this.#route = route
     this.#application = application
     this.#settings = settings
     this.#surroundings = currentSource()
@@ -73,6 +80,15 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
 
   get made (): Scope | undefined {
     return this.#made
+  }
+
+  /** Whether the route has the hooks that end the scope; otherwise the plugin's own do. */
+  get isSeen (): boolean {
+    return this.#route.isSeen
+  }
+
+  get awaitsHooks (): boolean {
+    return this.#route.awaitsHooks(this.request)
   }
 
   get isSafe (): boolean {
@@ -122,9 +138,8 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
   }
 
   /** Makes it current again where a parser or another plugin has lost it. */
-  enter (next: () => void): void {
-    if (currentSource() === this) next()
-    else inScope(this, next)
+  enter<T> (next: () => T): T {
+    return currentSource() === this ? next() : inScope(this, next)
   }
 
   endUnmade (outcome: Outcome): void {
@@ -154,7 +169,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
 
   #make (): Scope {
     const scope = this.#newScope()
-    if (this.#unmade === 'closed') void scope.close()
+    if (this.#unmade === 'closed' || this.outcome.unattended.hasEnded) void scope.close()
     else if (this.#unmade !== 'open') void scope.end(this.#unmade === 'committed' ? 'commit' : 'rollback')
     return scope
   }

@@ -1,14 +1,30 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 
-type Hooks = 'onSend' | 'onResponse'
+type Stage = 'preValidation' | 'preHandler' | 'onSend' | 'onResponse'
 /** `wsHandler` is what `@fastify/websocket` calls where a route has a handler for HTTP as well. */
 type Handlers = 'handler' | 'errorHandler' | 'wsHandler'
 type Function_ = (...args: never[]) => unknown
 
-/** Keeps a hook of a route behind all others, also behind those that a later plugin adds in its own `onRoute`. */
-export function keepLast (route: RouteOptions, name: Hooks, hook: Function_): void {
-  let hooks = listOf(route[name])
-  define(route, name, () => last(hooks, hook), given => { hooks = listOf(given) })
+/** Hooks of ours, around those that a route has. */
+interface Surrounding {
+  readonly first?: Function_
+  readonly last?: Function_
+}
+
+/**
+ * Keeps hooks around those of a route, also around those that a later plugin adds in its own `onRoute`.
+ * @param areNeeded is asked each time, whether the route has hooks of its own; the last time when Fastify has loaded everything
+ */
+export function keepHooks (route: RouteOptions, stage: Stage, { first, last }: Surrounding, areNeeded: (hasOwn: boolean) => boolean): void {
+  let hooks = listOf(route[stage])
+  const arrange = () => {
+    const own = hooks.filter(hook => hook !== first && hook !== last)
+    const all = areNeeded(own.length > 0) ? [first, ...own, last].filter(hook => hook !== undefined) : own
+    // In the list itself, which others may add to.
+    hooks.splice(0, hooks.length, ...all)
+    return hooks
+  }
+  define(route, stage, arrange, given => { hooks = listOf(given) })
 }
 
 /** Keeps a wrapper around a handler of a route, also around one that a later plugin puts in its place. */
@@ -25,8 +41,18 @@ export function keepAround (route: RouteOptions & { wsHandler?: unknown }, name:
 }
 
 /** Whether a hook of a route is the last: a plugin can do with a route what it likes. */
-export function isLast (route: RouteOptions, name: Hooks, hook: Function_): boolean {
-  return listOf(route[name]).at(-1) === hook
+export function isLast (route: RouteOptions, stage: Stage, hook: Function_): boolean {
+  return listOf(route[stage]).at(-1) === hook
+}
+
+/** Whether a route has hooks of a stage. */
+export function hasHooks (route: RouteOptions, stage: Stage): boolean {
+  return listOf(route[stage]).length > 0
+}
+
+/** Whether requests of a route may have a body. */
+export function mayHaveBody ({ method }: RouteOptions): boolean {
+  return [method].flat().some(name => name !== 'GET' && name !== 'HEAD')
 }
 
 export function nameOf (route: RouteOptions): string {
@@ -47,17 +73,13 @@ export function routesOf (fastify: FastifyInstance): string[] {
   return names
 }
 
-function define (route: RouteOptions, name: string, get: () => unknown, set: (value: unknown) => void): void {
-  Object.defineProperty(route, name, { get, set, enumerable: true, configurable: true })
+/** Whether an application has any by now. */
+export function hasRoutes (fastify: FastifyInstance): boolean {
+  return /\([A-Z, -]+\)/.test(fastify.printRoutes())
 }
 
-/** In the list itself, which others may add to. */
-function last (hooks: unknown[], hook: unknown): unknown[] {
-  if (hooks.at(-1) === hook) return hooks
-  const place = hooks.indexOf(hook)
-  if (place >= 0) hooks.splice(place, 1)
-  hooks.push(hook)
-  return hooks
+function define (route: RouteOptions, name: string, get: () => unknown, set: (value: unknown) => void): void {
+  Object.defineProperty(route, name, { get, set, enumerable: true, configurable: true })
 }
 
 function listOf (hooks: unknown): unknown[] {

@@ -11,6 +11,8 @@ export interface UnattendedReply {
   readonly state: ReplyState
   leave (): void
   responded (): void
+  /** Every `onResponse` hook has run. */
+  close (): Promise<void> | undefined
   /** Records that the handler has failed. */
   fail (error: Error | undefined): void
   /** Carries out the outcome, that of the rule unless it is given, if there is none yet. Never throws. */
@@ -77,16 +79,21 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   /** Runs a handler, or an error handler. Gives what Fastify is to have of it. */
   handle (handler: () => unknown): unknown {
-    this.begins()
-    return this.returns(handler())
+    this.#begins()
+    return this.#returns(handler())
   }
 
-  /** The same in two halves. */
-  begins (): void {
+  /** The same of a handler that may have lost its scope. */
+  handleInScope (handler: () => unknown): unknown {
+    this.#begins()
+    return this.#returns(this.#scope.enter(handler))
+  }
+
+  #begins (): void {
     this.hasSent = this.isAwaited = false
   }
 
-  returns (returned: unknown): unknown {
+  #returns (returned: unknown): unknown {
     const result = promised(returned, this.#reply)
     // A wrapper of a handler may return nothing, and have called it.
     if (result instanceof Promise || !(this.returned instanceof Promise)) this.returned = result
@@ -157,11 +164,18 @@ export class Unattended implements Answering, HandlerOwner, ReplyListener {
 
   responded (): void {
     this.#answer.responded()
+    if (!this.#scope.awaitsHooks) void this.#answer.close()
   }
 
   /** The last `onResponse` hook may never be called, if one before it has failed. */
   connectionEnded (): void {
-    if (this.#scope.made?.isClosed === false) this.#hooksLimit = setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+    if (this.#scope.awaitsHooks && this.#scope.made?.isClosed === false) this.#hooksLimit = setTimeout(() => { this.#endOfHooks() }, UNSEEN_LIMIT)
+  }
+
+  /** Whether the reply is over, and nobody that is known of works for its request any more. */
+  get hasEnded (): boolean {
+    const { raw } = this.#reply
+    return raw.writableEnded && isClosed(raw) && !this.isPending && !this.#scope.awaitsHooks
   }
 
   /** An `onResponse` hook of the application begins. Gives what to call when it is over. */

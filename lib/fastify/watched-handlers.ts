@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preValidationHookHandler } from 'fastify'
 
 /** Who is told of an application's handlers and hooks. */
 interface HandlerListener {
@@ -12,18 +12,24 @@ type ListenerOf = (request: FastifyRequest) => HandlerListener | undefined
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown
 export type ErrorHandler = (this: unknown, error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown
 type Handler = (this: unknown, request: FastifyRequest, reply: FastifyReply) => unknown
+type Hook = preValidationHookHandler
 type ResponseHook = (this: unknown, request: FastifyRequest, reply: FastifyReply, done: (error?: unknown) => void) => unknown
 
 /**
  * Has a listener of each request see when error handlers, not-found handlers and `onResponse` hooks run that are added from now on: Fastify
  * tells nobody how they end. Its methods are put in the place of the originals, for contexts inside this one as well.
- * @param added is told of each hook that is added to `fastify` itself: one of a context inside is for routes to come only
+ * @param beforeNotFound a `preValidation` hook for not-found handlers, which no `onRoute` tells of
+ * @param adding is told of each hook before it is added, and to which context
  */
-export function watchHandlers (fastify: FastifyInstance, listenerOf: ListenerOf, added: (hook: string) => void): void {
+export function watchHandlers (fastify: FastifyInstance, listenerOf: ListenerOf, beforeNotFound: Hook, adding: (stage: string, context: FastifyInstance) => void): void {
   wrap(fastify, 'setErrorHandler', ([handler]) => [typeof handler === 'function' ? watchedErrorHandler(handler as ErrorHandler, listenerOf) : handler])
-  wrap(fastify, 'setNotFoundHandler', args => args.map(arg => typeof arg === 'function' ? watchedHandler(arg as Handler, listenerOf) : arg))
+  wrap(fastify, 'setNotFoundHandler', args => {
+    const [options, handler] = typeof args[0] === 'function' ? [{}, args[0]] : args as [{ preValidation?: Hook | Hook[] }?, unknown?]
+    const preValidation = [beforeNotFound, ...[options?.preValidation ?? []].flat()]
+    return [{ ...options, preValidation }, typeof handler === 'function' ? watchedHandler(handler as Handler, listenerOf) : handler]
+  })
   wrap(fastify, 'addHook', ([name, hook], to) => {
-    if (to === fastify) added(name as string)
+    adding(name as string, to as FastifyInstance)
     return [name, name === 'onResponse' && isValidHook(hook) ? watchedResponseHook(hook, listenerOf) : hook]
   })
 }

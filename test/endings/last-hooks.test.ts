@@ -89,6 +89,29 @@ onEachTransport('reply.callNotFound() in a route: closed as soon as it is answer
   t.same(await labels(), ['/found'])
 })
 
+for (const where of ['on another route', 'in another context', 'in the context of a route that has not found anything']) {
+  onEachTransport(`onResponse hooks ${where}: closed as soon as it is answered`, automatic, async (t, { app, labels, transport, assertClean }) => {
+    const hook = async () => { await sleep(1) }
+    const isInContext = where.includes('context')
+    app.setNotFoundHandler(async (_request, reply) => await reply.code(200).send('elsewhere'))
+    app.get('/another', isInContext ? {} : { onResponse: hook }, async () => 'ok')
+    const add = (to: FastifyInstance) => to.post('/', async (_request, reply) => {
+      await insert('sent')
+      return where.endsWith('anything') ? reply.callNotFound() : 'ok'
+    })
+    await app.register(async child => {
+      if (isInContext) child.addHook('onResponse', hook)
+      if (where.endsWith('anything')) add(child)
+    })
+    if (!where.endsWith('anything')) add(app)
+    t.equal((await transport.request('POST', '/')).status, 200)
+    for (let turn = 0; turn < 20 && app.db.openScopes > 0; turn++) await sleep(10)
+    t.equal(app.db.openScopes, 0)
+    await assertClean()
+    t.same(await labels(), ['sent'])
+  })
+}
+
 /** A hook that was there before the plugin. */
 async function withEarlierHook (orm: never, hook: (request: FastifyRequest, reply: FastifyReply, done: () => void) => unknown): Promise<FastifyInstance> {
   const app = Fastify()
@@ -120,6 +143,34 @@ for (const took of [5, 2_300]) {
     t.same(seen.length, 5)
     t.ok(seen.every(count => typeof count === 'number' && count > 0), String(seen))
     t.same(await labels(), ['hijacked', 'sent'])
+  })
+}
+
+for (const when of ['before the plugin', 'while nobody waits for it']) {
+  onEachDatabase(`an onResponse hook that was added ${when} finds its session closed`, automatic, async (t, { orm, database }) => {
+    const seen: unknown[] = []
+    const hook = async (request: FastifyRequest) => {
+      await sleep(1)
+      seen.push(await request.db.count(Item).catch(({ code }: { code: string }) => code))
+    }
+    const app = Fastify()
+    if (when === 'before the plugin') app.addHook('onResponse', hook)
+    void app.register(scopedDb, { orm, commitOnTeardown: true, name: 'unknown-hooks' })
+    if (when !== 'before the plugin') app.addHook('onResponse', hook)
+    void app.register(async child => {
+      for (const url of ['/used', '/unused']) {
+        child.post(url, async () => {
+          if (url === '/used') await insert('sent')
+          return 'ok'
+        })
+      }
+    })
+    const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+    for (const url of ['/used', '/unused']) t.equal((await fetch(origin + url, { method: 'POST' })).status, 200)
+    while (seen.length < 2) await sleep(10)
+    t.same(seen, Array(2).fill('FST_SCOPED_DB_SCOPE_CLOSED'))
+    await app.close()
+    t.same(await database.leftovers(orm), [])
   })
 }
 

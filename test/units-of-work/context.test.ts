@@ -3,6 +3,7 @@ import { EntityManager } from '@mikro-orm/core'
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
 import { Readable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { db } from '../../plugin.ts'
 import { postSlowly } from '../support/clients.ts'
@@ -114,6 +115,49 @@ onEachDatabase('the current scope is right in every hook', {}, async (t, { app, 
 })
 
 const outside = new AsyncResource('nobody')
+
+/** A hook that goes on in a context that belongs to nobody. */
+const lose = (_request: unknown, _reply: unknown, done: () => void) => { outside.runInAsyncScope(done) }
+
+onEachDatabase('hooks that lose the scope: those of later stages have it, and so does the handler', { plugin: { commitOnTeardown: true } }, async (t, { app, labels }) => {
+  const places: Record<string, Record<string, unknown>> = {}
+  const note = (place: string) => async (request: FastifyRequest) => { (places[`${request.method} ${request.url}`] ??= {})[place] = [seen(), request.db.id] }
+  const handler = async (request: FastifyRequest) => {
+    await note('handler')(request)
+    await db.session.insert(Item, { label: `${request.method} ${request.url}` })
+    return {}
+  }
+  const method = ['GET', 'POST']
+  await app.register(async child => {
+    child.route({ method, url: '/context', handler })
+    child.addHook('preValidation', note('preValidation'))
+    child.addHook('preValidation', lose)
+    child.addHook('preHandler', note('preHandler'))
+    child.addHook('preHandler', lose)
+    child.addHook('onResponse', note('onResponse'))
+  })
+  app.route({ method, url: '/route', handler, preValidation: [note('preValidation'), lose], preHandler: [note('preHandler'), lose], onResponse: note('onResponse') })
+  app.route({ method, url: '/handler', handler })
+  app.addHook('onRequest', lose)
+  await app.register(async child => {
+    child.setNotFoundHandler({ preValidation: note('preValidation'), preHandler: note('preHandler') }, handler)
+  }, { prefix: '/lost' })
+  for (const url of ['/context', '/route', '/handler', '/lost/nowhere']) {
+    for (const one of method) t.equal((await app.inject({ method: one as 'GET', url })).statusCode, 200, `${one} ${url}`)
+  }
+  const noted: Record<string, string[]> = {
+    context: ['handler', 'onResponse', 'preHandler', 'preValidation'],
+    route: ['handler', 'onResponse', 'preHandler', 'preValidation'],
+    handler: ['handler'],
+    nowhere: ['handler', 'preHandler', 'preValidation']
+  }
+  for (const [request, seenThere] of Object.entries(places)) {
+    t.same(Object.keys(seenThere).sort(), noted[request.split('/').at(-1) ?? ''], request)
+    t.equal(new Set(Object.values(seenThere).flat()).size, 1, request)
+  }
+  t.equal(Object.keys(places).length, 8)
+  t.same((await labels()).sort(), Object.keys(places).sort())
+})
 
 onEachDatabase('timers, emitters and streams that the handler starts', {}, async (t, { app }) => {
   app.get('/', async request => {

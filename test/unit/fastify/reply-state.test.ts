@@ -16,7 +16,8 @@ class Subject {
   readonly outcome: ReplyOutcome
   #state = 'open'
 
-  constructor () {
+  /** @param awaitsHooks whether there are `onResponse` hooks, which end after the connection */
+  constructor (awaitsHooks = true) {
     const note = (what: string, state: string) => {
       if (what !== 'ends' || this.#state === 'open') this.done.push(what)
       this.#state = state
@@ -45,6 +46,7 @@ class Subject {
       request: { log: { error: () => {}, warn: () => {} } },
       host: { isClosed: false },
       made,
+      awaitsHooks,
       openScope: () => made,
       enter: (next: () => void) => next(),
       settingsOfAll: () => [{ commitOnTeardown: true, mapErrors: false, cancelOnAbort: false }],
@@ -116,4 +118,11 @@ void t.test('nothing waits for the hooks of a reply any more when they have run'
   t.equal(timers(), before + 1, 'the last of them may never be called')
   await subject.outcome.close()
   t.equal(timers(), before)
+})
+
+void t.test('where there are no onResponse hooks, the scope is closed when the reply has gone out', async t => {
+  const subject = new Subject(false)
+  subject.raw.writableEnded = true
+  subject.raw.emit('finish')
+  t.same(subject.done, ['ends', 'closes'])
 })
