@@ -35,7 +35,7 @@ export interface StatementMessage extends DatabaseMessage {
   readonly inTransaction: boolean
   /** How many rows have come back, or were changed. From `asyncEnd` on. */
   rows?: number | undefined
-  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`. */
+  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`, or where `hasPlaces` was set. */
   readonly place?: string | undefined
 }
 
@@ -59,6 +59,10 @@ export interface ConnectionMessage extends DatabaseMessage {
 
 /** A unit of work: a request that uses a database, a `db.run()` or a `db.open()`. */
 export interface ScopeMessage extends TraceMessage {
+  /** @internal The application that it is of. */
+  readonly host: object
+  /** Whoever sets it at `start` has the `place` of each statement of this scope, as with `recordStatements`. */
+  hasPlaces?: boolean | undefined
   /** What has become of it. From `asyncEnd` on. */
   outcome?: Outcome | undefined
   /** Why. From `asyncEnd` on. */

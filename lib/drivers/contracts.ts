@@ -92,6 +92,8 @@ export interface Driver {
   readonly transactionId?: string
   /** Whether Kysely begins and ends its transactions by means that nobody sees on their connections. */
   readonly hidesCommands: boolean
+  /** What stands ahead of a SELECT to have its plan. Gives nothing where no statement does that. */
+  readonly explain: string | undefined
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */

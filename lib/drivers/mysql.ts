@@ -9,6 +9,7 @@ const NEVER_SENT = ["Can't add new command when connection is in closed state"]
 export const MYSQL: Driver = {
   ...UNKNOWN,
   adapters: ['MysqlAdapter'],
+  explain: 'explain',
   errors: {
     kindOf,
     isOwn,

@@ -12,6 +12,7 @@ const NEVER_SENT = ['Client has encountered a connection error and is not querya
 export const POSTGRESQL: Driver = {
   ...UNKNOWN,
   adapters: ['PostgresAdapter'],
+  explain: 'explain',
   errors: {
     kindOf,
     isOwn,

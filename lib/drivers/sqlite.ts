@@ -7,6 +7,7 @@ import { UNKNOWN } from './unknown.ts'
 export const SQLITE: Driver = {
   ...UNKNOWN,
   adapters: ['SqliteAdapter'],
+  explain: 'explain query plan',
   errors: { ...UNKNOWN.errors, kindOf, isOwn },
   functions: words(
     'filter materialized glob regexp match ' +

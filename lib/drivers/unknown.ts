@@ -13,6 +13,7 @@ export const UNKNOWN: Driver = {
   functions: new Set(),
   isEmbedded: false,
   hidesCommands: false,
+  explain: undefined,
   // After a lock wait timeout some roll back one statement, or, as they may be set up, everything.
   rollsBackWith: new Set(['deadlock', 'lock timeout', 'serialization', 'connection']),
   processes: undefined,

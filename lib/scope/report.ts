@@ -6,7 +6,7 @@ import { Trace } from '../diagnostics/trace.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import { StatementUsage } from '../transaction/usage.ts'
 import type { Decision, Log, ScopeInfo } from '../types.ts'
-import type { ScopeOwner } from './contracts.ts'
+import type { ScopeHost, ScopeOwner } from './contracts.ts'
 import { echoTo } from './echo.ts'
 import { RecordedStatements, type RecordedStatement } from './recorded-statements.ts'
 import type { ScopeState } from './state.ts'
@@ -27,13 +27,18 @@ export class ScopeReport {
   /** What has come of it. */
   #isCommitted = false
 
-  constructor (owner: ScopeOwner, scope: ScopeInfo) {
+  constructor (owner: ScopeOwner, scope: ScopeInfo, host: ScopeHost) {
     const { log } = owner
     this.#owner = owner
     this.#log = log
     this.#scope = scope
-    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, aboutScope(scope)) : undefined
+    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, { ...aboutScope(scope), host }) : undefined
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
+  }
+
+  /** Whether the places of its statements are to be found, in one database. */
+  hasPlaces (database: SessionDatabase): boolean {
+    return this.#trace?.message.hasPlaces === true || this.#owner.settingsOf(database).recordStatements
   }
 
   /** There is a session of a database. */

@@ -42,7 +42,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
-    this.report = new ScopeReport(owner, this.info)
+    this.report = new ScopeReport(owner, this.info, host)
     debug('scope opened: %s', owner.kind)
   }
 
@@ -230,7 +230,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     if (this.host.isClosed) throw new ScopeClosedError('the application is closed')
     const participant = new Participant(database, {
       forkOptions: this.#owner.forkOptions(database),
-      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.#owner.settingsOf(database).recordStatements } },
+      transactionSettings: { ...this.#owner.transactionSettings(database), usage: this.report.usage, origin: { scope: this.info, database: database.name, hasPlaces: this.report.hasPlaces(database) } },
       owner: this,
       report: err => this.#owner.log.error({ err }, TEARDOWN_FAILED)
     })

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { Database } from '../application/database.ts'
-import { NotRegisteredError } from '../errors/errors.ts'
+import { registeredDatabase } from '../application/registered.ts'
 import { isolateDatabase } from './isolated-database.ts'
 
 /** What `isolate()` gives. */
@@ -36,7 +35,7 @@ export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>
     if (failed !== undefined) throw failed.reason
   }
   try {
-    for (const database of databasesOf(app)) releases.push(await isolateDatabase(database))
+    for (const database of registeredDatabase(app).host.all) releases.push(await isolateDatabase(database))
   } catch (error) {
     await releaseAll()
     throw error
@@ -44,10 +43,4 @@ export async function isolate (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>
   let released: Promise<void> | undefined
   const release = async () => { await (released ??= releaseAll()) }
   return { release, [Symbol.asyncDispose]: release }
-}
-
-function databasesOf (app: Pick<FastifyInstance, 'db' | 'hasDecorator'>): Database[] {
-  const database: unknown = app.hasDecorator('db') ? app.db : undefined
-  if (!(database instanceof Database)) throw new NotRegisteredError()
-  return database.host.all
 }

@@ -134,6 +134,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     t.equal((await example.app.inject('/users')).statusCode, 200)
     t.match(example['seen'], [/^select .*, 1 rows, from .*\/recorded\.ts:\d+:\d+$/])
   },
+  async inspector (t, { app }) {
+    await app.inject('/nowhere')
+    t.match((await app.inject('/_db/requests.json')).json(), [{ request: { url: '/nowhere' }, status: 404 }])
+  },
+  async 'inspector-allow' (t, { app }) {
+    const { INSPECTOR_KEY } = process.env
+    t.teardown(() => { if (INSPECTOR_KEY === undefined) delete process.env['INSPECTOR_KEY']; else process.env['INSPECTOR_KEY'] = INSPECTOR_KEY })
+    process.env['INSPECTOR_KEY'] = 'secret'
+    t.equal((await app.inject('/_db/')).statusCode, 403)
+    t.equal((await app.inject({ url: '/_db/', headers: { 'x-inspector-key': 'secret' } })).statusCode, 200)
+  },
   async 'statement-channel' (t, example) {
     await addAda(example)
     const told = example['told'] as string[]
