@@ -38,7 +38,7 @@ export interface RequestFacts {
   readonly route: string | undefined
 }
 
-/** How many statements are kept of one, and how many connections: it can be a job that runs for hours. */
+/** How many statements are kept of one: it can be a job that runs for hours. */
 const MOST = 1_000
 
 /** One request, `db.run()` or `db.open()`, as the page shows it. */
@@ -53,6 +53,9 @@ export class Entry {
   sent = 0
   /** How long the database has worked for it. */
   databaseTime = 0
+  /** How long connections were waited for, and held. */
+  waited = 0
+  held = 0
   status: number | undefined
   hasClientLeft = false
   outcome: Outcome | undefined
@@ -112,9 +115,5 @@ export class Entry {
     if (kind !== 'control') this.sent++
     if (kept !== undefined && this.statements.length < MOST) this.statements.push(kept)
     else this.leftOut++
-  }
-
-  keepConnection (connection: UsedConnection): void {
-    if (this.connections.length < MOST) this.connections.push(connection)
   }
 }

@@ -41,6 +41,6 @@ export async function explain (database: Database, statement: SentStatement, uns
   if (question === undefined) return undefined
   await using scope = unseen(() => database.open({ commitOnTeardown: true, begin: 'statement', readOnly: true, echo: false, recordStatements: false }) as OpenScope<EntityManager>)
   const rows = await (scope.session as EntityManager & { execute (sql: string): Promise<Record<string, unknown>[]> }).execute(question)
-  const columns = Object.keys(rows[0] ?? {})
+  const columns = Object.keys(Object(rows[0]) as object)
   return { columns, rows: rows.map(row => columns.map(column => String(row[column] ?? ''))) }
 }

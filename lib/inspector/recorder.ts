@@ -10,6 +10,9 @@ import type { Ring } from './ring.ts'
 /** What a statement takes besides its texts, more or less. */
 const STATEMENT_SIZE = 300
 
+/** What a connection takes. */
+const CONNECTION_SIZE = 150
+
 /** How much is kept of the text of a statement that there is no room for. */
 const CUT = 1_000
 
@@ -37,7 +40,7 @@ export class Recorder {
     const channels = [
       [SCOPE, { start: this.#scopeOpened, asyncEnd: this.#scopeClosed }],
       [STATEMENT, { start: this.#statementSent, asyncEnd: this.#statementAnswered }],
-      [CONNECTION, { start: this.#connectionAwaited, asyncStart: this.#connectionTold, asyncEnd: this.#connectionTold }]
+      [CONNECTION, { start: this.#connectionAwaited, asyncStart: this.#connectionArrived, asyncEnd: this.#connectionReleased }]
     ] as unknown as [typeof SCOPE, Required<Parameters<typeof SCOPE.subscribe>[0]>][]
     for (const [channel, listeners] of channels) channel.subscribe(listeners)
     return () => { for (const [channel, listeners] of channels) channel.unsubscribe(listeners) }
@@ -95,23 +98,34 @@ export class Recorder {
 
   readonly #statementAnswered = (message: StatementMessage): void => {
     this.#tell(this.#of(message.scope), entry => {
-      const { duration = 0, rows, error } = message
-      entry.databaseTime += duration
+      const { duration, rows, error } = message
+      entry.databaseTime += Number(duration)
       Object.assign(this.#statements.get(message) ?? {}, { duration, rows, error: failureOf(error) })
     })
   }
 
   readonly #connectionAwaited = (message: ConnectionMessage): void => {
+    const entry = this.#of(message.scope)
+    if (entry === undefined || !this.#ring.hasRoom(entry, CONNECTION_SIZE)) return
+    const connection = { database: message.database, at: entry.now() }
+    entry.connections.push(connection)
+    this.#connections.set(message, connection)
+    this.#ring.grow(entry, CONNECTION_SIZE)
+  }
+
+  readonly #connectionArrived = (message: ConnectionMessage): void => {
     this.#tell(this.#of(message.scope), entry => {
-      const connection = { database: message.database, at: entry.now() }
-      entry.keepConnection(connection)
-      this.#connections.set(message, connection)
+      const waited = Number(message.waited)
+      entry.waited += waited
+      Object.assign(this.#connections.get(message) ?? {}, { waited })
     })
   }
 
-  readonly #connectionTold = (message: ConnectionMessage): void => {
-    this.#tell(this.#of(message.scope), () => {
-      Object.assign(this.#connections.get(message) ?? {}, { waited: message.waited, held: message.held })
+  readonly #connectionReleased = (message: ConnectionMessage): void => {
+    this.#tell(this.#of(message.scope), entry => {
+      const { held = 0 } = message
+      entry.held += held
+      Object.assign(this.#connections.get(message) ?? {}, { held })
     })
   }
 

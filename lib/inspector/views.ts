@@ -58,7 +58,7 @@ export function detailOf (entry: Entry, hasValues: boolean, settings: ViewSettin
 }
 
 function summaryOf (entry: Entry, settings: ViewSettings) {
-  const { id, version, kind, request, time, isRunning, duration, status, hasClientLeft, outcome, reason, error, sent, databaseTime, connections, statements } = entry
+  const { id, version, kind, request, time, isRunning, duration, status, hasClientLeft, outcome, reason, error, sent, databaseTime, waited, held, statements } = entry
   return {
     id,
     version,
@@ -74,8 +74,8 @@ function summaryOf (entry: Entry, settings: ViewSettings) {
     error: error?.code,
     statements: sent,
     databaseTime: rounded(databaseTime),
-    waited: sum(connections.map(({ waited = 0 }) => waited)),
-    held: sum(connections.map(({ held = 0 }) => held)),
+    waited: rounded(waited),
+    held: rounded(held),
     repeated: repeatedIn(entry).size,
     slow: statements.filter(statement => isSlow(statement, settings)).length,
     failed: statements.filter(({ error }) => error !== undefined).length
@@ -110,10 +110,6 @@ function textOf ({ database, sql }: SentStatement): string {
 
 function isSlow ({ duration = 0 }: SentStatement, { slowerThan }: ViewSettings): boolean {
   return duration >= slowerThan
-}
-
-function sum (numbers: readonly number[]): number {
-  return rounded(numbers.reduce((sum, number) => sum + number, 0))
 }
 
 /** To whole microseconds. */

@@ -89,10 +89,11 @@ onEachDatabase('EXPLAIN of what only reads, by whatever way it was sent', automa
     await session.getKysely<{ item: { id: number, label: string } }>().selectFrom('item').select('id').where('label', '=', "it's").execute()
     await session.execute('select ? as one', [1])
     await session.insert(Item, { label: 'b', amount: 0 })
+    await session.execute('select 1 /* and who knows what */')
   })
   const last = await lastInspected(app)
   const statements = asked(last)
-  t.same(statements.map(({ statement }) => statement.isExplainable), [true, true, true, false])
+  t.same(statements.map(({ statement }) => statement.isExplainable), [true, true, true, false, false])
   const explain = async (index: number) => await app.inject({ method: 'POST', url: `/_db/requests/${last.id}/statements/${index}/explain` })
   for (const { index, statement } of statements.slice(0, 3)) {
     const { statusCode, body } = await explain(index)
@@ -209,6 +210,15 @@ onEachDatabase('what is too large is cut, and what is too much is counted', onSq
   t.match(text, { sql: /^select 'x{992}…$/, values: undefined, rows: 1 })
   t.same([last.statements, last.sent.length + last.leftOut], [102, 104], 'with BEGIN and COMMIT')
   t.ok(others.length > 10 && others.length < 100)
+})
+
+onEachDatabase('so are connections', onSqlite, async (t, { app }) => {
+  await app.register(inspector, { bytes: 10_000 })
+  app.get('/', async request => { for (let n = 0; n < 10; n++) await request.db.count(Item) })
+  await app.inject('/')
+  const last = await lastInspected(app)
+  t.match(last, { statements: 10, waited: Number, held: Number })
+  t.ok(last.connections.length < 10 && last.connections.length > 1)
 })
 
 onEachDatabase('news comes by itself', onSqlite, async (t, { app, listen }) => {

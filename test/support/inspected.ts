@@ -21,6 +21,7 @@ export interface Inspected {
   readonly request?: { readonly url: string }
   readonly statements: number
   readonly leftOut: number
+  readonly connections: object[]
   readonly sent: Sent[]
 }
 
