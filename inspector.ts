@@ -1,8 +1,11 @@
+import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { inspect } from './lib/inspector/inspect.ts'
 import type { InspectorOptions } from './lib/options/inspector-options.ts'
 
-export type { InspectorOptions }
+export type { InspectorOptions } from './lib/options/inspector-options.ts'
+
+const inspector: FastifyPluginAsync<InspectorOptions> = async (fastify, options) => { inspect(fastify, options) }
 
 /**
  * A page that shows the last requests and `db.run()`s of an application, with their statements: for development. See docs/observability.md.
@@ -13,7 +16,7 @@ export type { InspectorOptions }
  * @example
  * if (process.env.NODE_ENV !== 'production') await app.register(inspector) // http://localhost:3000/_db
  */
-export default fp<InspectorOptions>(async (fastify, options) => { inspect(fastify, options) }, {
+export default fp(inspector, {
   fastify: '5.x',
   name: 'fastify-scoped-db-inspector'
 })

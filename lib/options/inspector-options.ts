@@ -3,8 +3,8 @@ import { milliseconds, onlyFunction, readOptions, type OptionSchema } from './va
 
 /** What `register(inspector)` takes. */
 export interface InspectorOptions {
-  /** Where the page is. Default: `'/_db'`. */
-  prefix?: string | undefined
+  /** Where the page is: Fastify's own option. Default: `'/_db'`. */
+  prefix?: string
   /** Who may see it, in the place of the rule: only this machine, and never where `NODE_ENV` is `production`. */
   allow?: ((request: FastifyRequest) => boolean) | undefined
   /** How many requests and runs are kept. Default: 200. */
