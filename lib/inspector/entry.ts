@@ -1,11 +1,5 @@
 import type { Outcome, ScopeKind } from '../types.ts'
-
-/** What a statement, or a commit, has failed with. */
-export interface Failure {
-  readonly code: string
-  /** It can hold values. */
-  readonly message: string
-}
+import type { Failure } from './failure.ts'
 
 /** A statement that was sent. Times are in milliseconds, `at` from the beginning of its entry. */
 export interface SentStatement {

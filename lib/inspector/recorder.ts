@@ -3,7 +3,8 @@ import type { DatabaseHost } from '../application/database.ts'
 import { CONNECTION, SCOPE, STATEMENT } from '../diagnostics/channels.ts'
 import type { ConnectionMessage, ScopeMessage, StatementMessage } from '../diagnostics/messages.ts'
 import type { ScopeInfo } from '../types.ts'
-import { Entry, type Failure, type SentStatement, type UsedConnection } from './entry.ts'
+import { Entry, type SentStatement, type UsedConnection } from './entry.ts'
+import { failureOf } from './failure.ts'
 import { literalsOf } from './literals.ts'
 import type { Ring } from './ring.ts'
 
@@ -163,10 +164,4 @@ function shorten (sql: string): string {
 
 function isOwn (request: FastifyRequest | undefined): boolean {
   return request !== undefined && OWN in request.routeOptions.config
-}
-
-function failureOf (error: unknown): Failure | undefined {
-  if (error === undefined) return undefined
-  const { code = 'unknown', message = '' } = Object(error) as { code?: unknown, message?: unknown }
-  return { code: String(code), message: String(message) }
 }

@@ -36,7 +36,7 @@ export class Ring {
 
   add (entry: Entry): void {
     this.#entries.set(entry.id, entry)
-    this.grow(entry, ENTRY)
+    this.grow(entry, ENTRY + 2 * (entry.request?.url.length ?? 0))
   }
 
   /** Whether an entry may take so many bytes more. */

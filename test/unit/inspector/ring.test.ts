@@ -2,7 +2,7 @@ import t from 'tap'
 import { Entry } from '../../../lib/inspector/entry.ts'
 import { Ring } from '../../../lib/inspector/ring.ts'
 
-const entry = (id: number) => new Entry(id, 'db.run', undefined)
+const entry = (id: number) => new Entry(id, 'request', { id: 'req-1', method: 'GET', url: '', route: undefined })
 const idsIn = ({ all }: Ring) => all.map(({ id }) => id)
 
 void t.test('no more entries than it may hold, the latest first', async t => {
@@ -43,4 +43,11 @@ void t.test('what is not in it any more takes no room, and nobody is told of it'
   ring.grow(old, 20_000)
   t.same(idsIn(ring), [2])
   t.same(changed, [1, 2])
+})
+
+void t.test('long URLs count', async t => {
+  const ring = new Ring({ requests: 100, bytes: 10_000 }, () => {})
+  const long = new Entry(1, 'request', { id: 'req-1', method: 'GET', url: 'x'.repeat(1_000), route: undefined })
+  ring.add(long)
+  t.equal(ring.hasRoom(long, 1), false)
 })
