@@ -3,8 +3,8 @@
  * of each other. docs/architecture.md says what each is for.
  */
 const ROOMS = [
-  ['plugin.ts', 'testing.ts', 'opentelemetry.ts'],
-  ['lib/fastify/', 'lib/testing/', 'lib/opentelemetry/'],
+  ['plugin.ts', 'testing.ts', 'opentelemetry.ts', 'inspector.ts'],
+  ['lib/fastify/', 'lib/testing/', 'lib/opentelemetry/', 'lib/inspector/'],
   ['lib/application/'],
   ['lib/look-ups/'],
   ['lib/scope/'],
@@ -21,7 +21,7 @@ const GROUND = ['lib/types.ts', 'lib/timeout.ts', 'lib/local-proxy.ts', 'lib/tra
 
 /** Whose code at run time is known to which rooms. Types may be known to all. */
 const KNOWN_TO = {
-  'fastify(-plugin)?': ['plugin.ts', 'lib/fastify/'],
+  'fastify(-plugin)?': ['plugin.ts', 'inspector.ts', 'lib/fastify/'],
   '@mikro-orm/[^/]+': ['lib/session/'],
   kysely: ['lib/transaction/'],
   '@opentelemetry/[^/]+': ['lib/opentelemetry/']
@@ -64,7 +64,7 @@ export default {
       name: 'nothing-beside-lib',
       comment: 'What is published imports packages and what is published.',
       severity: 'error',
-      from: { path: startsWith('lib/', 'plugin.ts', 'testing.ts', 'opentelemetry.ts') },
+      from: { path: startsWith('lib/', 'plugin.ts', 'testing.ts', 'opentelemetry.ts', 'inspector.ts') },
       to: { pathNot: startsWith('lib/', 'node_modules/'), dependencyTypesNot: ['core'] }
     },
     ...Object.entries(KNOWN_TO).map(([name, rooms]) => ({

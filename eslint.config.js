@@ -3,6 +3,10 @@ import neostandard, { plugins, resolveIgnoresFromGitignore } from 'neostandard'
 export default [
   ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
   {
+    files: ['lib/inspector/page/*.js'],
+    languageOptions: { globals: Object.fromEntries(['document', 'location', 'navigator', 'window', 'EventSource', 'Node'].map(name => [name, 'readonly'])) }
+  },
+  {
     files: ['**/*.ts'],
     plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
     languageOptions: { parserOptions: { projectService: true } },

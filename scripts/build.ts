@@ -1,6 +1,6 @@
 /** `npm run build`: makes dist/ anew, the JavaScript and the declarations that the package consists of. */
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -17,6 +17,10 @@ function compile (...options: string[]): void {
 compile('--removeComments')
 compile('--declaration', '--emitDeclarationOnly')
 
+/** What is sent to browsers as it is. */
+const PAGE = 'lib/inspector/page'
+cpSync(join(ROOT, PAGE), join(DIST, PAGE), { recursive: true })
+
 const declarations = globSync('**/*.d.ts', { cwd: DIST })
 const imported = (declaration: string) => [...readFileSync(join(DIST, declaration), 'utf8').matchAll(/(?<=['"])\.{1,2}\/[^'"\n]*(?=\.ts['"])/g)].map(([path]) => `${join(dirname(declaration), path)}.d.ts`)
 
@@ -28,7 +32,7 @@ function reachable (declaration: string, found = new Set<string>()): Set<string>
   return found
 }
 
-const needed = reachable('opentelemetry.d.ts', reachable('testing.d.ts', reachable('plugin.d.ts')))
+const needed = reachable('inspector.d.ts', reachable('opentelemetry.d.ts', reachable('testing.d.ts', reachable('plugin.d.ts'))))
 for (const declaration of declarations) {
   const file = join(DIST, declaration)
   if (!needed.has(declaration)) rmSync(file)

@@ -13,6 +13,7 @@ export const TYPES = `
 import Fastify from 'fastify'
 import type { EntityManager } from '@mikro-orm/core'
 import scopedDb, { db, type ScopedDbOptions } from '${NAME}'
+import inspector, { type InspectorOptions } from '${NAME}/inspector'
 import { isolate, type Isolation } from '${NAME}/testing'
 
 interface DriverEntityManager extends EntityManager { driverOnly (): void }
@@ -28,6 +29,8 @@ declare module 'fastify' {
 const options: ScopedDbOptions = { commitOnTeardown: true }
 const app = Fastify()
 app.register(scopedDb, options)
+const inspectorOptions: InspectorOptions = { prefix: '/_db', allow: request => request.ip === '127.0.0.1' }
+app.register(inspector, inspectorOptions)
 app.get('/', { config: { db: false } }, async request => request.db.driverOnly())
 app.get('/read-only', { config: { db: { readOnly: true } } }, async request => request.db.driverOnly())
 export const session: DriverEntityManager = db.session
@@ -58,6 +61,7 @@ async function main () {
   await orm.schema.create()
   const app = Fastify()
   await app.register(scopedDb, { orm, commitOnTeardown: true, mapErrors: true })
+  await app.register(inspector)
   app.post('/:status', async (request, reply) => {
     reply.code(Number(request.params.status))
     return db.session.create(User, { name: \`answered \${request.params.status}\` })
@@ -73,6 +77,8 @@ async function main () {
   const users = await db.run(async () => await db.session.find(User, {}, { orderBy: { id: 'asc' } }))
   deepEqual(users.map(user => user.name), ['answered 201', 'answered 303'])
   equal(app.db.openScopes, 0)
+  equal((await app.inject('/_db/page.js')).statusCode, 200)
+  equal((await app.inject('/_db/requests.json')).json().length, 6)
   await app.close()
   await orm.close()
 }
@@ -89,12 +95,14 @@ export const PROGRAMS = {
 import { defineEntity, MikroORM, p } from '@mikro-orm/sqlite'
 import Fastify from 'fastify'
 import scopedDb, { db } from '${NAME}'
+import inspector from '${NAME}/inspector'
 import { isolate } from '${NAME}/testing'
 import { deepEqual, equal } from 'node:assert/strict'`),
   'program.cjs': program(`
 const { defineEntity, MikroORM, p } = require('@mikro-orm/sqlite')
 const Fastify = require('fastify')
 const { default: scopedDb, db } = require('${NAME}')
+const { default: inspector } = require('${NAME}/inspector')
 const { isolate } = require('${NAME}/testing')
 const { deepEqual, equal } = require('node:assert/strict')`)
 }

@@ -3,6 +3,7 @@
  */
 import type { MikroORM } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
+import inspector from '../../inspector.ts'
 import scopedDb, { type ScopedDbOptions } from '../../plugin.ts'
 import { addNote, listNotes, saveNotes } from './notes.ts'
 
@@ -16,6 +17,7 @@ export interface AppOptions {
 export async function buildApp ({ orm, sessionOptions, log }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn', stream: log }, requestIdHeader: 'x-request-id' })
   await app.register(scopedDb, { orm, commitOnTeardown: true, sessionOptions })
+  await app.register(inspector)
   addRoutes(app)
   return app
 }

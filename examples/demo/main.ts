@@ -63,6 +63,7 @@ function tries (address: string): string[] {
   const json = "-H 'content-type: application/json' -d"
   return [
     'Try these, and watch here what they do. Ctrl-C ends it.',
+    `${address}/_db in a browser shows what has happened, and what comes.`,
     `curl ${address}/notes`,
     `curl ${address}/notes ${json} '{"text":"hello"}'`,
     `curl ${address}/notes/fail ${json} '{"text":"gone"}'`

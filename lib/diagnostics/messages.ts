@@ -49,7 +49,7 @@ export interface StatementMessage extends DatabaseMessage {
   readonly inTransaction: boolean
   /** How many rows have come back, or were changed. From `asyncEnd` on. */
   rows?: number | undefined
-  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`, of the option or of a test. */
+  /** The place in the application's code that has asked for it, as `file:line:column`. Only with `recordStatements`, of the option or of a test, or where `hasPlaces` was set. */
   readonly place?: string | undefined
 }
 
@@ -75,6 +75,10 @@ export interface ConnectionMessage extends DatabaseMessage {
 export interface ScopeMessage extends TraceMessage {
   /** Which attempt of a `retry` it is for: 1 for the first. */
   readonly attempt: number
+  /** @internal The application that it is of. */
+  readonly host: object
+  /** Whoever sets it at `start` has the `place` of each statement of this scope, as with `recordStatements`. */
+  hasPlaces?: boolean | undefined
   /** What is to become of it, once that is decided. From `asyncEnd` on what has. */
   outcome?: Outcome | undefined
   /** Why. */

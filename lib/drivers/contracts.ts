@@ -126,6 +126,8 @@ export interface Driver {
    * - `'hidden'`: the same, and nobody sees it on their connections.
    */
   readonly begins: 'in SQL' | 'by Kysely' | 'hidden'
+  /** What stands ahead of a SELECT to have its plan. Gives nothing where no statement does that. */
+  readonly explain: string | undefined
   /** The kinds of errors with which it rolls the transaction back, or may, so that what came next would be committed by itself. */
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */

@@ -12,6 +12,7 @@ export const MYSQL: Driver = {
   adapters: ['MysqlAdapter'],
   begins: 'in SQL',
   systemOf: driver => driver.startsWith('MariaDb') ? 'mariadb' : 'mysql',
+  explain: 'explain',
   errors: {
     kindOf,
     isOwn,

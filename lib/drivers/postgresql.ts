@@ -15,6 +15,7 @@ export const POSTGRESQL: Driver = {
   adapters: ['PostgresAdapter'],
   begins: 'in SQL',
   systemOf: () => 'postgresql',
+  explain: 'explain',
   errors: {
     kindOf,
     isOwn,

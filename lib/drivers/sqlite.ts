@@ -9,6 +9,7 @@ export const SQLITE: Driver = {
   adapters: ['SqliteAdapter'],
   begins: 'in SQL',
   systemOf: () => 'sqlite',
+  explain: 'explain query plan',
   errors: { ...UNKNOWN.errors, kindOf, isOwn },
   functions: words(
     'filter materialized glob regexp match ' +

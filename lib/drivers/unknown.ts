@@ -14,6 +14,7 @@ export const UNKNOWN: Driver = {
   functions: new Set(),
   isEmbedded: false,
   begins: 'by Kysely',
+  explain: undefined,
   // After a lock wait timeout some roll back one statement, or, as they may be set up, everything.
   rollsBackWith: new Set(['deadlock', 'lock timeout', 'serialization', 'connection']),
   processes: undefined,

@@ -150,3 +150,10 @@ export const IsolationLostError = createError<[why: string]>(
 
 export const IsolationReleasedError = createError<[]>(
   'FST_SCOPED_DB_ISOLATION_RELEASED', 'fastify-scoped-db: this began before the release() of isolate() and went on after it')
+
+export const InspectorInProductionError = createError<[]>(
+  'FST_SCOPED_DB_INSPECTOR_IN_PRODUCTION',
+  'fastify-scoped-db: the inspector shows statements and their values, and NODE_ENV is production. Register it elsewhere only, or say with its option "allow" who may see it')
+
+export const InspectorRefusedError = createError<[why: string]>(
+  'FST_SCOPED_DB_INSPECTOR_REFUSED', 'fastify-scoped-db: the inspector does not answer: %s', 403)

@@ -6,7 +6,7 @@ import type { SessionDatabase } from '../events/signals.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import { StatementUsage } from '../transaction/usage.ts'
 import type { Decision, Log, ScopeInfo } from '../types.ts'
-import type { ScopeOwner } from './contracts.ts'
+import type { ScopeHost, ScopeOwner } from './contracts.ts'
 import type { RecordedStatement } from './recorded-statements.ts'
 import type { ScopeState } from './state.ts'
 import { StatementReport } from './statement-report.ts'
@@ -29,13 +29,13 @@ export class ScopeReport {
   /** What has come of it. */
   #isCommitted = false
 
-  constructor (owner: ScopeOwner, scope: ScopeInfo, attempt: number) {
+  constructor (owner: ScopeOwner, scope: ScopeInfo, host: ScopeHost, attempt: number) {
     const { log } = owner
     this.attempt = attempt
     this.#owner = owner
     this.#log = log
     this.#scope = scope
-    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, { ...aboutScope(scope), attempt }) : undefined
+    this.#trace = SCOPE.hasSubscribers ? new Trace<ScopeMessage>(SCOPE, { ...aboutScope(scope), attempt, host }) : undefined
     this.usage = log.isLevelEnabled?.('debug') === true ? new StatementUsage() : undefined
   }
 
@@ -46,7 +46,7 @@ export class ScopeReport {
   joined (database: SessionDatabase, { acquireTimeout }: ConnectionPool): Origin {
     debug('session made: of database %s', database.name)
     this.#statements ??= new StatementReport(this.#owner, this.#scope)
-    return this.#statements.joined(database, acquireTimeout)
+    return this.#statements.joined(database, acquireTimeout, this.#trace?.message.hasPlaces === true)
   }
 
   /** What was sent to a database, as far as that is recorded. */

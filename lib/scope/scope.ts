@@ -42,7 +42,7 @@ export class Scope implements SessionOwner, ScopeStatus {
     this.info = { kind: owner.kind, request: owner.request }
     this.#participants = new Participants(this.info, () => owner.log)
     this.outcomes = new Outcomes(host, owner, this.info, this.#participants)
-    this.report = new ScopeReport(owner, this.info, attempt)
+    this.report = new ScopeReport(owner, this.info, host, attempt)
     debug('scope opened: %s', owner.kind)
   }
 

@@ -23,9 +23,10 @@ export class StatementReport {
 
   /**
    * There is a session of a database, the first or another one.
+   * @param hasPlaces whether somebody else wants the places of its statements
    * @returns what is to be known of whatever it sends
    */
-  joined (database: SessionDatabase, acquireTimeout: number): Origin {
+  joined (database: SessionDatabase, acquireTimeout: number, hasPlaces: boolean): Origin {
     const { echo, recordStatements, tagStatements } = this.#owner.settingsOf(database)
     const write = echo === false ? undefined : echoTo(this.#owner.log, echo === true ? {} : echo)
     const recorded = recordStatements ? (this.#recorded ??= new RecordedStatements()) : undefined
@@ -40,7 +41,7 @@ export class StatementReport {
     return {
       scope: this.#scope,
       database,
-      watch: watchWith(warnings, recordStatements || arePlacesWanted()),
+      watch: watchWith(warnings, recordStatements || hasPlaces || arePlacesWanted()),
       tag: tagStatements === false ? undefined : statementTag(this.#scope, tagStatements === true ? {} : tagStatements)
     }
   }

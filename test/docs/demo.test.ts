@@ -46,6 +46,13 @@ async function keepsServing (t: Test, demo: Demo): Promise<void> {
   t.same(await authorsAt(demo.notesUrl), ['second', 'fourth', 'fourth', 'you'])
 }
 
+async function showsThePage (t: Test, demo: Demo): Promise<void> {
+  t.match(demo.stdout, '/_db in a browser')
+  const requests = await (await fetch(demo.notesUrl.replace('/notes', '/_db/requests.json'))).json() as { request?: { id: string }, outcome?: string }[]
+  const outcomes = Object.fromEntries(requests.map(({ request, outcome }) => [request?.id, outcome]))
+  t.match(outcomes, { second: 'commit', third: 'rollback', fourth: 'commit', fifth: 'rollback' })
+}
+
 async function authorsAt (url: string): Promise<string[]> {
   const response = await fetch(url)
   return (await response.json() as { author: string }[]).map(note => note.author)
@@ -58,6 +65,7 @@ async function post (url: string, text: string): Promise<Response> {
 void t.test('on SQLite it plays, serves, and ends with Ctrl-C', async t => {
   const demo = new Demo(t, {})
   await playedOut(t, demo)
+  await showsThePage(t, demo)
   await keepsServing(t, demo)
   t.equal(await demo.stopped('SIGINT'), 0)
   t.equal(demo.stderr, '')

@@ -4,7 +4,7 @@ import t from 'tap'
 import ts from 'typescript'
 import { ROOT } from '../support/fences.ts'
 
-const entries = ['plugin.ts', 'testing.ts', 'opentelemetry.ts'].map(file => join(ROOT, file))
+const entries = ['plugin.ts', 'testing.ts', 'opentelemetry.ts', 'inspector.ts'].map(file => join(ROOT, file))
 const program = ts.createProgram(entries, { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.NodeNext, strict: true, noEmit: true, allowImportingTsExtensions: true, types: ['node'] })
 const checker = program.getTypeChecker()
 

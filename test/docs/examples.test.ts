@@ -163,6 +163,17 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
     while (app.db.openScopes > 0) await sleep(5)
     t.match(logs.map(line => JSON.parse(line) as object), [{ level: 40, reqId: /./, database: 'default', route: '/by-email', count: 3, place: /warnings\.ts:\d+:\d+$/, statement: 'select `u0`.* from `user` as `u0` where `u0`.`email` = ? limit ?', msg: /^the same SELECT was sent again and again \(N\+1\): load all at once, with populate or MikroORM's dataloader$/ }])
   },
+  async inspector (t, { app }) {
+    await app.inject('/nowhere')
+    t.match((await app.inject('/_db/requests.json')).json(), [{ request: { url: '/nowhere' }, status: 404 }])
+  },
+  async 'inspector-allow' (t, { app }) {
+    const { INSPECTOR_KEY } = process.env
+    t.teardown(() => { if (INSPECTOR_KEY === undefined) delete process.env['INSPECTOR_KEY']; else process.env['INSPECTOR_KEY'] = INSPECTOR_KEY })
+    process.env['INSPECTOR_KEY'] = 'secret'
+    t.equal((await app.inject('/_db/')).statusCode, 403)
+    t.equal((await app.inject({ url: '/_db/', headers: { 'x-inspector-key': 'secret' } })).statusCode, 200)
+  },
   async 'statement-channel' (t, example) {
     await addAda(example)
     const told = example['told'] as string[]

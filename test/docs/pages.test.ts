@@ -85,6 +85,10 @@ void t.test('every option is in the table of options and has a section', async t
   t.same(unique(documented, /^\| \[`(\w+)`\].*\| [^|]+[^|\s] \|$/gm), routeOptions.filter(option => !['cancelOnAbort', 'mapErrors'].includes(option)))
 })
 
+void t.test('every option of the inspector is in its table', async t => {
+  t.same(unique(under(read('docs/observability.md'), '## The page'), /^\| `(\w+)` \| [^|]+ \| /gm), optionsOf('InspectorOptions'))
+})
+
 void t.test('every public member of Database is in docs/api.md', async t => {
   const classes = [/export class Database<[^{]*\{([^]*?)^}/m.exec(read('lib/application/database.ts')), /class LookUps \{([^]*?)^}/m.exec(read('lib/look-ups/look-ups.ts')), /class Monitored [^{]*\{([^]*?)^}/m.exec(read('lib/application/monitored.ts'))]
   const withoutInternals = classes.map(found => found?.[1] ?? '').join('').replaceAll(/\/\*\* @internal[^]*?\*\/\n.*\n/g, '')

@@ -81,11 +81,12 @@ export async function check (t: Test, fence: Fence, folder: string, claim: ((t: 
 export function runnable (fence: Fence, folder: string): string {
   const { file, source } = moduleOf(fence)
   const path = join(folder, file)
-  const [plugin, testing, opentelemetry] = ['plugin.ts', 'testing.ts', 'opentelemetry.ts'].map(entry => relative(folder, join(ROOT, entry)))
+  const [plugin, testing, opentelemetry, inspector] = ['plugin.ts', 'testing.ts', 'opentelemetry.ts', 'inspector.ts'].map(entry => relative(folder, join(ROOT, entry)))
   writeFileSync(path, source
     .replaceAll("'fastify-scoped-db'", `'${plugin}'`)
     .replaceAll("'fastify-scoped-db/testing'", `'${testing}'`)
     .replaceAll("'fastify-scoped-db/opentelemetry'", `'${opentelemetry}'`)
+    .replaceAll("'fastify-scoped-db/inspector'", `'${inspector}'`)
     .replaceAll('port: 3000', 'port: 0'))
   return path
 }

@@ -112,7 +112,7 @@ function or (oracle: Oracle | undefined, ...functions: unknown[]): Oracle {
 
 /** The options of an interface of lib/options/, and of those that it extends, in the order of the alphabet. */
 export function optionsOf (name: string): string[] {
-  const [source = '', base] = new RegExp(`export interface ${name} (?:extends (\\w+) )?{[^]*?\n}`).exec(read('lib/options/options.ts') + read('lib/options/diagnostics-options.ts')) ?? []
+  const [source = '', base] = new RegExp(`export interface ${name} (?:extends (\\w+) )?{[^]*?\n}`).exec(['options', 'diagnostics-options', 'inspector-options'].map(file => read(`lib/options/${file}.ts`)).join('')) ?? []
   const own = [...source.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option)
   return [...own, ...base === undefined ? [] : optionsOf(base)].sort()
 }
