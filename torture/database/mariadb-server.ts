@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createConnection, createPool, type Connection, type Pool, type RowDataPacket } from 'mysql2/promise'
 import type { Server } from '../../test/support/server.ts'
+import { CounterLock } from './counter-lock.ts'
 import type { Doing } from './server.ts'
 
 /** Who the application is to its servers. */
@@ -72,18 +73,8 @@ export class MariaDbServer {
     }
   }
 
-  async lockCounters (meanwhile: () => Promise<void>): Promise<void> {
-    const connection = await this.admin.getConnection()
-    try {
-      await connection.query('set innodb_lock_wait_timeout = 60')
-      await connection.beginTransaction()
-      await connection.query('select * from counter for update')
-      await meanwhile()
-    } finally {
-      // A cluster breaks the locks of who is in the way of what others have committed, and says so now.
-      await connection.rollback().catch(() => undefined)
-      connection.release()
-    }
+  async lockCounters (): Promise<CounterLock> {
+    return await CounterLock.take(this.admin)
   }
 
   /** What InnoDB's monitor says is always new, other than information_schema.innodb_trx. */

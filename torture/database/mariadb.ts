@@ -5,6 +5,7 @@ import type { SqlORM } from '../../test/support/databases.ts'
 import { UsageError } from '../../scripts/command-line.ts'
 import { TAKEN, TAKEN_ID } from '../application/entities.ts'
 import { entities, prepare, readContents, type Contents, type Database } from './database.ts'
+import type { CounterLock } from './counter-lock.ts'
 import { MAX_CONNECTIONS, MariaDbServer, USER } from './mariadb-server.ts'
 import { MYSQL_PACKETS } from './mysql-packets.ts'
 import { Proxy } from './proxy.ts'
@@ -57,19 +58,30 @@ export class MariaDb implements TorturedServer {
   }
 
   async fillUp (meanwhile: () => Promise<void>): Promise<void> {
-    await this.#onAll((server, then) => server.fillUp(then), meanwhile)
+    await this.#servers.reduceRight((then, server) => () => server.fillUp(then), meanwhile)()
   }
 
   async lockCounters (meanwhile: () => Promise<void>): Promise<void> {
-    await this.#onAll((server, then) => server.lockCounters(then), meanwhile)
+    const locks = await this.#lockAll()
+    try {
+      await meanwhile()
+    } finally {
+      await Promise.all(locks.map(lock => lock.release()))
+    }
+  }
+
+  /** What was under way on one node when it was locked on another breaks that lock. */
+  async #lockAll (): Promise<CounterLock[]> {
+    for (;;) {
+      const locks = await this.#each(server => server.lockCounters())
+      const held = await Promise.all(locks.map(lock => lock.isHeld()))
+      if (held.every(Boolean)) return locks
+      await Promise.all(locks.map(lock => lock.release()))
+    }
   }
 
   async #each<T> (ask: (server: MariaDbServer) => Promise<T>): Promise<T[]> {
     return await Promise.all(this.#servers.map(ask))
-  }
-
-  async #onAll (act: (server: MariaDbServer, then: () => Promise<void>) => Promise<void>, meanwhile: () => Promise<void>): Promise<void> {
-    await this.#servers.reduceRight((then, server) => () => act(server, then), meanwhile)()
   }
 }
 
