@@ -6,7 +6,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NodeCheck, startNodes, type GaleraNode } from './galera.ts'
+import { hasGalera, NodeCheck, startNodes, type GaleraNode } from './galera.ts'
 import { find, lastingPort, launch, type Server } from './server.ts'
 
 export interface Cluster {
@@ -20,6 +20,11 @@ export interface Cluster {
 
 /** How long a cluster may take to be whole again, in milliseconds. */
 const PATIENCE = 60_000
+
+/** Whether this machine has what it takes. */
+export function canStartCluster (): boolean {
+  return find('haproxy') !== undefined && hasGalera()
+}
 
 /** @returns undefined when this machine has no Galera or no HAProxy to start */
 export async function startCluster (count: number, options: string[] = []): Promise<Cluster | undefined> {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise'
 import { findDaemon, initialize } from './mariadb.ts'
-import { launch, lastingPort, unprivileged, type Server, type ServerProgram } from './server.ts'
+import { find, launch, lastingPort, unprivileged, type Server, type ServerProgram } from './server.ts'
 
 const PROVIDERS = ['/usr/lib/galera/libgalera_smm.so', '/usr/lib64/galera/libgalera_smm.so', '/usr/lib64/galera-4/libgalera_smm.so']
 
@@ -23,6 +23,11 @@ const SMALL = ['--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M', '-
 const TIMEOUTS = 'evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT3S;evs.install_timeout=PT3S;gcache.size=64M'
 
 export type GaleraNode = Server
+
+/** Whether this machine has what it takes; rsync is what nodes send each other their data with. */
+export function hasGalera (): boolean {
+  return findDaemon() !== undefined && PROVIDERS.some(existsSync) && find('rsync') !== undefined
+}
 
 /**
  * Starts the nodes, one after the other: each takes its data from those before it.
