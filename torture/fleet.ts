@@ -16,15 +16,15 @@ export interface FleetSettings {
 
 /** Where one process of the application is, and another one after it was told to stop. */
 export class Place {
+  readonly name: string
   readonly #settings: FleetSettings
-  readonly #name: string
   #application: Application | undefined
   #inspector: Inspector | undefined
   #processes = 0
 
   constructor (settings: FleetSettings, name: string) {
     this.#settings = settings
-    this.#name = name
+    this.name = name
   }
 
   /** The process that is here, or was here last. */
@@ -39,7 +39,7 @@ export class Place {
 
   async start (): Promise<void> {
     const { application, folder, database, observer, inspected } = this.#settings
-    this.#application = await Application.start({ ...application, log: `${folder}/application-${this.#name}-${++this.#processes}.log` }, observer)
+    this.#application = await Application.start({ ...application, log: `${folder}/application-${this.name}-${++this.#processes}.log` }, observer)
     this.#inspector = new Inspector(this.#application, database, inspected(this))
   }
 

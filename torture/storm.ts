@@ -69,7 +69,7 @@ export class Storm implements Field {
       folder,
       database,
       observer: { complain, lost: this.#brokenOff.reject, worked: (token, work) => ledger.worked(token, work) },
-      inspected: place => ({ ledger, routes, complain, send: (route, order) => this.#sendExtra(place, route, order) })
+      inspected: place => ({ ledger, routes, complain: what => complain(`${what} (process ${place.name})`), send: (route, order) => this.#sendExtra(place, route, order) })
     })
   }
 

@@ -21,6 +21,9 @@ export interface Cluster {
 /** How long a cluster may take to be whole again, in milliseconds. */
 const PATIENCE = 60_000
 
+/** How many times in a row it has to be found whole. */
+const STEADY = 10
+
 /** Whether this machine has what it takes. */
 export function canStartCluster (): boolean {
   return find('haproxy') !== undefined && hasGalera()
@@ -39,7 +42,9 @@ export async function startCluster (count: number, options: string[] = []): Prom
     nodes,
     async whole () {
       const deadline = performance.now() + PATIENCE
-      while (!(await Promise.all(checks.map(check => check.isSynced()))).every(Boolean)) {
+      // Nodes that were all stopped at the same time find out only afterwards that they have not heard of each other.
+      for (let rounds = 0; rounds < STEADY; rounds++) {
+        if (!(await Promise.all(checks.map(check => check.isSynced()))).every(Boolean)) rounds = -1
         if (performance.now() > deadline) throw new Error('the cluster does not become whole again')
         await sleep(100)
       }

@@ -77,6 +77,7 @@ export class MariaDb implements TorturedServer {
       const held = await Promise.all(locks.map(lock => lock.isHeld()))
       if (held.every(Boolean)) return locks
       await Promise.all(locks.map(lock => lock.release()))
+      await this.whole()
     }
   }
 
