@@ -1,9 +1,10 @@
 /** A private MariaDB Galera Cluster: real nodes on 127.0.0.1, each with ports and a folder of its own. */
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chown, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise'
 import { findDaemon, initialize } from './mariadb.ts'
 import { find, launch, lastingPort, unprivileged, type Server, type ServerProgram } from './server.ts'
@@ -69,7 +70,10 @@ async function startNode (daemon: string, provider: string, index: number, port:
     folder,
     user,
     args: [...args, provided, `--wsrep-cluster-address=${index === 0 ? 'gcomm://' : address}`],
-    argsAfterwards: () => [...args, provided, `--wsrep-cluster-address=${address}`, `--wsrep-start-position=${recover(daemon, [...args, `--wsrep-cluster-address=${address}`], user)}`],
+    async argsAfterwards () {
+      const again = [...args, `--wsrep-cluster-address=${address}`]
+      return [...again, provided, `--wsrep-start-position=${await recover(daemon, again, user)}`]
+    },
     connect: async url => {
       const check = new NodeCheck(url)
       const isSynced = await check.isSynced()
@@ -80,8 +84,8 @@ async function startNode (daemon: string, provider: string, index: number, port:
 }
 
 /** How far a node had come that was killed, as systemd asks it before it starts one again: what it has need not be sent to it. */
-function recover (daemon: string, args: string[], user: ServerProgram['user']): string {
-  const { stderr } = spawnSync(daemon, [...args, '--wsrep-recover'], { encoding: 'utf8', ...user })
+async function recover (daemon: string, args: string[], user: ServerProgram['user']): Promise<string> {
+  const { stderr } = await promisify(execFile)(daemon, [...args, '--wsrep-recover'], { maxBuffer: 10_000_000, ...user })
   const position = /Recovered position: (\S+)/.exec(stderr)?.[1]
   if (position === undefined) throw new Error(`a node does not know how far it had come:\n${stderr}`)
   return position

@@ -22,7 +22,7 @@ export interface ServerProgram {
   readonly daemon: string
   readonly args: string[]
   /** What it is told when it is started again, if that is not the same. */
-  readonly argsAfterwards?: () => string[]
+  readonly argsAfterwards?: () => Promise<string[]>
   /** Where all of its files are. */
   readonly folder: string
   /** Whose process it is, if it is not that of who starts it. */
@@ -38,7 +38,7 @@ export async function launch (program: ServerProgram): Promise<Server> {
     url,
     process: run(program),
     async restart () {
-      server.process = run({ ...program, args: program.argsAfterwards?.() ?? program.args })
+      server.process = run({ ...program, args: await program.argsAfterwards?.() ?? program.args })
       await reachable(program, server.process)
     },
     async stop () {
