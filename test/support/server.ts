@@ -98,9 +98,9 @@ export async function freePort (): Promise<number> {
 /** The same, and one that no system gives to an outgoing connection: whoever comes back finds it free again. */
 export async function lastingPort (): Promise<number> {
   for (;;) {
-    const server = createServer().listen(randomInt(10_000, 32_000), '127.0.0.1')
-    const port = await Promise.race([once(server, 'listening').then(() => (server.address() as AddressInfo).port), once(server, 'error').then(() => undefined)])
-    if (port === undefined) continue
+    const port = randomInt(10_000, 32_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    if (!await once(server, 'listening').then(() => true, () => false)) continue
     server.close()
     await once(server, 'close')
     return port
