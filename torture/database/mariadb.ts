@@ -119,13 +119,14 @@ export async function databaseOn (servers: readonly [Server, ...Server[]], url: 
     server,
     caughtUp: () => caughtUp(asked),
     async read () {
+      await whole()
       await caughtUp(asked)
       return await readAll([orms, ...others])
     },
     leftovers: async () => (await Promise.all(asked.map(server => server.openTransactions()))).flat(),
     async close () {
-      for (const orm of [orms, ...others].flat()) await orm.close()
-      for (const { admin } of asked) await admin.end()
+      // Whatever cannot take leave of a server that is ill: the servers are stopped.
+      await Promise.allSettled([...[orms, ...others].flat().map(orm => orm.close()), ...asked.map(({ admin }) => admin.end())])
       await proxy.close()
       await stop()
     }
