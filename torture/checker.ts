@@ -39,7 +39,7 @@ const TELLING = /\b(?:entry|counter|insert into|select|update|taken|duplicate)\b
  * nobody knows: all of it or none. Work after the outcome was done if all of it is there, and only then.
  */
 export function check (entries: readonly Entry[], contents: Contents, works: Works): Violation[] {
-  return [...entries.flatMap(entry => checkEntry(entry, contents, works)), ...checkStrays(entries, contents), ...checkCounters(contents)]
+  return [...entries.flatMap(entry => checkEntry(entry, contents, works)), ...checkStrays(entries, contents), ...checkCounters(contents), ...(contents.differences ?? []).map(what => ({ what }))]
 }
 
 /** What has become of the units whose clients were told that nobody knows. */

@@ -86,6 +86,8 @@ export class Inspector {
     const { send, complain, routes } = this.#inspected
     for (const { name, status: usual, statusOn } of routes) {
       const healthy = statusOn?.[this.#database.settings.database] ?? usual
+      // On another node of a cluster what came last may still be under way, and in the way.
+      await this.#database.caughtUp()
       const { status, code, error, body } = await send(name, { counters: [1] }).answered
       if (status !== healthy) complain(`with nothing to disturb it /${name} answers ${status ?? error} ${code ?? ''}`)
       if (name === 'stream' && body !== 'begin\n1\n2\n3\nend\n') complain(`with nothing to disturb it /${name} sends ${body}`)

@@ -21,7 +21,7 @@ type Draw = (ledger: Ledger) => Promise<void>
 async function main (args: string[], signal: AbortSignal): Promise<number> {
   const given = readArguments(args)
   const draw = await loadPlot(given.plot)
-  const database = await openDatabase(given.database)
+  const database = await openDatabase(given.database, given.cluster)
   const folder = await mkdtemp(join(tmpdir(), 'torture-'))
   const violations = await torture(given, database, folder, signal, draw)
   if (violations.length === 0) await rm(folder, { recursive: true })
@@ -30,10 +30,11 @@ async function main (args: string[], signal: AbortSignal): Promise<number> {
 }
 
 async function torture (given: Arguments, database: Database, folder: string, signal: AbortSignal, draw: Draw): Promise<Violation[]> {
-  const { requests, seed, clients, plugin, routes } = given
+  const { requests, seed, processes, clients, plugin, routes } = given
   const storm = new Storm(database, {
     requests,
     seed,
+    processes,
     clients,
     plugin,
     routes,
@@ -46,10 +47,11 @@ async function torture (given: Arguments, database: Database, folder: string, si
   const progress = setInterval(() => console.error(`${Math.round(ledger.now / 1000)} s: ${ledger.entries.length} of ${requests} requests, ${ledger.strikes.length} strikes`), 10_000)
   try {
     await storm.run()
+    const conflicts = database.server?.proxy.count('conflict at COMMIT')
     const contents = await database.read()
     const missing = given.faults.filter(name => !ledger.faults().has(name)).map(name => `the fault ${name} never happened: send more requests`)
     const violations = [...[...ledger.complaints, ...missing].map(what => ({ what })), ...check(ledger.entries, contents, new Works(ledger.works, await readDropped(folder)))]
-    const title = `torture of ${given.database}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
+    const title = `torture of ${given.database}${given.cluster === undefined ? '' : `, ${given.cluster} nodes, ${conflicts} conflicts at COMMIT`}, seed ${seed}, ${Math.round(ledger.now / 1000)} s`
     console.log(table(title, ledger, fatesOfUnknown(ledger.entries, contents), violations))
     if (violations.length > 0) console.log(await details(violations, folder))
     await draw(ledger)

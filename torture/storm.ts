@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Application } from './application.ts'
-import type { ApplicationSettings } from './application/messages.ts'
 import type { Answer } from './answer.ts'
 import { Client } from './client.ts'
 import type { Database } from './database/database.ts'
 import type { TorturedServer } from './database/server.ts'
 import type { Faults } from './faults/all.ts'
-import type { Field, Stall } from './faults/fault.ts'
-import { Inspector, type Inspected } from './inspector.ts'
+import type { Field, Sent, Stall } from './faults/fault.ts'
+import { Fleet, type Place } from './fleet.ts'
 import { Ledger } from './ledger.ts'
 import { ACQUIRE_TIMEOUT, CONNECTIONS } from './limits.ts'
 import type { Order } from './order.ts'
@@ -20,6 +18,8 @@ export interface StormSettings {
   readonly seed: number
   readonly faults: Faults
   readonly routes: readonly Route[]
+  /** How many the application has. */
+  readonly processes: number
   /** How many clients send at a time. */
   readonly clients: number
   /** The module with the plugin under test. */
@@ -39,23 +39,20 @@ const BACK_OFF = 50
 const LONG_RUN = 8_000
 
 /** Sends the planned requests, has the faults strike at their places among them, and looks at what is left behind. */
-export class Storm implements Field, Inspected {
+export class Storm implements Field {
   readonly ledger = new Ledger()
-  readonly connections = CONNECTIONS
+  readonly connections: number
   readonly acquireTimeout = ACQUIRE_TIMEOUT
   readonly #database: Database
   readonly #settings: StormSettings
   readonly #client = new Client()
   readonly #plan: Plan
-  #application: Application | undefined
-  #processes = 0
+  readonly #fleet: Fleet
   #sent = 0
   #running = 0
   #extra = 0
   /** How many requests may be sent for now. */
   #limit = Infinity
-  /** Of the application process that runs. */
-  #inspector: Inspector | undefined
   /** Rejects when there is no going on. */
   readonly #brokenOff = Promise.withResolvers<never>()
   #isOver = false
@@ -64,10 +61,16 @@ export class Storm implements Field, Inspected {
     this.#database = database
     this.#settings = settings
     this.#plan = new Plan(settings.seed, settings.routes, settings.faults.ofRequests)
-  }
-
-  get routes (): readonly Route[] {
-    return this.#settings.routes
+    this.connections = CONNECTIONS * settings.processes
+    const { plugin, payload, folder, routes, processes } = settings
+    const { ledger, complain } = this
+    this.#fleet = new Fleet(processes, {
+      application: { ...database.settings, plugin, payload, connections: CONNECTIONS, acquireTimeout: ACQUIRE_TIMEOUT },
+      folder,
+      database,
+      observer: { complain, lost: this.#brokenOff.reject, worked: (token, work) => ledger.worked(token, work) },
+      inspected: place => ({ ledger, routes, complain: what => complain(`${what} (process ${place.name})`), send: (route, order) => this.#sendExtra(place, route, order) })
+    })
   }
 
   get server (): TorturedServer {
@@ -86,30 +89,21 @@ export class Storm implements Field, Inspected {
       this.complain(`the run was broken off: ${error instanceof Error ? error.stack : String(error)}`)
     } finally {
       this.#isOver = true
-      await this.#application?.stop()
+      await this.#fleet.stop()
       this.#client.close()
     }
   }
 
   async #everything (clients: number, strikes: PlannedStrike[]): Promise<void> {
-    await this.#start()
+    await this.#fleet.start()
     await Promise.all([this.#strikeAll(strikes), ...Array.from({ length: clients }, () => this.#sendAll())])
     await this.#inspect()
-    if (this.#settings.requests >= LONG_RUN && this.ledger.heap.length === 0) this.complain('the heap was never compared')
+    if (this.#settings.requests >= LONG_RUN * this.#settings.processes && this.ledger.heap.length === 0) this.complain('the heap was never compared')
   }
 
-  send = (route: string, order: Partial<Order> = {}, stall?: Stall): { token: string, arrived: Promise<void>, answered: Promise<Answer> } => {
-    const tells = stall?.at === 'upload' ? 'hook' : 'handler'
-    const request = planRequest(`x${++this.#extra}`, findRoute(route), order, { stall, tells })
-    const { promise: arrived, resolve } = Promise.withResolvers<void>()
-    this.#application?.onStage(request.token, tells, resolve)
-    return { token: request.token, arrived, answered: this.#send(request) }
-  }
+  send = (route: string, order: Partial<Order> = {}, stall?: Stall): Sent => this.#sendExtra(this.#fleet.next(), route, order, stall)
 
-  restart = async (): Promise<void> => {
-    await this.#application?.stop()
-    await this.#start()
-  }
+  restart = async (): Promise<void> => await this.#fleet.restart()
 
   answered = (code: string): number => this.ledger.entries.filter(({ answer }) => answer.code === code).length
 
@@ -118,21 +112,12 @@ export class Storm implements Field, Inspected {
     this.ledger.complain(what)
   }
 
-  async #start (): Promise<void> {
-    const settings: ApplicationSettings = {
-      ...this.#database.settings,
-      plugin: this.#settings.plugin,
-      payload: this.#settings.payload,
-      log: `${this.#settings.folder}/application-${++this.#processes}.log`,
-      connections: CONNECTIONS,
-      acquireTimeout: ACQUIRE_TIMEOUT
-    }
-    this.#application = await Application.start(settings, {
-      complain: this.complain,
-      lost: this.#brokenOff.reject,
-      worked: (token, work) => this.ledger.worked(token, work)
-    })
-    this.#inspector = new Inspector(this.#application, this.#database, this)
+  #sendExtra (place: Place, route: string, order: Partial<Order>, stall?: Stall): Sent {
+    const tells = stall?.at === 'upload' ? 'hook' : 'handler'
+    const request = planRequest(`x${++this.#extra}`, findRoute(route), order, { stall, tells })
+    const { promise: arrived, resolve } = Promise.withResolvers<void>()
+    place.application.onStage(request.token, tells, resolve)
+    return { token: request.token, arrived, answered: this.#send(request, place) }
   }
 
   /** One client: sends what is planned next until nothing is. */
@@ -142,17 +127,17 @@ export class Storm implements Field, Inspected {
       this.#assertGoesOn()
       if (this.#sent >= this.#settings.requests) return
       this.#sent++
-      const { status, hasLeft } = await this.#send(this.#plan.next())
+      const { status, hasLeft } = await this.#send(this.#plan.next(), this.#fleet.next())
       if (!hasLeft && (status === undefined || status >= 500)) await sleep(BACK_OFF)
     }
   }
 
-  async #send (request: PlannedRequest): Promise<Answer> {
+  async #send (request: PlannedRequest, place: Place): Promise<Answer> {
     this.#running++
     try {
       const began = this.ledger.now
-      const answer = await this.#ask(request)
-      this.#inspector?.count()
+      const answer = await this.#ask(request, place)
+      place.count()
       this.ledger.write(request, answer, began)
       return answer
     } finally {
@@ -161,9 +146,9 @@ export class Storm implements Field, Inspected {
   }
 
   /** Asks again until there is an application to be asked. */
-  async #ask (request: PlannedRequest): Promise<Answer> {
+  async #ask (request: PlannedRequest, place: Place): Promise<Answer> {
     for (;;) {
-      const answer = await this.#client.send(request, this.#application as Application)
+      const answer = await this.#client.send(request, place.application)
       if (answer.error !== 'ECONNREFUSED') return answer
       await this.#rest()
     }
@@ -182,7 +167,7 @@ export class Storm implements Field, Inspected {
   async #strikeAll (strikes: PlannedStrike[]): Promise<void> {
     for (const [index, { at, fault, seed }] of strikes.entries()) {
       while (this.#sent < at) await this.#rest()
-      if (this.#inspector?.isDue === true) await this.#inspect()
+      if (this.#fleet.isDue) await this.#inspect()
       this.#limit = strikes[index + 1]?.at ?? this.#settings.requests
       const from = this.ledger.now
       await fault.strike(this, new Random(seed))
@@ -195,7 +180,7 @@ export class Storm implements Field, Inspected {
   async #inspect (): Promise<void> {
     this.#limit = 0
     while (this.#running > 0) await this.#rest()
-    await this.#inspector?.inspect()
+    await this.#fleet.inspect()
     this.#client.hangUp()
     this.#limit = Infinity
   }

@@ -8,7 +8,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import { runWithServers, type ServerKind } from './run-with-servers.ts'
-import { find, freePort, launch, type Server } from './server.ts'
+import { find, freePort, launch, type Server, type ServerProgram } from './server.ts'
 
 /** @returns undefined when this machine has no server to start */
 export async function startServer (options: string[] = []): Promise<Server | undefined> {
@@ -31,14 +31,15 @@ export async function startServer (options: string[] = []): Promise<Server | und
   })
 }
 
-function initialize (daemon: string, folder: string, user: string[]): void {
+/** Makes a server's data in a folder of its own. */
+export function initialize (daemon: string, folder: string, user: string[], owner?: ServerProgram['user']): void {
   const data = join(folder, 'data')
   // Servers that are set up at the same time delete each other's temporary files.
   const env = { ...process.env, TMPDIR: folder }
   const installer = find('mariadb-install-db')
   const { status, stderr } = installer === undefined
-    ? spawnSync(daemon, ['--no-defaults', ...user, '--initialize-insecure', `--datadir=${data}`], { encoding: 'utf8', env })
-    : spawnSync(installer, ['--no-defaults', ...user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { encoding: 'utf8', env })
+    ? spawnSync(daemon, ['--no-defaults', ...user, '--initialize-insecure', `--datadir=${data}`], { encoding: 'utf8', env, ...owner })
+    : spawnSync(installer, ['--no-defaults', ...user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { encoding: 'utf8', env, ...owner })
   if (status !== 0) throw new Error(`the database server's data folder could not be made:\n${stderr}`)
 }
 

@@ -5,11 +5,11 @@
 import { spawnSync } from 'node:child_process'
 import { chown, mkdtemp } from 'node:fs/promises'
 import { globSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { runWithServers, type ServerKind } from './run-with-servers.ts'
-import { find, freePort, launch, type Server, type ServerProgram } from './server.ts'
+import { find, freePort, launch, unprivileged, type Server } from './server.ts'
 
 /** @returns undefined when this machine has no server to start */
 export async function startServer (options: string[] = []): Promise<Server | undefined> {
@@ -17,7 +17,8 @@ export async function startServer (options: string[] = []): Promise<Server | und
   if (daemon === undefined) return undefined
   const folder = await mkdtemp(join(tmpdir(), 'fastify-scoped-db-'))
   const port = await freePort()
-  const user = unprivileged()
+  // It runs as root under no circumstances.
+  const user = unprivileged('postgres')
   if (user !== undefined) await chown(folder, user.uid, user.gid)
   const data = join(folder, 'data')
   const { status, stderr } = spawnSync(join(dirname(daemon), 'initdb'), ['--pgdata', data, '--username', 'postgres', '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C', '--no-sync'], { encoding: 'utf8', cwd: folder, ...user })
@@ -40,13 +41,6 @@ export async function startServer (options: string[] = []): Promise<Server | und
 export function findDaemon (): string | undefined {
   // Debian keeps those of each version apart.
   return find('postgres', ...globSync('/usr/lib/postgresql/*/bin').sort().reverse())
-}
-
-/** It runs as root under no circumstances: then as Debian's user for it, or as nobody. */
-function unprivileged (): ServerProgram['user'] {
-  if (userInfo().username !== 'root') return undefined
-  const id = (option: '-u' | '-g') => ['postgres', 'nobody'].map(user => Number(spawnSync('id', [option, user], { encoding: 'utf8' }).stdout)).find(id => id > 0)
-  return { uid: Number(id('-u')), gid: Number(id('-g')) }
 }
 
 export const POSTGRESQL: ServerKind = {

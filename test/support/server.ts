@@ -1,8 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
+import { userInfo } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -19,6 +21,8 @@ export interface ServerProgram {
   readonly url: string
   readonly daemon: string
   readonly args: string[]
+  /** What it is told when it is started again, if that is not the same. */
+  readonly argsAfterwards?: () => Promise<string[]>
   /** Where all of its files are. */
   readonly folder: string
   /** Whose process it is, if it is not that of who starts it. */
@@ -34,7 +38,7 @@ export async function launch (program: ServerProgram): Promise<Server> {
     url,
     process: run(program),
     async restart () {
-      server.process = run(program)
+      server.process = run({ ...program, args: await program.argsAfterwards?.() ?? program.args })
       await reachable(program, server.process)
     },
     async stop () {
@@ -89,4 +93,23 @@ export async function freePort (): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
+}
+
+/** The same, and one that no system gives to an outgoing connection: whoever comes back finds it free again. */
+export async function lastingPort (): Promise<number> {
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    if (!await once(server, 'listening').then(() => true, () => false)) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
+}
+
+/** Who runs what must not run as root: Debian's user for it, or nobody. Whoever is not root runs it as they are. */
+export function unprivileged (name: string): ServerProgram['user'] {
+  if (userInfo().username !== 'root') return undefined
+  const id = (option: '-u' | '-g') => [name, 'nobody'].map(user => Number(spawnSync('id', [option, user], { encoding: 'utf8' }).stdout)).find(id => id > 0)
+  return { uid: Number(id('-u')), gid: Number(id('-g')) }
 }

@@ -11,6 +11,7 @@ import { NEVER_ANSWERED, type Answer } from '../../torture/answer.ts'
 import type { Contents } from '../../torture/database/database.ts'
 import type { Work } from '../../torture/application/messages.ts'
 import type { Entry } from '../../torture/ledger.ts'
+import { faultNames } from '../../torture/faults/all.ts'
 import { planRequest } from '../../torture/plan.ts'
 import { findRoute } from '../../torture/routes.ts'
 import { Works } from '../../torture/works.ts'
@@ -136,6 +137,20 @@ void t.test('a request that writes nothing', async t => {
 void t.test('rows that nobody sent, and updates that are lost', async t => {
   const contents: Contents = { parts: new Map([['t9', [1]]]), counters: [{ id: 1, value: 3, named: 3 }, { id: 2, value: 3, named: 4 }] }
   t.same(check([], contents, NO_WORK).map(({ what }) => what), ['t9 is in the database, and nobody sent it', 'counter 2 is 3, but 4 units of work have raised it'])
+})
+
+void t.test('a server has the faults of a file and more, a cluster those of a server and more', async t => {
+  const [file, server, cluster] = [faultNames('file'), faultNames('server'), faultNames('cluster')] as const
+  t.ok(file.includes('stop') && !file.includes('crash'))
+  t.ok(server.includes('crash') && !server.includes('node-crash'))
+  t.ok(cluster.includes('node-crash') && cluster.includes('conflict'))
+  t.same(file.filter(name => !server.includes(name)), [])
+  t.same(server.filter(name => !cluster.includes(name)), [])
+})
+
+void t.test('nodes of a cluster that have not the same', async t => {
+  const differences = ['node 2 has other rows than the first of t1']
+  t.same(check([], { parts: new Map(), counters: [], differences }, NO_WORK).map(({ what }) => what), differences)
 })
 
 void t.test('what error replies say', async t => {

@@ -11,6 +11,8 @@ export interface Database {
   readonly server: TorturedServer | undefined
   /** What is committed. */
   read (): Promise<Contents>
+  /** Resolves when whoever is asked for it sees all that is committed now. */
+  caughtUp (): Promise<void>
   /** What no request owns any more: transactions that are open on the server. */
   leftovers (): Promise<string[]>
   close (): Promise<void>
@@ -21,6 +23,8 @@ export interface Contents {
   readonly parts: ReadonlyMap<string, readonly number[]>
   /** Each counter with its value, and the number of entries that name it. */
   readonly counters: readonly { id: number, value: number, named: number }[]
+  /** What servers that have the same data do not have the same. */
+  readonly differences?: readonly string[]
 }
 
 export const entities = [EntrySchema, CounterSchema]

@@ -29,6 +29,11 @@ export class Link {
     this.server = server
   }
 
+  /** Whether what comes next answers its COMMIT or ROLLBACK. */
+  get isEnding (): boolean {
+    return this.#transaction === 'ending'
+  }
+
   toServer (pass: () => Promise<void>): void {
     this.#outward = this.#outward.then(pass).catch(() => this.destroy())
   }

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { openGalera } from './galera.ts'
 import { openMariaDb } from './mariadb.ts'
 import { openPostgreSql } from './postgresql.ts'
 import { openSqlite } from './sqlite.ts'
@@ -14,7 +15,10 @@ export function isDatabaseName (name: string): name is DatabaseName {
   return name in OPEN
 }
 
-/** @throws UsageError when this machine does not have it */
-export async function openDatabase (name: DatabaseName): Promise<Database> {
-  return await OPEN[name]()
+/**
+ * @param nodes how many a cluster of them is to have; otherwise it is one server
+ * @throws UsageError when this machine does not have it
+ */
+export async function openDatabase (name: DatabaseName, nodes?: number): Promise<Database> {
+  return nodes === undefined ? await OPEN[name]() : await openGalera(nodes)
 }

@@ -33,6 +33,7 @@ const STATES: Record<Doing, string> = { statement: "= 'active'", nothing: "like 
 class PostgreSql implements TorturedServer {
   readonly proxy: Proxy
   readonly databases = NAMES
+  readonly nodes = []
   readonly #server: Server
   readonly #admin: pg.Pool
 
@@ -132,6 +133,7 @@ export async function openPostgreSql (): Promise<Database> {
     settings: { database: 'postgresql', url: `postgresql://${USER}@127.0.0.1:${proxy.port}`, dbName, secondDbName },
     server: new PostgreSql(server, admin, proxy),
     read: () => readContents(orms, "string_agg(part::text, ',')"),
+    caughtUp: async () => {},
     leftovers: () => openTransactions(admin),
     async close () {
       for (const orm of orms) await orm.close()

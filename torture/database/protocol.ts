@@ -4,6 +4,9 @@ export type Forgery = 'carried out, unclear answer' | 'rolled back, unclear answ
 /** What faults want a server to say: that it has broken a deadlock, that a lock was not to be had in time, that it has no place for a connection. */
 export type ServerError = 'deadlock' | 'lock timeout' | 'no place'
 
+/** And that a COMMIT has lost a conflict, which only clusters say. */
+export type Said = ServerError | 'conflict at COMMIT'
+
 /** So much of a server's protocol as the proxy knows. */
 export interface Protocol {
   readonly commit: Buffer

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Link } from './link.ts'
-import type { Forgery, Protocol, ServerError } from './protocol.ts'
+import type { Forgery, Protocol, Said } from './protocol.ts'
 
 /** What happens to a COMMIT on its way: the connection is lost before the server has it, after it was carried out, or just then; it is carried out and never answered; or it is answered otherwise. */
 export type CommitLoss = 'before it arrives' | 'after its answer' | 'killed' | 'never answered' | Forgery
@@ -23,7 +23,7 @@ export class Proxy {
   readonly #target: number
   readonly #protocol: Protocol
   readonly #links = new Set<Link>()
-  readonly #errors = new Map<ServerError, number>()
+  readonly #errors = new Map<Said, number>()
   readonly #kill: (connection: number) => Promise<void>
   #isRefusing = false
   #flow: Promise<void> = Promise.resolve()
@@ -53,7 +53,7 @@ export class Proxy {
   }
 
   /** How often the server has said this so far. */
-  count (error: ServerError): number {
+  count (error: Said): number {
     return this.#errors.get(error) ?? 0
   }
 
@@ -174,12 +174,17 @@ export class Proxy {
   async #answer (chunk: Buffer, link: Link): Promise<void> {
     await this.#travel()
     const error = this.#protocol.errorIn(chunk)
-    if (error !== undefined) this.#errors.set(error, this.count(error) + 1)
+    if (error !== undefined) this.#add(error)
+    if (error === 'deadlock' && link.isEnding) this.#add('conflict at COMMIT')
     const answer = link.forgedAnswer ?? chunk
     link.forgedAnswer = undefined
     if (link.isLastAnswer) link.destroy()
     else link.write('application', answer)
     link.answered(chunk)
+  }
+
+  #add (error: Said): void {
+    this.#errors.set(error, this.count(error) + 1)
   }
 
   async #travel (): Promise<void> {

@@ -13,6 +13,7 @@ export async function openSqlite (): Promise<Database> {
     settings: { database: 'sqlite', dbName, secondDbName },
     server: undefined,
     read: () => readContents(orms),
+    caughtUp: async () => {},
     leftovers: async () => [],
     async close () {
       for (const orm of orms) await orm.close()

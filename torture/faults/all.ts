@@ -2,6 +2,7 @@ import { stop } from './applications.ts'
 import { clientFaults } from './clients.ts'
 import { killCommit, killIdle, killStatement, refuseCommit, secondCommit, silentCommit } from './connections.ts'
 import { deadlock, lockWait, pool, unique } from './contention.ts'
+import { conflict, nodeCrash, nodeFreeze, nodeIsolated, nodeNotPrimary } from './cluster.ts'
 import type { RequestFault, StrikingFault } from './fault.ts'
 import { networkCut, networkDelay, networkHalfOpen, poolHalfOpen } from './network.ts'
 import { crash, freeze, maxConnections } from './servers.ts'
@@ -18,16 +19,21 @@ export interface Faults {
 
 const REQUEST_FAULTS = [...clientFaults, slowUpload, slowReader, unique, unconvertible]
 
-const STRIKING_FAULTS = [
+const STRIKING_FAULTS: StrikingFault[] = [
   deadlock, lockWait, pool, stalledUploads, stalledReaders,
   killIdle, killStatement, killCommit, refuseCommit, secondCommit, silentCommit,
+  conflict, nodeCrash, nodeFreeze, nodeIsolated, nodeNotPrimary,
   freeze, crash, maxConnections, networkCut, networkDelay, networkHalfOpen, poolHalfOpen,
   stop
 ]
 
-/** The names of all faults that can be done to a database. */
-export function faultNames (hasServer: boolean): string[] {
-  return [...REQUEST_FAULTS, ...STRIKING_FAULTS.filter(fault => hasServer || !fault.needsServer)].map(({ name }) => name)
+/** What a database may be, each with all that there is to those before it. */
+const KINDS = ['file', 'server', 'cluster'] as const
+
+/** The names of all faults that can be done to a database of this kind. */
+export function faultNames (kind: typeof KINDS[number]): string[] {
+  const needed = ({ needsServer, needsCluster }: StrikingFault) => KINDS.indexOf(needsCluster === true ? 'cluster' : needsServer ? 'server' : 'file')
+  return [...REQUEST_FAULTS, ...STRIKING_FAULTS.filter(fault => needed(fault) <= KINDS.indexOf(kind))].map(({ name }) => name)
 }
 
 export function chooseFaults (names: readonly string[]): Faults {

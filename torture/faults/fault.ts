@@ -29,26 +29,33 @@ export interface RequestFault {
 export interface StrikingFault {
   readonly name: string
   readonly needsServer: boolean
+  /** Whether that has to be a cluster. */
+  readonly needsCluster?: true
   /** Whether the application is another process afterwards. */
   readonly endsProcess?: true
   /** Resolves when it is over. */
   strike (field: Field, random: Random): Promise<void>
 }
 
+/** A request that is under way. */
+export interface Sent {
+  readonly token: string
+  /** Resolves when its handler is half done; of one that stalls in its upload, when a hook has read. */
+  readonly arrived: Promise<void>
+  readonly answered: Promise<Answer>
+}
+
 /** What a striking fault has to work with. */
 export interface Field {
   /** @throws Error when the database is no server */
   readonly server: TorturedServer
-  /** Most connections in the application's pool. */
+  /** Most connections in the pools of all of its processes. */
   readonly connections: number
   /** How long the application waits for a pooled connection, in milliseconds. */
   readonly acquireTimeout: number
-  /**
-   * Sends one more request, which counts as any other. `arrived` resolves when its handler is half done; of one that stalls in its
-   * upload, when a hook has read.
-   */
-  send (route: string, order?: Partial<Order>, stall?: Stall): { token: string, arrived: Promise<void>, answered: Promise<Answer> }
-  /** Tells the application to stop, waits until it has, and starts it again. */
+  /** Sends one more request, which counts as any other. */
+  send (route: string, order?: Partial<Order>, stall?: Stall): Sent
+  /** Tells a process of the application to stop, waits until it has, and starts it again. */
   restart (): Promise<void>
   /** How many answers have had this code so far. */
   answered (code: string): number
