@@ -119,7 +119,7 @@ export class Application implements ScopeHost, DatabaseHost {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
-      transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool),
+      transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name)),
       settingsOf: ({ name }) => settings.of(this.use(name).settings),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
     }, currentScope())

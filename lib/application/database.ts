@@ -12,6 +12,7 @@ import { openScope, type OpenScope } from './open-scope.ts'
 import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
+import type { Replicas } from '../replicas/replicas.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { ScopeInfo } from '../types.ts'
 
@@ -32,6 +33,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly orm: MikroORM
   /** @internal Where its scopes take connections from. */
   readonly pool: ConnectionPool
+  /** @internal Where what only reads is read from, if MikroORM has any. */
+  readonly replicas: Replicas | undefined
   /** @internal What it was registered with. */
   readonly settings: DatabaseSettings
   /** @internal The application that it is registered with. */
@@ -41,13 +44,14 @@ export class Database<Session extends EntityManager = DatabaseSession> extends L
   readonly #session: Session
 
   /** @internal Made by the plugin. */
-  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings) {
+  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings, replicas: Replicas | undefined) {
     super()
     this.host = host
     this.name = settings.name
     this.orm = orm
     this.pool = new ConnectionPool(settings.acquireTimeout)
     this.settings = settings
+    this.replicas = replicas
     this.#session = sessionProxy(() => orm, () => this.currentSession()) as Session
   }
 

@@ -1,5 +1,6 @@
 import type { Driver, DriverError, ErrorKind } from './contracts.ts'
 import { isRollbackState, kindOfState, kindsByCode } from './kinds.ts'
+import { MYSQL_REPLICATION } from './mysql-replication.ts'
 import { words } from './sql/functions.ts'
 import { UNKNOWN } from './unknown.ts'
 
@@ -31,7 +32,8 @@ export const MYSQL: Driver = {
     statesOf: ids => `select id as id, command as state from information_schema.processlist where id in (${ids.join(', ')})`,
     working: 'Query',
     idle: 'Sleep'
-  }
+  },
+  replication: MYSQL_REPLICATION
 }
 
 /** By the server's numbers. */

@@ -9,5 +9,6 @@ export const PGLITE: Driver = {
   isEmbedded: true,
   hidesCommands: true,
   processes: undefined,
+  replication: undefined,
   physical: UNKNOWN.physical
 }

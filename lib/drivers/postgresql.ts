@@ -2,6 +2,7 @@ import type { DatabaseConnection } from 'kysely'
 import { EventEmitter } from 'node:events'
 import type { Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
 import { isRollbackState, kindOfState } from './kinds.ts'
+import { postgresqlReplication } from './postgresql-replication.ts'
 import { words } from './sql/functions.ts'
 import { rawQuery } from './sql/raw-query.ts'
 import { UNKNOWN } from './unknown.ts'
@@ -36,6 +37,7 @@ export const POSTGRESQL: Driver = {
     working: 'active',
     idle: 'idle'
   },
+  replication: postgresqlReplication(connection => known.get(connection)?.nextValue()),
   physical,
   discard,
   // It takes no statement after one that has failed.
@@ -103,6 +105,15 @@ class PgPhysicalConnection implements PhysicalConnection {
 
   onEnd (listener: () => void): void {
     this.#connection.once('end', listener)
+  }
+
+  /** Gives what reads the first value in the answer to the next message. */
+  nextValue (): () => string | undefined {
+    let value: string | undefined
+    const read = ({ fields }: { fields: (string | null)[] }) => { value ??= fields[0] ?? undefined }
+    this.#connection.on('dataRow', read)
+    this.#connection.once('readyForQuery', () => this.#connection.off('dataRow', read))
+    return () => value
   }
 }
 

@@ -1,6 +1,7 @@
 import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DIAGNOSTICS_DEFAULTS, DIAGNOSTICS_SCHEMA, type DiagnosticsOptions, type DiagnosticsSettings } from './diagnostics-options.ts'
+import { readYourWrites, replicas, type ReadYourWritesOptions, type ReplicaOptions } from './replica-options.ts'
 import { boolean, isPlainObject, milliseconds, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
 // Longer than other files: an option's type, its docstring and how it is checked are read together.
@@ -71,6 +72,10 @@ export interface ScopedDbOptions extends ScopeOptions {
   checkConnection?: boolean | undefined
   /** How long scopes may stay open when the application closes, in milliseconds; then they are rolled back. Default: 10 000. */
   closeTimeout?: number | undefined
+  /** Which of MikroORM's `replicas` serve what is `readOnly`. Default: all that can be reached. */
+  replicas?: ReplicaOptions | undefined
+  /** What is `readOnly` reads what the same client has written. Default: it may be older, as old as a replica is. */
+  readYourWrites?: ReadYourWritesOptions | undefined
 }
 
 /** What `db.run()` and `db.open()` can say of one database. */
@@ -103,7 +108,7 @@ export interface ScopeSettings extends Omit<ScopeOptions, keyof DiagnosticsOptio
 }
 
 /** `ScopedDbOptions` with every default in its place. */
-export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm'> {
+export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm' | 'replicas' | 'readYourWrites'> {
   name: string
   acquireTimeout: number
   checkConnection: boolean
@@ -181,7 +186,9 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   ...SCOPE_SCHEMA,
   acquireTimeout: milliseconds,
   checkConnection: boolean,
-  closeTimeout: milliseconds
+  closeTimeout: milliseconds,
+  replicas,
+  readYourWrites
 }
 
 const DEFAULTS: DatabaseSettings = {

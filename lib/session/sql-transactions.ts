@@ -146,9 +146,9 @@ export class SqlTransactions implements SessionTransactions {
     return view.guarded
   }
 
-  /** With a transaction everything goes to the primary, whichever connection was asked for. */
+  /** With a transaction, or where it is chosen for the session, everything goes to one, whichever connection was asked for. */
   #view (asked: SqlConnection): ConnectionView {
-    const connection = this.isAutomatic ? this.#connection : asked
+    const connection = this.isAutomatic || this.#settings.source !== undefined ? this.#connection : asked
     const replica = connection === this.#connection ? undefined : this.#replica(connection)
     const { context } = replica ?? this.#main
     const guarded = guard(asked, { context, begin: options => this.#beginBeside(connection, options) })
@@ -177,6 +177,8 @@ export class SqlTransactions implements SessionTransactions {
       report: this.#report,
       isAutomatic: true,
       pool: this.#settings.pool,
+      source: readOnly === this.#settings.readOnly ? this.#settings.source : undefined,
+      committed: this.#settings.committed,
       origin: this.#settings.origin,
       isolationLevel,
       readOnly,

@@ -15,6 +15,7 @@ import { commitError, rollbackOnly } from './errors.ts'
 import { remembering } from './prepared-query.ts'
 import type { SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import type { ConnectionSource } from './connection-source.ts'
 import type { Statement } from './statement.ts'
 import type { ConnectionInUse, ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 
@@ -23,6 +24,10 @@ export type TransactionEvent = `${TransactionEventType}`
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
+  /** Given, it says which connection that is. */
+  readonly source?: ConnectionSource | undefined
+  /** Is told the position of each commit that has written. */
+  readonly committed?: ((position: string) => void) | undefined
   readonly pool: ConnectionPool
   readonly origin: Origin
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
@@ -62,7 +67,9 @@ export class ActiveTransaction {
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
-    const { connection, pool, isolationLevel, readOnly, announce } = settings
+    const { source, pool, isolationLevel, readOnly, announce } = settings
+    if (source !== undefined) await source.choose()
+    const connection = source?.connection ?? settings.connection
     await connection.ensureConnection()
     await connecting(connection)
     await announce?.('beforeTransactionStart')
@@ -107,14 +114,17 @@ export class ActiveTransaction {
 
   /**
    * Sends COMMIT, and gives the connection back only when nothing is open on it any more.
+   * @param hasWritten whether anybody may want to read what is committed
    * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
    * @throws what the database says; it is then rolled back
    */
-  async commit (): Promise<void> {
+  async commit (hasWritten = true): Promise<void> {
     debug('COMMIT')
     this.#isCommitting = true
+    const { committed, readOnly } = this.#settings
+    let position: string | undefined
     try {
-      await this.#connection.command('commit', () => this.kysely.commit().execute())
+      position = await this.#connection.commit(() => this.kysely.commit().execute(), hasWritten && readOnly !== true && committed !== undefined)
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.#driver)
@@ -125,6 +135,7 @@ export class ActiveTransaction {
       throw reason
     }
     this.#trace?.end({ outcome: 'commit' })
+    if (position) committed?.(position)
     await this.#connection.release()
   }
 

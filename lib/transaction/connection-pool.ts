@@ -53,7 +53,7 @@ export class ConnectionPool implements PoolInUse {
         await connection.destroy()
         throw driverError(error)
       }
-    })
+    }, undefined, owner.ledNowhere)
   }
 
   /**
@@ -71,7 +71,7 @@ export class ConnectionPool implements PoolInUse {
         admit()
         isSent = true
       }))
-    }, error => isRepeatable || !isSent || wasNeverSent(error))
+    }, error => isRepeatable || !isSent || wasNeverSent(error), owner.ledNowhere)
   }
 
   /** Whether one owner has a connection. */

@@ -228,7 +228,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   async #commit (): Promise<void> {
     try {
-      await (await this.#current())?.commit()
+      await (await this.#current())?.commit(this.statements.writes !== this.#endedWrites)
     } catch (error) {
       throw driverError(error)
     } finally {

@@ -4,6 +4,7 @@ import type { Origin } from '../diagnostics/messages.ts'
 import type { Driver, PhysicalConnection, TransactionStatus } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { scopeIs } from '../errors/errors.ts'
+import { inOtherWords } from './in-other-words.ts'
 import type { Silence } from './silence.ts'
 import { interruptible, isInterruptible, type Interrupt } from './interruptible.ts'
 import { TracedConnection, type ConnectionHolder } from './traced-connection.ts'
@@ -16,6 +17,8 @@ export interface ConnectionOwner {
   readonly client: Kysely<unknown>
   /** Runs what takes a connection from the pool, where that has to know for whom. */
   readonly acquire?: (<T>(work: (acquired: () => void) => T) => T) | undefined
+  /** Is told that a connection has led nowhere, before another is taken. */
+  readonly ledNowhere?: ((error: Error) => void) | undefined
   /** Knows of silent connections of its database, where that can be found out. */
   readonly silence?: Silence | undefined
 }
@@ -69,6 +72,20 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
   /** Runs what begins or ends a transaction on it. */
   command<T> (sql: string, run: () => Promise<T>): Promise<T> {
     return this.#traced.command(sql, run)
+  }
+
+  /**
+   * Runs what sends COMMIT on it.
+   * @param asksPosition whether it is to say where in the log that is
+   */
+  async commit (run: () => Promise<unknown>, asksPosition: boolean): Promise<string | undefined> {
+    const { replication } = this.driver
+    if (!asksPosition || replication === undefined) {
+      await this.command('commit', run)
+      return undefined
+    }
+    const read = replication.listen(this.#connection)
+    return read(await inOtherWords(this.#connection, 'commit', replication.commit, run))
   }
 
   /** Asks the server to stop the statement that runs on it now, where the driver can. */
