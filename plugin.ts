@@ -87,6 +87,9 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
 
 /** Adds what all databases of an application have in common. */
 function addToFastify (fastify: FastifyInstance, application: Application): void {
+  fastify.addHook('onReady', async function startScopedDb () {
+    await application.start()
+  })
   // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
   fastify.addHook('preClose', async function startShutdown () {
     application.startShutdown()

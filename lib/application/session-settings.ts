@@ -28,15 +28,18 @@ interface DatabaseParts {
 
 /** What a scope's settings mean for the transaction of one session. */
 export function transactionSettings (settings: ScopeSettings, { pool, replicas }: DatabaseParts, phase?: RequestPhase, writes?: ClientWrites): TransactionSettings {
-  const { commitOnTeardown, begin, isolationLevel, readOnly } = settings
-  const isAuto = begin === 'auto' && isolationLevel === undefined
+  const { commitOnTeardown, begin, isolationLevel, readOnly, causalReads } = settings
+  // What is said to BEGIN needs one.
+  const isFree = isolationLevel === undefined && !causalReads
+  const isAuto = begin === 'auto' && isFree
   const automatic = isAuto && phase?.isSafe === true ? 'write' : 'statement'
   return {
     mode: commitOnTeardown === false ? 'manual' : 'automatic',
-    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
+    begin: begin === 'auto' || !isFree ? automatic : begin,
     awaitsBody: isAuto && phase !== undefined ? () => phase.awaitsBody() : undefined,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
+    causalReads,
     pool,
     source: replicas?.source(readOnly, writes && (() => writes.wanted)),
     committed: writes && (position => { writes.committed(position) })

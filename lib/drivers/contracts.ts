@@ -96,6 +96,14 @@ export interface Replication {
   lagIn (row: Readonly<Record<string, unknown>> | undefined): number | undefined
 }
 
+/** How reads on a node of a cluster wait for what others have committed. */
+export interface CausalReads {
+  /** What BEGIN is sent as. It leaves nothing on its connection. */
+  readonly begin: string
+  /** A query for whether the server is such a node, as `supported`. */
+  readonly check: string
+}
+
 /** What has to be known of one database, and of its driver, beyond what Kysely and MikroORM tell. */
 export interface Driver {
   /** The names of Kysely's adapters for it. */
@@ -116,6 +124,8 @@ export interface Driver {
   readonly rollsBackWith: ReadonlySet<ErrorKind>
   /** Gives nothing where nobody can be asked. */
   readonly processes: ProcessList | undefined
+  /** Gives nothing where there are no such clusters. */
+  readonly causalReads: CausalReads | undefined
   /** Gives nothing where replicas cannot be asked. */
   readonly replication: Replication | undefined
   /** Gives nothing where it cannot be reached. */

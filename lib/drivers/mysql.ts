@@ -33,6 +33,8 @@ export const MYSQL: Driver = {
     working: 'Query',
     idle: 'Sleep'
   },
+  // Galera. Inside a transaction it would be too late, and stay on the connection.
+  causalReads: { begin: 'set statement wsrep_sync_wait=1 for begin', check: 'select @@wsrep_on as supported' },
   replication: MYSQL_REPLICATION
 }
 

@@ -16,6 +16,7 @@ export const UNKNOWN: Driver = {
   // After a lock wait timeout some roll back one statement, or, as they may be set up, everything.
   rollsBackWith: new Set(['deadlock', 'lock timeout', 'serialization', 'connection']),
   processes: undefined,
+  causalReads: undefined,
   replication: undefined,
   physical: () => undefined,
   discard: async connection => { await connection.killSession?.(nothingToStop) },

@@ -62,6 +62,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
     const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true } } as NonNullable<typeof route.config>
     if (settings === false) return
+    application.addRoute(settings)
     const retry = settings.retry === undefined ? undefined : new Retry(settings.retry)
     keepLast(route, 'onSend', endScope)
     keepLast(route, 'onResponse', closeScope)

@@ -27,6 +27,8 @@ export interface ScopeOptions extends DiagnosticsOptions {
   isolationLevel?: IsolationLevel | `${IsolationLevel}` | undefined
   /** A read-only transaction; a statement that writes is refused with `FST_SCOPED_DB_READ_ONLY`. Default: `false`. */
   readOnly?: boolean | undefined
+  /** The lazy transaction sees what other nodes of its cluster have committed before; implies `begin: 'statement'`. Default: `false`. */
+  causalReads?: boolean | undefined
   /** When the client goes away, cancel what runs and roll back. Default: `false`. */
   cancelOnAbort?: boolean | undefined
   /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
@@ -103,6 +105,7 @@ export interface ScopeSettings extends Omit<ScopeOptions, keyof DiagnosticsOptio
   commitOnTeardown: boolean | CommitRule
   begin: 'auto' | 'statement' | 'write'
   readOnly: boolean
+  causalReads: boolean
   cancelOnAbort: boolean
   mapErrors: boolean
 }
@@ -166,6 +169,7 @@ const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean,
+  causalReads: boolean,
   ...DIAGNOSTICS_SCHEMA
 }
 
@@ -196,6 +200,7 @@ const DEFAULTS: DatabaseSettings = {
   commitOnTeardown: false,
   begin: 'auto',
   readOnly: false,
+  causalReads: false,
   cancelOnAbort: false,
   mapErrors: false,
   ...DIAGNOSTICS_DEFAULTS,

@@ -182,6 +182,7 @@ export class SqlTransactions implements SessionTransactions {
       origin: this.#settings.origin,
       isolationLevel,
       readOnly,
+      causalReads: this.#settings.causalReads,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
       // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
       sessionContext: () => sessionContext ?? this.#sessionContext(),

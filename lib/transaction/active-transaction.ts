@@ -10,6 +10,7 @@ import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './begin-options.ts'
+import { assertCausal } from './causal-reads.ts'
 import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
 import { remembering } from './prepared-query.ts'
@@ -67,11 +68,12 @@ export class ActiveTransaction {
 
   /** Takes a connection and sends BEGIN, which proves that it leads to a server. When that fails it is destroyed, since nobody knows what is open on it. */
   static async begin (settings: BeginSettings, owner: ConnectionOwner): Promise<ActiveTransaction> {
-    const { source, pool, isolationLevel, readOnly, announce } = settings
+    const { source, pool, isolationLevel, readOnly, causalReads = false, announce } = settings
     if (source !== undefined) await source.choose()
     const connection = source?.connection ?? settings.connection
     await connection.ensureConnection()
     await connecting(connection)
+    if (causalReads) await assertCausal(connection, settings.origin.database, pool)
     await announce?.('beforeTransactionStart')
     const active = await pool.acquire(owner, async pooled => {
       let builder = pooled.kysely.startTransaction()
@@ -80,11 +82,11 @@ export class ActiveTransaction {
       debug('BEGIN')
       pooled.isInTransaction = true
       const trace = traceOf(settings)
-      return new ActiveTransaction(await pooled.command('begin', () => builder.execute()).catch((error: unknown) => {
+      return new ActiveTransaction(await pooled.begin(() => builder.execute(), causalReads).catch((error: unknown) => {
         trace?.end({ error })
         throw error
       }), settings, pooled, trace)
-    })
+    }, causalReads)
     try {
       for (const sql of connection.getPlatform().getBeginTransactionSQL(settings)) active.#log(sql)
       const context = settings.sessionContext?.()

@@ -40,15 +40,16 @@ export class ConnectionPool implements PoolInUse {
   /**
    * Takes a connection on which `prove` goes through. One that leads nowhere is destroyed, and another taken, until the timeout.
    * @param prove begins what the connection is taken for; a server that can be reached answers it at once
+   * @param mayWait whether it may wait for other servers first
    * @returns what `prove` gives
    * @throws AcquireTimeoutError when none became free, or none has answered, in time; one that comes later goes back to the pool
    * @throws what `prove` throws, or what the database says when no connection can be made
    */
-  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection) => Promise<T>): Promise<T> {
+  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection) => Promise<T>, mayWait = false): Promise<T> {
     return untilOneWorks(this.#timeout, async attempt => {
       const connection = await this.#take(owner, attempt.deadline)
       try {
-        return await this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.silenceDeadline, prove(connection))
+        return await this.#timeout.limit(connection.isFresh || mayWait ? attempt.deadline : attempt.silenceDeadline, prove(connection))
       } catch (error) {
         await connection.destroy()
         throw driverError(error)

@@ -3,9 +3,9 @@ import { rawQuery } from '../drivers/sql/raw-query.ts'
 
 /**
  * Has `run` send one of Kysely's own commands, BEGIN or COMMIT, in other words, on a connection that nobody else has.
- * @returns what comes back; nothing where it was sent by other means than a statement
+ * @returns what `run` gives, and what comes back; nothing where it was sent by other means than a statement
  */
-export async function inOtherWords (connection: DatabaseConnection, command: string, words: string, run: () => Promise<unknown>): Promise<QueryResult<unknown> | undefined> {
+export async function inOtherWords<T> (connection: DatabaseConnection, command: string, words: string, run: () => Promise<T>): Promise<{ result: T, answer: QueryResult<unknown> | undefined }> {
   const { executeQuery } = connection
   let answer: QueryResult<unknown> | undefined
   connection.executeQuery = async (query, ...rest) => {
@@ -14,9 +14,8 @@ export async function inOtherWords (connection: DatabaseConnection, command: str
     return answer as QueryResult<never>
   }
   try {
-    await run()
+    return { result: await run(), answer }
   } finally {
     connection.executeQuery = executeQuery
   }
-  return answer
 }

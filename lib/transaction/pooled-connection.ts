@@ -75,6 +75,17 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
   }
 
   /**
+   * Runs what sends BEGIN on it.
+   * @param isCausal whether it waits for what other nodes of its cluster have committed
+   */
+  async begin<T> (run: () => Promise<T>, isCausal: boolean): Promise<T> {
+    const { causalReads } = this.driver
+    if (!isCausal || causalReads === undefined) return await this.command('begin', run)
+    const { result } = await inOtherWords(this.#connection, 'begin', causalReads.begin, run)
+    return result
+  }
+
+  /**
    * Runs what sends COMMIT on it.
    * @param asksPosition whether it is to say where in the log that is
    */
@@ -85,7 +96,8 @@ export class ConnectionInUse implements BagMember, ConnectionHolder {
       return undefined
     }
     const read = replication.listen(this.#connection)
-    return read(await inOtherWords(this.#connection, 'commit', replication.commit, run))
+    const { answer } = await inOtherWords(this.#connection, 'commit', replication.commit, run)
+    return read(answer)
   }
 
   /** Asks the server to stop the statement that runs on it now, where the driver can. */

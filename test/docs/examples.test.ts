@@ -180,6 +180,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },
+  async 'causal-reads' (t, { app }) {
+    t.equal((await app.inject('/balance')).json(), 0)
+  },
   async 'replicas-option' (t, { app }) {
     t.equal(await app.db.run(async session => await session.count('User' as never), { readOnly: true }), 0)
   },

@@ -48,6 +48,7 @@ const RUN_SCOPE: Oracles = {
   begin: oneOf('auto', 'statement', 'write'),
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
   readOnly: flag,
+  causalReads: { ...flag, right: fc.constant(false) },
   echo,
   recordStatements: flag
 }
