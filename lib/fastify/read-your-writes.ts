@@ -22,7 +22,8 @@ export function clientWrites (request: FastifyRequest, { name, replicas, setting
 
 /** Tells the client what it has written, with the head of the reply. */
 export function tellWrites (request: FastifyRequest, reply: FastifyReply): void {
-  if (!reply.raw.headersSent) for (const writes of WRITES.get(request) ?? []) writes.tell(reply)
+  const all = WRITES.get(request)
+  if (all !== undefined && !reply.raw.headersSent) for (const writes of all) writes.tell(reply)
 }
 
 /** Positions in one database's log as they go to a client and come back: signed, so that nobody can have others wait for what never comes. */

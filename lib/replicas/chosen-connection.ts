@@ -25,7 +25,7 @@ export class ChosenConnection implements ConnectionSource {
     return this.#choosing ?? undefined
   }
 
-  ledNowhere (err: Error): void {
+  readonly ledNowhere = (err: Error): void => {
     this.#replica?.leaveOut({ err })
     this.#replica = undefined
   }
@@ -38,5 +38,5 @@ export class ChosenConnection implements ConnectionSource {
 
 /** For sessions that may write, where MikroORM is not to choose for what they read. */
 export function alwaysThe (primary: SqlConnection): ConnectionSource {
-  return { connection: primary, choose: () => undefined, ledNowhere () {} }
+  return { connection: primary, choose: () => undefined }
 }

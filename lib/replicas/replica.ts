@@ -83,7 +83,7 @@ export class Replica {
   async reaches (position: string, deadline: number): Promise<boolean> {
     while (!this.has(position)) {
       const row = await this.#ask(this.#replication.applied)
-      this.#applied = typeof row?.['position'] === 'string' && row['position'] !== '' ? row['position'] : undefined
+      this.#applied = row?.['position'] as string | null ?? undefined
       if (this.has(position)) break
       if (now() + INTERVAL >= deadline) return false
       await sleep(INTERVAL)

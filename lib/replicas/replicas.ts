@@ -1,4 +1,3 @@
-import { isAboutConnection } from '../drivers/errors.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import type { Replication } from '../drivers/contracts.ts'
 import { CannotConnectError, InvalidOptionError } from '../errors/errors.ts'
@@ -55,7 +54,7 @@ export class Replicas {
    */
   async start (): Promise<void> {
     const { name, replicas, readYourWrites } = this.#settings
-    if (readYourWrites !== undefined && !await this.#tellsPositions()) throw new InvalidOptionError('the option "readYourWrites"', 'a database that tells the position of a commit', `"${name}", which does not`)
+    if (readYourWrites !== undefined) await this.#assertTellsPositions()
     if (replicas?.maxLag === undefined) return
     if (this.#replication === undefined) throw new InvalidOptionError('the option "replicas.maxLag"', 'a database whose replicas can be asked', `"${name}"`)
     await Promise.all(this.#all.map(replica => this.#isRecent(replica, cause => {
@@ -92,19 +91,24 @@ export class Replicas {
     return await unlessItFails(replica, () => replica.reaches(wanted, deadline))
   }
 
-  async #tellsPositions (): Promise<boolean> {
+  /** By a commit of nothing. */
+  async #assertTellsPositions (): Promise<void> {
     const { name, acquireTimeout } = this.#settings
-    if (this.#replication === undefined) return false
     const connection = this.#primary
+    let position: string | undefined
+    let said: unknown
     try {
-      const pooled = await new ConnectionPool(acquireTimeout).acquire({ get client () { return connection.getClient() } }, async pooled => pooled)
-      const trx = await pooled.kysely.startTransaction().execute()
-      const position = await pooled.commit(() => trx.commit().execute(), true).finally(() => pooled.release())
-      return position !== undefined
+      const pooled = await new ConnectionPool(acquireTimeout).acquire({ get client () { return connection.getClient() } }, async pooled => {
+        const trx = await pooled.kysely.startTransaction().execute()
+        position = await pooled.commit(() => trx.commit().execute(), true)
+        return pooled
+      })
+      await pooled.release()
     } catch (cause) {
-      if (leadsNowhere(cause) || isAboutConnection(cause)) throw Object.assign(new CannotConnectError(name, 'cannot be reached'), { cause })
-      return false
+      if (leadsNowhere(cause)) throw Object.assign(new CannotConnectError(name, 'cannot be reached'), { cause })
+      said = cause
     }
+    if (position === undefined) throw Object.assign(new InvalidOptionError('the option "readYourWrites"', 'a database that tells the position of a commit', `"${name}", which does not`), { cause: said })
   }
 
   get #replication (): Replication | undefined {

@@ -7,5 +7,5 @@ export interface ConnectionSource {
   /** Chooses, unless that is done. Never rejects. */
   choose (): Promise<void> | undefined
   /** Is told that a connection has led nowhere: the next may be one to another server. */
-  ledNowhere (error: Error): void
+  readonly ledNowhere?: (error: Error) => void
 }

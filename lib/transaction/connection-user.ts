@@ -35,8 +35,7 @@ export class ConnectionUser implements ConnectionOwner {
   }
 
   get ledNowhere (): ConnectionOwner['ledNowhere'] {
-    const { source } = this.#settings
-    return source && (error => source.ledNowhere(error))
+    return this.#settings.source?.ledNowhere
   }
 
   get origin (): Origin {

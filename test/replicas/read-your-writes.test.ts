@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import { createHmac } from 'node:crypto'
 import t from 'tap'
 import scopedDb from '../../plugin.ts'
-import { createDatabase, servers } from '../support/databases.ts'
+import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors } from '../support/doc-modules.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { fencesOf } from '../support/fences.ts'
@@ -15,6 +15,7 @@ import { freePort } from '../support/server.ts'
 
 const withoutLog = process.env['MYSQL_URL']
 const running = await replications(t)
+const kinds = Object.keys(running) as ReplicatedKind[]
 
 const on = (stage: Stage) => running[stage.kind as ReplicatedKind]
 const secret = 'a secret of the tests'
@@ -40,7 +41,7 @@ function signed (position: string, by = secret, database = 'replicated'): string
 }
 
 for (const commitOnTeardown of [true, false]) {
-  onEachDatabase(`a client with a position reads what it has written, one without may not (commitOnTeardown: ${commitOnTeardown})`, { kinds: servers }, async (t, stage) => {
+  onEachDatabase(`a client with a position reads what it has written, one without may not (commitOnTeardown: ${commitOnTeardown})`, { kinds }, async (t, stage) => {
     const { count, write } = await clientOf(t, stage, { commitOnTeardown })
     const { pause, resume, caughtUp } = on(stage)
     await pause()
@@ -58,7 +59,7 @@ for (const commitOnTeardown of [true, false]) {
   })
 }
 
-onEachDatabase('it waits for the replica, and no longer than it may', { kinds: servers }, async (t, stage) => {
+onEachDatabase('it waits for the replica, and no longer than it may', { kinds }, async (t, stage) => {
   const { app, write, count } = await clientOf(t, stage, { readYourWrites: { header, secret, maxWait: 60_000 } })
   const { pause, resume } = on(stage)
   await pause()
@@ -69,7 +70,7 @@ onEachDatabase('it waits for the replica, and no longer than it may', { kinds: s
   t.equal(app.db.pool.inUse.size, 0)
 })
 
-onEachDatabase('with a cookie', { kinds: servers }, async (t, stage) => {
+onEachDatabase('with a cookie', { kinds }, async (t, stage) => {
   const { app, count } = await clientOf(t, stage, { readYourWrites: { cookie: 'written', secret, maxWait: 50 } })
   await on(stage).pause()
   try {
@@ -86,7 +87,7 @@ onEachDatabase('with a cookie', { kinds: servers }, async (t, stage) => {
   }
 })
 
-onEachDatabase('each commit of the request tells its position, whatever comes of the rest', { kinds: servers }, async (t, stage) => {
+onEachDatabase('each commit of the request tells its position, whatever comes of the rest', { kinds }, async (t, stage) => {
   const { app, write } = await clientOf(t, stage, { readYourWrites: { header, cookie: 'written', secret } })
   const insert = async (em: SqlEntityManager, label: string) => { await em.insert(Item, { label, amount: 0 }) }
   app.post('/nothing', async () => 'ok')
@@ -127,7 +128,7 @@ onEachDatabase('each commit of the request tells its position, whatever comes of
   if (stage.kind === 'mysql') t.equal(told, undefined)
 })
 
-onEachDatabase('a client without a position has nothing more sent to the replica', { kinds: ['mysql'] }, async (t, stage) => {
+onEachDatabase('a client without a position has nothing more sent to the replica', { kinds: kinds.filter(kind => kind === 'mysql') }, async (t, stage) => {
   const { count, orm } = await clientOf(t, stage)
   await count()
   const replica = orm.driver.getConnection('read')
@@ -137,13 +138,13 @@ onEachDatabase('a client without a position has nothing more sent to the replica
   t.equal(await selects() - before, 10)
 })
 
-onEachDatabase('a position that never comes is not waited for for ever', { kinds: servers }, async (t, stage) => {
+onEachDatabase('a position that never comes is not waited for for ever', { kinds }, async (t, stage) => {
   const { count } = await clientOf(t, stage, { readYourWrites: { header, secret, maxWait: 20 } })
   t.equal(await count(signed(stage.kind === 'mysql' ? '0-1-999999999' : 'FFFFFFF/0')), 0)
   t.equal(await count(signed(stage.kind === 'mysql' ? '7-1-1' : 'FFFFFFF/0')), 0)
 })
 
-onEachDatabase('where positions are not told it is refused at start', { kinds: ['sqlite', ...servers] }, async (t, stage) => {
+onEachDatabase('where positions are not told it is refused at start', { kinds: ['sqlite', ...kinds] }, async (t, stage) => {
   const register = async (more: object) => {
     const orm = await stage.database.connect({ replicas: [{ name: 'replica' }], ...more } as never)
     const app = Fastify()
@@ -166,6 +167,27 @@ onEachDatabase('where positions are not told it is refused at start', { kinds: [
   }
 })
 
+onEachDatabase('what is no replica has applied nothing', { kinds }, async (t, stage) => {
+  const { app } = await replicatedApp(t, stage, [on(stage).primary.url], { readYourWrites: { header, secret, maxWait: 10 } })
+  app.post('/', async request => { await request.db.insert(Item, { label: 'one', amount: 0 }) })
+  app.get('/', readOnly, async request => await request.db.count(Item))
+  const { headers } = await app.inject({ method: 'POST', url: '/' })
+  t.equal((await app.inject({ url: '/', headers: { [header]: headers[header] as string } })).json(), 1)
+})
+
+onEachDatabase('a user who may not ask for positions is refused at start', { kinds: kinds.filter(kind => kind === 'postgresql') }, async (t, { database }) => {
+  const user = `${database.options.dbName}_user`
+  for (const sql of [`create role ${user} login`, 'revoke execute on function pg_current_wal_insert_lsn() from public']) await database.witness.driver.execute(sql)
+  const orm = await database.connect({ user, replicas: [{ name: 'replica' }] } as never)
+  const app = Fastify()
+  t.teardown(async () => {
+    await app.close()
+    await orm.close()
+    await database.witness.driver.execute(`drop role ${user}`)
+  })
+  await t.rejects(async () => { await app.register(scopedDb, { orm, name: 'other', readYourWrites: { header, secret } }) }, { code: 'FST_SCOPED_DB_INVALID_OPTION', cause: { code: '42501' } })
+})
+
 onEachDatabase('without replicas there is nothing to wait for, and nothing is told', {}, async (t, stage) => {
   const orm = await stage.database.connect()
   const app = Fastify()
@@ -180,7 +202,7 @@ onEachDatabase('without replicas there is nothing to wait for, and nothing is to
   t.equal(headers[header], undefined)
 })
 
-for (const kind of Object.keys(running) as ReplicatedKind[]) {
+for (const kind of kinds) {
   void t.test(`of many reads none is stale [${kind}]`, async t => {
     const load = { reads: 200, clients: 8, lag: 30 }
     t.match(await staleReads(running[kind], true, load), { reads: 200, stale: 0 })

@@ -1,7 +1,8 @@
 /** What is `readOnly` reads from a replica, a real one. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { servers } from '../support/databases.ts'
+import scopedDb from '../../plugin.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { replicatedApp, replications, type Replication, type ReplicatedKind } from '../support/replication.ts'
@@ -9,6 +10,7 @@ import { freePort } from '../support/server.ts'
 import { isolate } from '../../testing.ts'
 
 const running = await replications(t)
+const kinds = Object.keys(running) as ReplicatedKind[]
 
 const port = {
   mysql: "select variable_value as port from information_schema.global_variables where variable_name = 'PORT'",
@@ -41,7 +43,7 @@ async function reader (t: Test, stage: Stage, ...[urls, options]: [urls: string[
 const left = (replica: string, more: object) => ({ msg: 'a replica is left out', database: 'replicated', replica: new URL(replica).host, level: 40, ...more })
 
 for (const commitOnTeardown of [true, false]) {
-  onEachDatabase(`readOnly is on the replica, all else on the primary (commitOnTeardown: ${commitOnTeardown})`, { kinds: servers }, async (t, stage) => {
+  onEachDatabase(`readOnly is on the replica, all else on the primary (commitOnTeardown: ${commitOnTeardown})`, { kinds }, async (t, stage) => {
     const { replica, caughtUp } = on(stage)
     const { app } = await reader(t, stage, [replica.url], { commitOnTeardown, replicas: {} })
     app.get('/count', readOnly, async request => await request.db.count(Item))
@@ -61,7 +63,7 @@ for (const commitOnTeardown of [true, false]) {
   })
 }
 
-onEachDatabase('a transaction on the replica is read-only, and the database says so', { kinds: servers }, async (t, stage) => {
+onEachDatabase('a transaction on the replica is read-only, and the database says so', { kinds }, async (t, stage) => {
   const { replica, caughtUp } = on(stage)
   const { app } = await reader(t, stage, [replica.url])
   await caughtUp()
@@ -78,7 +80,7 @@ onEachDatabase('a transaction on the replica is read-only, and the database says
   t.match((await app.inject('/write')).json(), { code: 'FST_SCOPED_DB_READ_ONLY' })
 })
 
-onEachDatabase('one replica for the whole scope, and all of them in turn', { kinds: servers }, async (t, stage) => {
+onEachDatabase('one replica for the whole scope, and all of them in turn', { kinds }, async (t, stage) => {
   const { primary, replica, caughtUp } = on(stage)
   await caughtUp()
   // MikroORM takes the primary's address for a replica's as well.
@@ -93,7 +95,7 @@ onEachDatabase('one replica for the whole scope, and all of them in turn', { kin
 })
 
 for (const commitOnTeardown of [true, false]) {
-  onEachDatabase(`a replica that is down is left out, with one line, and the primary serves (commitOnTeardown: ${commitOnTeardown})`, { kinds: servers }, async (t, stage) => {
+  onEachDatabase(`a replica that is down is left out, with one line, and the primary serves (commitOnTeardown: ${commitOnTeardown})`, { kinds }, async (t, stage) => {
     const down = await nowhere(on(stage).replica.url)
     const { read, lines, app } = await reader(t, stage, [down], { commitOnTeardown, replicas: { retryAfter: 1 } })
     app.get('/transaction', readOnly, async request => await request.db.transactional(async em => await serverOf(em, on(stage))))
@@ -108,7 +110,7 @@ for (const commitOnTeardown of [true, false]) {
   })
 }
 
-onEachDatabase('one that is down and one that is not', { kinds: servers }, async (t, stage) => {
+onEachDatabase('one that is down and one that is not', { kinds }, async (t, stage) => {
   const { replica, caughtUp } = on(stage)
   await caughtUp()
   const down = await nowhere(replica.url)
@@ -119,7 +121,7 @@ onEachDatabase('one that is down and one that is not', { kinds: servers }, async
   t.match(lines(), [left(down, { retryAfter: 10_000, lag: undefined })])
 })
 
-onEachDatabase('a replica that lags too far is left out, until it has caught up', { kinds: servers }, async (t, stage) => {
+onEachDatabase('a replica that lags too far is left out, until it has caught up', { kinds }, async (t, stage) => {
   const { replica, pause, resume, caughtUp } = on(stage)
   await caughtUp()
   const { app, read, lines } = await reader(t, stage, [replica.url], { replicas: { maxLag: 1_000, retryAfter: 20 } })
@@ -140,14 +142,32 @@ onEachDatabase('a replica that lags too far is left out, until it has caught up'
   t.equal(lines().length, 2)
 })
 
-onEachDatabase('what is no replica does not say how far it lags', { kinds: servers }, async (t, stage) => {
+onEachDatabase('what is no replica does not say how far it lags', { kinds }, async (t, stage) => {
   const { primary } = on(stage)
   const { read, lines } = await reader(t, stage, [primary.url], { replicas: { maxLag: 1_000 } })
   t.equal(await read(), 'primary')
   t.match(lines(), [left(primary.url, { lag: undefined })])
 })
 
-onEachDatabase('a test that is isolated reads what it has written', { kinds: servers }, async (t, stage) => {
+onEachDatabase('replicas that cannot say how far they lag are refused at start', { kinds: ['sqlite', ...kinds.filter(kind => kind === 'mysql')] }, async (t, stage) => {
+  const { database } = stage
+  const { dbName } = database.options
+  if (stage.kind === 'mysql') {
+    for (const sql of [`create user ${dbName}@'127.0.0.1'`, `grant all on ${dbName}.* to ${dbName}@'127.0.0.1'`]) await database.witness.driver.execute(sql)
+    await on(stage).caughtUp()
+  }
+  const url = stage.kind === 'mysql' ? on(stage).replica.url.replace('root', String(dbName)) : undefined
+  const orm = await database.connect({ replicas: [{ name: 'replica', ...url !== undefined && { clientUrl: url, dbName } }] } as never)
+  const app = Fastify()
+  t.teardown(async () => {
+    await app.close()
+    await orm.close()
+  })
+  const why = stage.kind === 'mysql' ? /takes replicas that say how far they lag, got one of "other" that refuses to/ : /takes a database whose replicas can be asked, got "other"/
+  await t.rejects(async () => { await app.register(scopedDb, { orm, name: 'other', replicas: { maxLag: 1 } }) }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: why })
+})
+
+onEachDatabase('a test that is isolated reads what it has written', { kinds }, async (t, stage) => {
   const { app, read } = await reader(t, stage, [on(stage).replica.url])
   await on(stage).caughtUp()
   app.get('/count', readOnly, async request => await request.db.count(Item))
