@@ -9,7 +9,7 @@ const ROOMS = [
   ['lib/look-ups/'],
   ['lib/scope/'],
   ['lib/session/'],
-  ['lib/events/'],
+  ['lib/events/', 'lib/replicas/'],
   ['lib/transaction/'],
   ['lib/options/'],
   ['lib/drivers/', 'lib/diagnostics/'],

@@ -8,7 +8,9 @@ import { AlreadyRegisteredError, NoScopeError, OrmInUseError } from './lib/error
 import { addHooks } from './lib/fastify/hooks.ts'
 import { requestScopeOf } from './lib/fastify/scoped-request.ts'
 import { checkConnections } from './lib/session/check-connection.ts'
+import { openReplicas } from './lib/session/open-replicas.ts'
 import { openOrm } from './lib/session/orm.ts'
+import type { Replicas } from './lib/replicas/replicas.ts'
 import { databaseSettings, type RouteOptions as DbRouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
 import { withTimeout } from './lib/timeout.ts'
@@ -29,6 +31,7 @@ export type { IterPagesOptions, PageQuery, PaginateOptions, Pagination } from '.
 export type { LookUpId } from './lib/look-ups/primary-key.ts'
 export { cursorPageSchema, cursorQuerySchema, pageQuerySchema, pageSchema } from './lib/look-ups/schemas.ts'
 export type { EchoOptions, TagOptions, WarningOptions } from './lib/options/diagnostics-options.ts'
+export type { ReadYourWritesOptions, ReplicaOptions } from './lib/options/replica-options.ts'
 export type { CommitRule, OpenOptions, RetryOptions, RouteOptions, RunOptions, RunScopeOptions, ScopedDbOptions, ScopeOptions, SessionOptions } from './lib/options/options.ts'
 export type { ScopeInfo, ScopeKind } from './lib/types.ts'
 
@@ -58,8 +61,10 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   const other = known?.of(orm)
   if (other !== undefined) throw new OrmInUseError(settings.name, other.name)
 
+  let replicas: Replicas | undefined
   try {
     if (settings.checkConnection) await checkConnections(orm, settings.name, settings.acquireTimeout)
+    replicas = await openReplicas(orm, settings, fastify.log)
   } catch (error) {
     await withTimeout(settings.closeTimeout, close())
     throw error
@@ -67,7 +72,7 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
   if (hasEarlyHooks) fastify.log.warn('MikroORM was connected before the plugin was registered: each time that its onCreateConnection or onReserveConnection throws, the pool loses a place')
 
   const application = known ?? new Application(fastify.log)
-  application.add(new Database(application, orm, settings))
+  application.add(new Database(application, orm, settings, replicas))
   fastify.addHook('onClose', async function closeScopedDb () {
     await application.close()
     removeApplication(application)
@@ -83,6 +88,9 @@ const scopedDb: FastifyPluginAsync<ScopedDbOptions> = async (fastify, options) =
 
 /** Adds what all databases of an application have in common. */
 function addToFastify (fastify: FastifyInstance, application: Application): void {
+  fastify.addHook('onReady', async function startScopedDb () {
+    await application.start()
+  })
   // Fastify waits for the requests in flight before it calls onClose, and they may wait for the database.
   fastify.addHook('preClose', async function startShutdown () {
     application.startShutdown()

@@ -10,6 +10,7 @@ import { Retry } from '../scope/retry.ts'
 import { Scope } from '../scope/scope.ts'
 import type { InFlightWork, ScopeHost } from '../scope/contracts.ts'
 import { runSettings, type RouteSettings } from '../options/route-options.ts'
+import { assertCausalReads } from '../session/check-connection.ts'
 import { run } from './run.ts'
 import { forkOptions, transactionSettings } from './session-settings.ts'
 
@@ -18,6 +19,7 @@ export class Application implements ScopeHost, DatabaseHost {
   readonly #log: Log
   readonly #databases = new Map<string, Database>()
   readonly #inFlight = new InFlight()
+  readonly #routes: RouteSettings[] = []
   #shutdown: Shutdown | undefined
   #retries = 0
 
@@ -60,6 +62,23 @@ export class Application implements ScopeHost, DatabaseHost {
 
   add (database: Database): void {
     this.#databases.set(database.name, database)
+  }
+
+  /** Remembers what a route asks of databases, until the application is ready. */
+  addRoute (settings: RouteSettings): void {
+    this.#routes.push(settings)
+  }
+
+  /**
+   * Finds out whether the servers can do what their databases, and routes, ask of them.
+   * @throws InvalidOptionError when one cannot
+   * @throws CannotConnectError when one cannot be asked
+   */
+  async start (): Promise<void> {
+    const routes = this.#routes.splice(0)
+    for (const { orm, pool, settings } of this.all) {
+      if (settings.causalReads || routes.some(route => route.of(settings).causalReads)) await assertCausalReads(orm, settings.name, pool)
+    }
   }
 
   get openScopes (): number {
@@ -130,7 +149,7 @@ export class Application implements ScopeHost, DatabaseHost {
     const scope = new Scope(this, {
       kind,
       log: this.#log,
-      transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name).pool),
+      transactionSettings: ({ name }) => transactionSettings(settings.of(this.use(name).settings), this.use(name)),
       settingsOf: ({ name }) => settings.of(this.use(name).settings),
       forkOptions: ({ name }) => forkOptions(settings.of(this.use(name).settings), undefined)
     }, currentScope(), attempt)

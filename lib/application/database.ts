@@ -14,6 +14,7 @@ import type { Databases, DatabaseSession, SessionOf } from './session-types.ts'
 import { sessionProxy } from '../session/session-proxy.ts'
 import { targetOf } from '../session/target.ts'
 import { SignalListeners, type Listener, type SessionDatabase, type Signals } from '../events/signals.ts'
+import type { Replicas } from '../replicas/replicas.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { ScopeInfo } from '../types.ts'
 
@@ -39,6 +40,8 @@ export class Database<Session extends EntityManager = DatabaseSession> extends M
   readonly target: DatabaseTarget
   /** @internal Where its scopes take connections from. */
   readonly pool: ConnectionPool
+  /** @internal Where what only reads is read from, if MikroORM has any. */
+  readonly replicas: Replicas | undefined
   /** @internal What it was registered with. */
   readonly settings: DatabaseSettings
   /** @internal The application that it is registered with. */
@@ -48,7 +51,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends M
   readonly #session: Session
 
   /** @internal Made by the plugin. */
-  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings) {
+  constructor (host: DatabaseHost, orm: MikroORM, settings: DatabaseSettings, replicas: Replicas | undefined) {
     const pool = new ConnectionPool(settings.acquireTimeout)
     super(host, orm, pool)
     this.host = host
@@ -57,6 +60,7 @@ export class Database<Session extends EntityManager = DatabaseSession> extends M
     this.target = targetOf(orm)
     this.pool = pool
     this.settings = settings
+    this.replicas = replicas
     this.#session = sessionProxy(() => orm, () => this.currentSession()) as Session
   }
 

@@ -2,6 +2,7 @@ import type { ForkOptions, IsolationLevel } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
 import { InvalidOptionError } from '../errors/errors.ts'
 import { readSessionOptions, sessionOptions, type ScopeSettings } from '../options/options.ts'
+import type { Replicas } from '../replicas/replicas.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 
@@ -13,19 +14,36 @@ export interface RequestPhase {
   awaitsBody (): boolean
 }
 
+/** What a client has written, by the positions of its commits in one database's log. */
+export interface ClientWrites {
+  /** The last that it knows of. */
+  readonly wanted: string | undefined
+  committed (position: string): void
+}
+
+interface DatabaseParts {
+  readonly pool: ConnectionPool
+  readonly replicas: Replicas | undefined
+}
+
 /** What a scope's settings mean for the transaction of one session. */
-export function transactionSettings (settings: ScopeSettings, pool: ConnectionPool, phase?: RequestPhase): TransactionSettings {
-  const { commitOnTeardown, begin, isolationLevel, readOnly, beginWithFirst } = settings
-  const isAuto = begin === 'auto' && isolationLevel === undefined
+export function transactionSettings (settings: ScopeSettings, { pool, replicas }: DatabaseParts, phase?: RequestPhase, writes?: ClientWrites): TransactionSettings {
+  const { commitOnTeardown, begin, isolationLevel, readOnly, beginWithFirst, causalReads } = settings
+  // What is said to BEGIN needs one.
+  const isFree = isolationLevel === undefined && !causalReads
+  const isAuto = begin === 'auto' && isFree
   const automatic = isAuto && phase?.isSafe === true ? 'write' : 'statement'
   return {
     mode: commitOnTeardown === false ? 'manual' : 'automatic',
-    begin: begin === 'auto' || isolationLevel !== undefined ? automatic : begin,
+    begin: begin === 'auto' || !isFree ? automatic : begin,
     awaitsBody: isAuto && phase !== undefined ? () => phase.awaitsBody() : undefined,
     isolationLevel: isolationLevel as IsolationLevel | undefined,
     readOnly,
     beginWithFirst,
-    pool
+    causalReads,
+    pool,
+    source: replicas?.source(readOnly, writes && (() => writes.wanted)),
+    committed: writes && (position => { writes.committed(position) })
   }
 }
 

@@ -103,6 +103,34 @@ export interface Combined {
   readonly hasBegun: string | undefined
 }
 
+/** How replicas follow their primary. A position in its log is a text. */
+export interface Replication {
+  /** What COMMIT is sent as where its position is wanted: one message, with the question for that behind it. */
+  readonly commit: string
+  /**
+   * Is called before it is sent.
+   * @returns a function that reads the position in what has come back: empty where nothing was written, undefined where the server tells none
+   */
+  listen (connection: DatabaseConnection): (answer: QueryResult<unknown> | undefined) => string | undefined
+  /** A query on a replica for the position up to which it has applied all, as `position`; null on what is no replica. */
+  readonly applied: string
+  hasApplied (applied: string, wanted: string): boolean
+  /** What all positions look like. */
+  readonly shape: RegExp
+  /** A query on a replica for how far it lags. */
+  readonly lag: string
+  /** What comes back, in milliseconds; undefined where it does not follow its primary. */
+  lagIn (row: Readonly<Record<string, unknown>> | undefined): number | undefined
+}
+
+/** How reads on a node of a cluster wait for what others have committed. */
+export interface CausalReads {
+  /** What BEGIN is sent as. It leaves nothing on its connection. */
+  readonly begin: string
+  /** A query for whether the server is such a node, as `supported`. */
+  readonly check: string
+}
+
 /** What has to be known of one database, and of its driver, beyond what Kysely and MikroORM tell. */
 export interface Driver {
   /** The names of Kysely's adapters for it. */
@@ -134,6 +162,10 @@ export interface Driver {
   readonly processes: ProcessList | undefined
   /** Sends BEGIN together with the first statement. Gives nothing where that is not safe, or would not answer the same: then they go one after the other. */
   beginWith (begin: readonly string[], query: CompiledQuery, destination: Destination): Combined | undefined
+  /** Gives nothing where there are no such clusters. */
+  readonly causalReads: CausalReads | undefined
+  /** Gives nothing where replicas cannot be asked. */
+  readonly replication: Replication | undefined
   /** Gives nothing where it cannot be reached. */
   physical (connection: DatabaseConnection): PhysicalConnection | undefined
   /** Closes a connection that a hook of its pool has refused, and frees its place there, which Kysely does not. Nothing runs on it. */

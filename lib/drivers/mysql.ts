@@ -1,6 +1,7 @@
 import type { Driver, DriverError, ErrorKind } from './contracts.ts'
 import { isRollbackState, kindOfState, kindsByCode } from './kinds.ts'
 import { beginWith } from './mariadb-compound.ts'
+import { MYSQL_REPLICATION } from './mysql-replication.ts'
 import { words } from './sql/functions.ts'
 import { UNKNOWN } from './unknown.ts'
 
@@ -37,7 +38,10 @@ export const MYSQL: Driver = {
     idle: 'Sleep'
   },
   beginWith,
-  idleIn: client => (client as { _freeConnections?: { length: number } })._freeConnections?.length
+  idleIn: client => (client as { _freeConnections?: { length: number } })._freeConnections?.length,
+  // Galera. Inside a transaction it would be too late, and stay on the connection.
+  causalReads: { begin: 'set statement wsrep_sync_wait=1 for begin', check: 'select @@wsrep_on as supported' },
+  replication: MYSQL_REPLICATION
 }
 
 /** By the server's numbers. */

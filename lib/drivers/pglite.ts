@@ -10,5 +10,6 @@ export const PGLITE: Driver = {
   begins: 'hidden',
   processes: undefined,
   beginWith: UNKNOWN.beginWith,
+  replication: undefined,
   physical: UNKNOWN.physical
 }

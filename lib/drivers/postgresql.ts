@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Combined, Destination, Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
 import { isRollbackState, kindOfState } from './kinds.ts'
 import { batch, type TypeParsers } from './pg-batch.ts'
+import { postgresqlReplication } from './postgresql-replication.ts'
 import { words } from './sql/functions.ts'
 import { rawQuery } from './sql/raw-query.ts'
 import { UNKNOWN } from './unknown.ts'
@@ -42,6 +43,7 @@ export const POSTGRESQL: Driver = {
   },
   beginWith,
   idleIn: client => (client as { idleCount?: number }).idleCount,
+  replication: postgresqlReplication(connection => known.get(connection)?.nextValue()),
   physical,
   discard,
   // It takes no statement after one that has failed.
@@ -111,6 +113,15 @@ class PgPhysicalConnection implements PhysicalConnection {
 
   onEnd (listener: () => void): void {
     this.#connection.once('end', listener)
+  }
+
+  /** Gives what reads the first value in the answer to the next message. */
+  nextValue (): () => string | undefined {
+    let value: string | undefined
+    const read = ({ fields }: { fields: (string | null)[] }) => { value ??= fields[0] ?? undefined }
+    this.#connection.on('dataRow', read)
+    this.#connection.once('readyForQuery', () => this.#connection.off('dataRow', read))
+    return () => value
   }
 }
 

@@ -19,6 +19,8 @@ export const UNKNOWN: Driver = {
   rollsBackWith: new Set(['deadlock', 'lock timeout', 'serialization', 'connection']),
   processes: undefined,
   beginWith: () => undefined,
+  causalReads: undefined,
+  replication: undefined,
   physical: () => undefined,
   discard: async connection => { await connection.killSession?.(nothingToStop) },
   nativeStatus: () => undefined,

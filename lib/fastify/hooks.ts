@@ -78,6 +78,7 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
     const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && hasHooks(route, 'onResponse'))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true, awaitsHooks } } as NonNullable<typeof route.config>
     if (settings === false) return
+    application.addRoute(settings)
     const retry = settings.retry === undefined ? undefined : new Retry(settings.retry)
     keepHooks(route, 'preValidation', { first: enterScopeWithBody }, hasOwn => hasOwn || mayHaveBody(route))
     keepHooks(route, 'preHandler', { first: enterScopeWithBody }, hasOwn => hasOwn)

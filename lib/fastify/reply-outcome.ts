@@ -10,6 +10,7 @@ import { decide } from './commit-rule.ts'
 import { HandlerRetry, type Repeatable } from './handler-retry.ts'
 import { mapError } from './http-errors.ts'
 import { LastOnSend, type Sending, type SentReply } from './last-on-send.ts'
+import { tellWrites } from './read-your-writes.ts'
 import { failuresBefore, isStreamed, prepareForError, sendKnowing } from './reply.ts'
 import type { ReplyScope } from './reply-scope.ts'
 import { REPLY_TRANSITIONS, type ReplyState } from './reply-state.ts'
@@ -146,6 +147,7 @@ export class ReplyOutcome implements Repeatable, SentReply, UnattendedReply {
   }
 
   passed (): void {
+    if (this.#scope.made !== undefined) tellWrites(this.#scope.request, this.#reply)
     this.unattended.passed()
   }
 

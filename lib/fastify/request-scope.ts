@@ -12,6 +12,7 @@ import { ENDED, type ScopeState } from '../scope/state.ts'
 import type { TransactionSettings } from '../transaction/contracts.ts'
 import { transition } from '../transition.ts'
 import type { Log, Outcome, ScopeInfo } from '../types.ts'
+import { clientWrites } from './read-your-writes.ts'
 import { ReplyOutcome } from './reply-outcome.ts'
 import type { ReplyScope } from './reply-scope.ts'
 
@@ -114,7 +115,7 @@ export class RequestScope implements ScopeOwner, ScopeSource, ReplyScope, Reques
 
   transactionSettings ({ name }: SessionDatabase): TransactionSettings {
     const database = this.#application.use(name)
-    return transactionSettings(this.#settings.of(database.settings), database.pool, this)
+    return transactionSettings(this.#settings.of(database.settings), database, this, clientWrites(this.request, database))
   }
 
   settingsOf ({ name }: SessionDatabase): ScopeSettings {

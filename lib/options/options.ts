@@ -1,6 +1,7 @@
 import type { EntityManager, FlushMode, ForkOptions, IDatabaseDriver, IsolationLevel, MikroORM, Options as MikroOrmOptions } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { diagnosticsDefaults, DIAGNOSTICS_SCHEMA, type DiagnosticsOptions, type DiagnosticsSettings } from './diagnostics-options.ts'
+import { readYourWrites, replicas, type ReadYourWritesOptions, type ReplicaOptions } from './replica-options.ts'
 import { boolean, isPlainObject, milliseconds, oneOf, onlyFunction, orFunction, plainObject, readOptions, type OptionSchema, type OptionPath } from './validate.ts'
 
 // Longer than other files: an option's type, its docstring and how it is checked are read together.
@@ -28,6 +29,8 @@ export interface ScopeOptions extends DiagnosticsOptions {
   isolationLevel?: IsolationLevel | `${IsolationLevel}` | undefined
   /** A read-only transaction; a statement that writes is refused with `FST_SCOPED_DB_READ_ONLY`. Default: `false`. */
   readOnly?: boolean | undefined
+  /** The lazy transaction sees what other nodes of its cluster have committed before; implies `begin: 'statement'`. Default: `false`. */
+  causalReads?: boolean | undefined
   /** When the client goes away, cancel what runs and roll back. Default: `false`. */
   cancelOnAbort?: boolean | undefined
   /** Answer errors of the database with 404, 409, 422 and 503 where they mean that, rather than with 500. Default: `false`. */
@@ -73,6 +76,10 @@ export interface ScopedDbOptions extends ScopeOptions {
   checkConnection?: boolean | undefined
   /** How long scopes may stay open when the application closes, in milliseconds; then they are rolled back. Default: 10 000. */
   closeTimeout?: number | undefined
+  /** Which of MikroORM's `replicas` serve what is `readOnly`. Default: all that can be reached. */
+  replicas?: ReplicaOptions | undefined
+  /** What is `readOnly` reads what the same client has written. Default: it may be older, as old as a replica is. */
+  readYourWrites?: ReadYourWritesOptions | undefined
 }
 
 /** What `db.run()` and `db.open()` can say of one database. */
@@ -101,12 +108,13 @@ export interface ScopeSettings extends Omit<ScopeOptions, keyof DiagnosticsOptio
   begin: 'auto' | 'statement' | 'write'
   beginWithFirst: boolean
   readOnly: boolean
+  causalReads: boolean
   cancelOnAbort: boolean
   mapErrors: boolean
 }
 
 /** `ScopedDbOptions` with every default in its place. */
-export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm'> {
+export interface DatabaseSettings extends ScopeSettings, Pick<ScopedDbOptions, 'orm' | 'replicas' | 'readYourWrites'> {
   name: string
   acquireTimeout: number
   checkConnection: boolean
@@ -165,6 +173,7 @@ const RUN_SCHEMA: Record<keyof RunScopeOptions, OptionSchema> = {
   beginWithFirst: boolean,
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   readOnly: boolean,
+  causalReads: boolean,
   ...DIAGNOSTICS_SCHEMA
 }
 
@@ -185,7 +194,9 @@ const PLUGIN_SCHEMA: Record<keyof ScopedDbOptions, OptionSchema> = {
   ...SCOPE_SCHEMA,
   acquireTimeout: milliseconds,
   checkConnection: boolean,
-  closeTimeout: milliseconds
+  closeTimeout: milliseconds,
+  replicas,
+  readYourWrites
 }
 
 const DEFAULTS: Omit<DatabaseSettings, keyof DiagnosticsSettings> = {
@@ -194,6 +205,7 @@ const DEFAULTS: Omit<DatabaseSettings, keyof DiagnosticsSettings> = {
   begin: 'auto',
   beginWithFirst: true,
   readOnly: false,
+  causalReads: false,
   cancelOnAbort: false,
   mapErrors: false,
   acquireTimeout: 10_000,

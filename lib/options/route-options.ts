@@ -61,8 +61,8 @@ function checked (databases: readonly DatabaseSettings[], own: RouteOptions, pat
 }
 
 /** Plugin options may be of use to a route that has the transaction; one's own that cannot be of use must not look as if they were. */
-function refuseIdle ({ isolationLevel, begin = 'auto', retry }: RouteOptions, prefix: string, databases: readonly DatabaseSettings[], settings: RouteSettings, { suffix = '' }: OptionPath): void {
+function refuseIdle ({ isolationLevel, begin = 'auto', causalReads, retry }: RouteOptions, prefix: string, databases: readonly DatabaseSettings[], settings: RouteSettings, { suffix = '' }: OptionPath): void {
   if (databases.some(database => settings.of(database).commitOnTeardown !== false)) return
-  const [idle] = Object.entries({ isolationLevel, begin: begin === 'auto' ? undefined : begin, retry }).find(([, value]) => value !== undefined) ?? []
+  const [idle] = Object.entries({ isolationLevel, begin: begin === 'auto' ? undefined : begin, causalReads: causalReads === true ? true : undefined, retry }).find(([, value]) => value !== undefined) ?? []
   if (idle !== undefined) throw new InvalidOptionError(`the option "${prefix}${idle}"${suffix}`, 'a commitOnTeardown that is not false beside it', 'false')
 }

@@ -1,7 +1,10 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { causesOf } from '../errors/causes.ts'
-import { CannotConnectError } from '../errors/errors.ts'
+import { CannotConnectError, InvalidOptionError } from '../errors/errors.ts'
 import { withTimeout } from '../timeout.ts'
+import { assertCausal, notCausal } from '../transaction/causal-reads.ts'
+import type { ConnectionPool } from '../transaction/connection-pool.ts'
+import { isSqlConnection } from '../transaction/sql-connection.ts'
 import { connectionsOf } from './connections.ts'
 import { errorKind } from './error-kind.ts'
 
@@ -23,6 +26,22 @@ export async function checkConnections (orm: MikroORM, name: string, millisecond
       throw Object.assign(new CannotConnectError(name, `${errorKind(cause) === 'access' ? 'lets nobody in' : 'cannot be reached'}${codeOf(cause)}`), { cause })
     }
     if (!isInTime) throw new CannotConnectError(name, `has not answered within ${milliseconds} ms`)
+  }
+}
+
+/**
+ * Asks the servers of a database whether their reads can wait for what other nodes have committed.
+ * @throws InvalidOptionError when they cannot
+ * @throws CannotConnectError when one cannot be asked
+ */
+export async function assertCausalReads (orm: MikroORM, name: string, pool: ConnectionPool): Promise<void> {
+  const connection = orm.driver.getConnection('write')
+  if (!isSqlConnection(connection)) throw notCausal(name)
+  try {
+    await assertCausal(connection, name, pool)
+  } catch (cause) {
+    if (cause instanceof InvalidOptionError) throw cause
+    throw Object.assign(new CannotConnectError(name, `cannot be reached${codeOf(cause)}`), { cause })
   }
 }
 

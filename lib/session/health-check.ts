@@ -42,9 +42,5 @@ async function ask (connection: Connection, pool: ConnectionPool): Promise<void>
   }
   await connection.ensureConnection()
   await connecting(connection)
-  const pooled = await pool.acquire({ client: connection.getClient() }, async (pooled, inTime) => {
-    await inTime(pooled.send(rawQuery('select 1')))
-    return pooled
-  })
-  await pooled.release()
+  await pool.ask({ client: connection.getClient() }, rawQuery('select 1'))
 }

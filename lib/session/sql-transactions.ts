@@ -88,11 +88,11 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   get isDoomed (): boolean {
-    return this.#main.isDoomed
+    return this.#main.rollbackOnly.reason !== undefined
   }
 
   get hasRefused (): boolean {
-    return this.#main.hasRefused
+    return this.#main.rollbackOnly.hasRefused
   }
 
   get isClosed (): boolean {
@@ -151,9 +151,9 @@ export class SqlTransactions implements SessionTransactions {
     return view.guarded
   }
 
-  /** With a transaction everything goes to the primary, whichever connection was asked for. */
+  /** With a transaction, or where it is chosen for the session, everything goes to one, whichever connection was asked for. */
   #view (asked: SqlConnection): ConnectionView {
-    const connection = this.isAutomatic ? this.#connection : asked
+    const connection = this.isAutomatic || this.#settings.source !== undefined ? this.#connection : asked
     const replica = connection === this.#connection ? undefined : this.#replica(connection)
     const { context } = replica ?? this.#main
     const open = (options: BesideOptions) => this.#openBeside(connection, options)
@@ -188,9 +188,12 @@ export class SqlTransactions implements SessionTransactions {
       report: this.#report,
       isAutomatic: true,
       pool: this.#settings.pool,
+      source: readOnly === this.#settings.readOnly ? this.#settings.source : undefined,
+      committed: this.#settings.committed,
       origin: this.#settings.origin,
       isolationLevel,
       readOnly,
+      causalReads: this.#settings.causalReads,
       placement: placementFor({ mode: 'automatic', begin: 'statement', readOnly }),
       // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
       sessionContext: () => sessionContext ?? this.#sessionContext(),

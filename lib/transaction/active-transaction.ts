@@ -4,26 +4,32 @@ import { TRANSACTION } from '../diagnostics/channels.ts'
 import { about, type Origin, type TransactionMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
 import type { Destination, TransactionStatus } from '../drivers/contracts.ts'
-import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
 import type { BeginOptions } from './begin-options.ts'
+import { assertCausal } from './causal-reads.ts'
 import { connecting } from './connecting.ts'
 import { commitError, rollbackOnly } from './errors.ts'
 import { kyselyOn } from './kysely-on.ts'
 import { remembering } from './prepared-query.ts'
 import { nativeClient, type SqlConnection } from './sql-connection.ts'
 import type { ConnectionPool, InTime } from './connection-pool.ts'
+import type { ConnectionSource } from './connection-source.ts'
 import type { FirstStatement } from './first-statement.ts'
 import type { Statement } from './statement.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { commandsOn, type TransactionCommands } from './transaction-commands.ts'
+import { keepsMark, setMark } from './transaction-mark.ts'
 
 /** What MikroORM's subscribers are told of, by its name there. */
 export type TransactionEvent = `${TransactionEventType}`
 
 export interface BeginSettings extends BeginOptions {
   readonly connection: SqlConnection
+  /** Given, it says which connection that is. */
+  readonly source?: ConnectionSource | undefined
+  /** Is told the position of each commit that has written. */
+  readonly committed?: ((position: string) => void) | undefined
   readonly pool: ConnectionPool
   readonly origin: Origin
   /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
@@ -43,8 +49,6 @@ const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRol
 
 /** Stands for the error of a statement that nobody has told of. */
 const UNTOLD = new Error('a statement has failed')
-
-const MARK = 'fastify_scoped_db_mark'
 
 /** A transaction whose BEGIN was sent, and the connection that it has until its end. */
 export class ActiveTransaction {
@@ -69,14 +73,17 @@ export class ActiveTransaction {
    * @param first what BEGIN may travel with
    */
   static async begin (settings: BeginSettings, owner: ConnectionOwner, first?: FirstStatement): Promise<ActiveTransaction> {
-    const { connection, pool } = settings
+    const { source, pool, causalReads = false } = settings
+    if (source !== undefined) await source.choose()
+    const connection = source?.connection ?? settings.connection
     const platform = connection.getPlatform()
     if (!connection['connected']) await connection.ensureConnection()
     const isConnecting = connecting(connection)
     if (isConnecting !== undefined) await isConnecting
+    if (causalReads) await assertCausal(connection, settings.origin.database.name, pool)
     const announced = settings.announce?.('beforeTransactionStart')
     if (announced !== undefined) await announced
-    const active = await pool.acquire(owner, (pooled, inTime) => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin(inTime, first))
+    const active = await pool.acquire(owner, (pooled, inTime) => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin(inTime, first), causalReads)
     try {
       for (const sql of platform.getBeginTransactionSQL(settings)) active.#log(sql)
       const context = settings.sessionContext?.()
@@ -136,14 +143,17 @@ export class ActiveTransaction {
 
   /**
    * Sends COMMIT, and gives the connection back only when nothing is open on it any more.
+   * @param hasWritten whether anybody may want to read what is committed
    * @throws CommitUnknownError when nobody knows whether the COMMIT was carried out
    * @throws what the database says; it is then rolled back
    */
-  async commit (): Promise<void> {
+  async commit (hasWritten = true): Promise<void> {
     debug('COMMIT')
     this.#isCommitting = true
+    const { committed, readOnly } = this.#settings
+    let position: string | undefined
     try {
-      await this.commands.commit()
+      position = await this.commands.commit(hasWritten && readOnly !== true && committed !== undefined)
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.connection.driver)
@@ -156,34 +166,21 @@ export class ActiveTransaction {
     }
     this.#settings.pool.counts.committed++
     this.#trace?.end({ outcome: 'commit' })
+    if (position) committed?.(position)
     await this.connection.release()
   }
 
   /**
-   * Marks the transaction, by a savepoint that the database keeps for as long as it is in it, or by its name where savepoints cannot be released.
+   * Marks the transaction.
    * @returns a look whether the database is still in the transaction that was marked, which takes the mark away
    */
-  async mark (name = MARK): Promise<() => Promise<boolean>> {
-    const { transactionId } = this.connection.driver
-    if (transactionId !== undefined) return await this.#remember(transactionId)
-    await this.commands.savepoint(name)
-    return async () => this.failure !== undefined || await goesThrough(this.commands.releaseSavepoint(name))
-  }
-
-  async #remember (transactionId: string): Promise<() => Promise<boolean>> {
-    const ask = async () => (await this.connection.send(rawQuery<{ id: unknown }>(transactionId))).rows[0]?.id
-    const marked = await ask()
-    return async () => marked !== null && await ask() === marked
+  mark (): Promise<() => Promise<boolean>> {
+    return setMark(this)
   }
 
   /** Whether the database is in a transaction: outside any it keeps no mark. */
-  async isOpen (): Promise<boolean> {
-    try {
-      const isMarked = await this.mark('fastify_scoped_db_open')
-      return await isMarked()
-    } catch {
-      return false
-    }
+  isOpen (): Promise<boolean> {
+    return keepsMark(this)
   }
 
   /** Whether it is still one, as far as that is known without asking. */
@@ -256,13 +253,4 @@ export class ActiveTransaction {
 
 function traceOf ({ isolationLevel, readOnly = false, origin }: BeginSettings): Trace<TransactionMessage> | undefined {
   return TRANSACTION.hasSubscribers ? new Trace(TRANSACTION, { ...about(origin), isolationLevel, readOnly }) : undefined
-}
-
-async function goesThrough (command: Promise<unknown>): Promise<boolean> {
-  try {
-    await command
-    return true
-  } catch {
-    return false
-  }
 }

@@ -4,4 +4,6 @@ import type { IsolationLevel } from '@mikro-orm/core'
 export interface BeginOptions {
   readonly isolationLevel?: IsolationLevel | undefined
   readonly readOnly?: boolean | undefined
+  /** Whether it waits for what other nodes of its cluster have committed. */
+  readonly causalReads?: boolean | undefined
 }

@@ -46,20 +46,21 @@ export class ConnectionPool implements PoolInUse {
   /**
    * Takes a connection on which `prove` goes through. One that leads nowhere is destroyed, and another taken, until the timeout.
    * @param prove begins what the connection is taken for. What a server that can be reached answers at once is to be waited for `inTime`
+   * @param mayWait whether it may wait for other servers first
    * @returns what `prove` gives
    * @throws AcquireTimeoutError when none became free, or none has answered, in time; one that comes later goes back to the pool
    * @throws what `prove` throws, or what the database says when no connection can be made
    */
-  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection, inTime: InTime) => Promise<T>): Promise<T> {
+  acquire<T> (owner: ConnectionOwner, prove: (connection: PooledConnection, inTime: InTime) => Promise<T>, mayWait = false): Promise<T> {
     return untilOneWorks(this.#timeout, async attempt => {
       const connection = await this.#take(owner, attempt.deadline)
       try {
-        return await prove(connection, work => this.#timeout.limit(connection.isFresh ? attempt.deadline : attempt.silenceDeadline, work))
+        return await prove(connection, work => this.#timeout.limit(connection.isFresh || mayWait ? attempt.deadline : attempt.silenceDeadline, work))
       } catch (error) {
         await connection.destroy()
         throw driverError(error)
       }
-    })
+    }, undefined, owner.ledNowhere)
   }
 
   /**
@@ -80,7 +81,7 @@ export class ConnectionPool implements PoolInUse {
         isSent = true
         return this.#sendOn(new ConnectionInUse(this, owner, connection), query, use, watch)
       }))
-    }, error => use.isRepeatable || !isSent || wasNeverSent(error))
+    }, error => use.isRepeatable || !isSent || wasNeverSent(error), owner.ledNowhere)
   }
 
   async #sendOn<R> (inUse: ConnectionInUse, query: CompiledQuery<R>, { isKept }: StatementUse, watch: SilenceWatch | undefined): Promise<QueryResult<R>> {
@@ -97,6 +98,13 @@ export class ConnectionPool implements PoolInUse {
       if (!isUsable || !isKept()) await inUse.destroy()
       inUse.forget()
     }
+  }
+
+  /** Asks one thing, on a connection that has to answer in time. */
+  async ask<R> (owner: ConnectionOwner, query: CompiledQuery<R>): Promise<R[]> {
+    const { pooled, rows } = await this.acquire(owner, async (pooled, inTime) => ({ pooled, rows: (await inTime(pooled.send(query))).rows }))
+    await pooled.release()
+    return rows
   }
 
   /** What looks whether the server works on a statement. Gives nothing where nobody can be asked: then it is waited for as long as it takes. */

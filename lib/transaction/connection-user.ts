@@ -24,12 +24,18 @@ export class ConnectionUser implements ConnectionOwner {
 
   /** Asked for each time: MikroORM makes itself another when it reconnects, as it does once it has made the database. */
   get client (): Kysely<unknown> {
-    return this.#getClient.call(this.#settings.connection)
+    const { source, connection } = this.#settings
+    return source === undefined ? this.#getClient.call(connection) : source.connection.getClient()
   }
 
-  /** Until it is connected, if that is under way. */
+  /** Until it is known which connection that is, and it is connected, if that is under way. */
   connecting (): Promise<void> | undefined {
-    return connecting(this.#settings.connection)
+    const { source, connection } = this.#settings
+    return source === undefined ? connecting(connection) : source.choose()
+  }
+
+  get ledNowhere (): ConnectionOwner['ledNowhere'] {
+    return this.#settings.source?.ledNowhere
   }
 
   get origin (): Origin {
@@ -41,7 +47,7 @@ export class ConnectionUser implements ConnectionOwner {
   }
 
   get silence (): Silence | undefined {
-    return Silence.of(this.#settings.connection)
+    return Silence.of(this.#settings.source?.connection ?? this.#settings.connection)
   }
 
   get isReadOnly (): boolean {

@@ -1,6 +1,7 @@
 import type { Origin } from '../diagnostics/messages.ts'
 import type { BeginOptions } from './begin-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
+import type { ConnectionSource } from './connection-source.ts'
 import type { StatementUsage } from './usage.ts'
 
 // The package's declarations lead here, and must not lead to Kysely's: what does is internal.
@@ -9,6 +10,10 @@ import type { StatementUsage } from './usage.ts'
 export interface TransactionSettings extends BeginOptions {
   /** @internal Where its connections come from. */
   readonly pool: ConnectionPool
+  /** @internal Which of several servers it is on: without, it is the primary, and MikroORM chooses for what is in no transaction. */
+  readonly source?: ConnectionSource | undefined
+  /** Is told the position of each commit that has written. */
+  readonly committed?: ((position: string) => void) | undefined
   readonly mode: 'automatic' | 'manual'
   readonly begin: 'statement' | 'write'
   /** Whether BEGIN may travel with the first statement. */

@@ -36,12 +36,13 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   /** What MikroORM holds as the session's transaction context. */
   readonly context: Transaction
   readonly statements: StatementRunner
+  /** Whether nothing but a rollback is left of it. */
+  readonly rollbackOnly = new RollbackOnly()
   readonly #settings: LazyTransactionSettings
   /** A promise while it begins. */
   #active: ActiveTransaction | Promise<ActiveTransaction> | undefined
   /** How many of the writes it has committed, or rolled back. */
   #endedWrites = 0
-  readonly #rollbackOnly = new RollbackOnly()
   /** That of `end()` or `close()`, once it was begun. */
   #lastRollback: Promise<void> | undefined
 
@@ -66,15 +67,6 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     return this.#active !== undefined
   }
 
-  get isDoomed (): boolean {
-    return this.#rollbackOnly.reason !== undefined
-  }
-
-  /** Whether it has refused a statement, since only a rollback is left. */
-  get hasRefused (): boolean {
-    return this.#rollbackOnly.hasRefused
-  }
-
   get hasUncommitted (): boolean {
     return this.#lastRollback !== undefined || (this.isAutomatic && this.statements.writes !== this.#endedWrites)
   }
@@ -86,7 +78,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** Whether nothing has begun, nothing runs and nothing has failed, so that it can be ended without waiting. */
   get isAtRest (): boolean {
-    return !this.hasBegun && this.#rollbackOnly.reason === undefined && !this.isBusy && this.statements.streams.isEmpty
+    return !this.hasBegun && this.rollbackOnly.reason === undefined && !this.isBusy && this.statements.streams.isEmpty
   }
 
   /** Sends the BEGIN now, if it has not been sent. */
@@ -96,7 +88,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** The same, for a statement that holds the mutex. */
   activate (first?: FirstStatement): ActiveTransaction | Promise<ActiveTransaction> {
-    this.#rollbackOnly.assertNot()
+    this.rollbackOnly.assertNot()
     this.#active ??= ActiveTransaction.begin(this.#settings, this, first).then(
       active => (this.#active = active),
       (error: unknown) => { this.#ended(); throw error })
@@ -121,7 +113,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
 
   /** Makes it fit for nothing but a rollback, because of `error`. */
   doom (error: unknown): void {
-    this.#rollbackOnly.because(error)
+    this.rollbackOnly.because(error)
   }
 
   /** Tells MikroORM's subscribers that a commit is to come; they may still send statements, or stop it by throwing. */
@@ -145,7 +137,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     const current = this.#current()
     const active = current instanceof Promise ? await current : current
     try {
-      this.#rollbackOnly.assertCommittable(active?.failure)
+      this.rollbackOnly.assertCommittable(active?.failure)
     } catch (error) {
       mutex.release()
       throw error
@@ -156,13 +148,13 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
       commit: async outcome => {
         this.#settings.onCommit?.()
         // What has come up since would be forgotten with it.
-        this.#rollbackOnly.assertCommittable(active?.failure)
+        this.rollbackOnly.assertCommittable(active?.failure)
         try {
-          if (active !== undefined) await active.commit()
+          if (active !== undefined) await active.commit(this.statements.writes !== this.#endedWrites)
         } catch (error) {
           throw driverError(error)
         } finally {
-          this.#rollbackOnly.clear()
+          this.rollbackOnly.clear()
           this.#ended()
         }
         // Before anybody else has the mutex: what waits must not begin anew.
@@ -239,7 +231,7 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
   /** What cannot roll back has destroyed its connection: it is over, too. */
   async #rollback (): Promise<void> {
     await (await this.#current())?.rollback().catch(() => undefined)
-    this.#rollbackOnly.clear()
+    this.rollbackOnly.clear()
     this.#ended()
   }
 

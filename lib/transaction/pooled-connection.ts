@@ -17,6 +17,8 @@ export interface ConnectionOwner {
   readonly client: Kysely<unknown>
   /** Runs what takes a connection from the pool, where that has to know for whom. */
   readonly acquire?: (<T>(work: (acquired: () => void) => T) => T) | undefined
+  /** Is told that a connection has led nowhere, before another is taken. */
+  readonly ledNowhere?: ((error: Error) => void) | undefined
   /** Knows of silent connections of its database, where that can be found out. */
   readonly silence?: Silence | undefined
 }

@@ -2,11 +2,11 @@ import type { CompiledQuery, DatabaseConnection, QueryExecutor, QueryResult } fr
 import { driverOf } from '../drivers/drivers.ts'
 import { driverError, errorKindOfDriver } from '../drivers/errors.ts'
 import { leavesState } from '../drivers/sql/session-state.ts'
-import { mayEndTransaction, setsAutocommit } from '../drivers/sql/statements.ts'
-import { GivenConnectionError, OpenStreamError, ReadOnlyError, RollbackOnlyError, scopeIs } from '../errors/errors.ts'
+import { GivenConnectionError, OpenStreamError, ReadOnlyError, scopeIs } from '../errors/errors.ts'
 import { ActiveTransaction } from './active-transaction.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { leave, type Entered } from './entered.ts'
+import { isDubious, watched } from './ending-statements.ts'
 import { FirstStatement } from './first-statement.ts'
 import { Mutex } from './mutex.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
@@ -154,7 +154,7 @@ export class StatementRunner {
     if (placement === 'outside') return () => {}
     const active = await this.#transaction.activate()
     active.assertNotFailed(statement)
-    return isDubious(statement) ? await this.#watched(statement, active, () => {}) : () => {}
+    return isDubious(statement) ? await watched(statement, active, this.#transaction, () => {}) : () => {}
   }
 
   async #enter (statement: Statement): Promise<Entered> {
@@ -182,25 +182,13 @@ export class StatementRunner {
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.connection.taint()
         // The scope may have ended while this waited for a connection.
-        if (this.#where(statement) === 'inside') return { placement: 'inside', connection: active.connection, active, release: isDubious(statement) ? await this.#watched(statement, active, this.#release) : this.#release }
+        if (this.#where(statement) === 'inside') return { placement: 'inside', connection: active.connection, active, release: isDubious(statement) ? await watched(statement, active, this.#transaction, this.#release) : this.#release }
       }
       this.#release()
       return undefined
     } catch (error) {
       this.#release()
       throw await this.#transaction.failed(driverError(error))
-    }
-  }
-
-  /** What may end the transaction is followed by a look whether it has. */
-  async #watched (statement: Statement, active: ActiveTransaction, release: () => void): Promise<Entered['release']> {
-    const isMarked = await active.mark()
-    return async () => {
-      try {
-        if (setsAutocommit(statement.sql) || !await isMarked()) this.#transaction.endedBehindBack(new RollbackOnlyError(ENDED_BY_STATEMENT))
-      } finally {
-        release()
-      }
     }
   }
 
@@ -267,10 +255,3 @@ export class StatementRunner {
     if (!statement.isControl && statement.kind !== 'read') this.#writes++
   }
 }
-
-/** Whether it is to be watched. */
-function isDubious (statement: Statement): boolean {
-  return !statement.isControl && statement.kind !== 'read' && mayEndTransaction(statement.sql)
-}
-
-const ENDED_BY_STATEMENT = 'a statement has ended its transaction (COMMIT, ROLLBACK, BEGIN, XA, a procedure, or DDL where that commits)'

@@ -1,4 +1,4 @@
-import type { CompiledQuery, ControlledTransaction, Kysely } from 'kysely'
+import type { CompiledQuery, ControlledTransaction, Kysely, QueryResult } from 'kysely'
 import { driverOf } from '../drivers/drivers.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import type { BeginOptions } from './begin-options.ts'
@@ -8,7 +8,11 @@ import type { SqlPlatform } from './sql-connection.ts'
 /** How a transaction is begun and ended on one connection. */
 export interface TransactionCommands {
   begin (options: BeginOptions): Promise<unknown>
-  commit (): Promise<unknown>
+  /**
+   * @param asksPosition whether it is to say where in the server's log that is
+   * @returns that, if it does
+   */
+  commit (asksPosition: boolean): Promise<string | undefined>
   rollback (): Promise<unknown>
   savepoint (name: string): Promise<unknown>
   releaseSavepoint (name: string): Promise<unknown>
@@ -31,11 +35,18 @@ class SqlCommands implements TransactionCommands {
   }
 
   async begin (options: BeginOptions): Promise<void> {
-    for (const sql of this.#platform.getBeginTransactionSQL(options)) await this.#send(sql)
+    const causal = options.causalReads === true ? this.#connection.driver.causalReads?.begin : undefined
+    for (const sql of this.#platform.getBeginTransactionSQL(options)) await this.#send(sql === 'begin' ? causal ?? sql : sql)
   }
 
-  commit (): Promise<unknown> {
-    return this.#send(this.#platform.getCommitTransactionSQL())
+  async commit (asksPosition: boolean): Promise<string | undefined> {
+    const { connection, driver: { replication } } = this.#connection
+    if (asksPosition && replication !== undefined) {
+      const read = replication.listen(connection)
+      return read(await this.#send(replication.commit))
+    }
+    await this.#send(this.#platform.getCommitTransactionSQL())
+    return undefined
   }
 
   rollback (): Promise<unknown> {
@@ -54,7 +65,7 @@ class SqlCommands implements TransactionCommands {
     return this.#connection.send(rawQuery(this.#platform.getRollbackToSavepointSQL(name)))
   }
 
-  #send (sql: string): Promise<unknown> {
+  #send (sql: string): Promise<QueryResult<unknown>> {
     let query = QUERIES.get(sql)
     if (query === undefined) QUERIES.set(sql, query = rawQuery(sql))
     return this.#connection.send(query)
@@ -94,8 +105,8 @@ class KyselyCommands implements TransactionCommands {
     this.#transaction = await this.#connection.command('begin', () => builder.execute())
   }
 
-  commit (): Promise<unknown> {
-    return this.#connection.command('commit', () => this.#begun.commit().execute())
+  async commit (): Promise<undefined> {
+    await this.#connection.command('commit', () => this.#begun.commit().execute())
   }
 
   rollback (): Promise<unknown> {

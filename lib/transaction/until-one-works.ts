@@ -22,9 +22,10 @@ const { setTimeout } = globalThis
  * Tries one connection after the other: those of a pool may lead nowhere although nobody has closed them, and a server that has no place, or
  * restarts, may have one in a moment.
  * @param mayRepeat whether what has failed with an error that is about the connection may be tried again
+ * @param again is called before it is
  * @throws what is not about the connection; else what the database has said last, or AcquireTimeoutError when it has said nothing
  */
-export async function untilOneWorks<T> (timeout: AcquireTimeout, attempt: (attempt: Attempt) => Promise<T>, mayRepeat: (error: Error) => boolean = () => true): Promise<T> {
+export async function untilOneWorks<T> (timeout: AcquireTimeout, attempt: (attempt: Attempt) => Promise<T>, mayRepeat: (error: Error) => boolean = () => true, again?: (error: Error) => void): Promise<T> {
   const deadline = timeout.deadline()
   let said: Error | undefined
   for (let n = 0; ; n++) {
@@ -36,6 +37,7 @@ export async function untilOneWorks<T> (timeout: AcquireTimeout, attempt: (attem
       // Full jitter: those who were refused together must not come back together.
       const wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** n)
       if (performance.now() + wait >= deadline) throw said ?? error
+      again?.(error)
       await new Promise<void>(resolve => { setTimeout(resolve, wait) })
     }
   }

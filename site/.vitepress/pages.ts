@@ -14,7 +14,7 @@ export const PAGES = {
 
 const GROUPS: Record<string, string[]> = {
   'Getting started': ['README.md', 'docs/recipes/application.md', 'docs/from-request-context.md', 'docs/from-flask-sqlalchemy.md'],
-  'How it works': ['docs/lifecycle.md', 'docs/databases.md', 'docs/after-commit.md', 'docs/retries.md', 'docs/look-ups.md', 'docs/testing.md', 'docs/observability.md', 'docs/postgresql.md', 'docs/row-level-security.md'],
+  'How it works': ['docs/lifecycle.md', 'docs/databases.md', 'docs/after-commit.md', 'docs/retries.md', 'docs/look-ups.md', 'docs/testing.md', 'docs/observability.md', 'docs/replicas.md', 'docs/postgresql.md', 'docs/row-level-security.md'],
   Reference: ['docs/api.md', 'docs/errors.md', 'docs/limits.md', 'docs/performance.md', 'docs/scaling.md', 'docs/reliability.md', 'CHANGELOG.md', 'SECURITY.md']
 }
 

@@ -231,6 +231,16 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },
+  async 'causal-reads' (t, { app }) {
+    t.equal((await app.inject('/balance')).json(), 0)
+  },
+  async 'replicas-option' (t, { app }) {
+    t.equal(await app.db.run(async session => await session.count('User' as never), { readOnly: true }), 0)
+  },
+  async 'read-your-writes-option' (t, example) {
+    await addAda(example)
+    t.equal(await example.app.db.run(async session => await session.count('User' as never), { readOnly: true }), 1)
+  },
   async 'check-connection' (t, { app, orm }) {
     t.equal(app.db.settings.checkConnection, true)
     t.equal(await orm.isConnected(), true)

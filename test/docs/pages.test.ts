@@ -77,7 +77,7 @@ void t.test('every error has the message and the status that docs/errors.md says
 void t.test('every option is in the table of options and has a section', async t => {
   const routeOptions = optionsOf('RouteOptions')
   const options = [...new Set([...routeOptions, ...optionsOf('ScopedDbOptions')])].sort()
-  t.equal(options.length, 18)
+  t.equal(options.length, 22)
   const documented = under(api, '## Options')
   t.same(unique(documented, /^\| \[`(\w+)`\]\(#\w+\) \| /gm), options)
   t.same(unique(documented, /^### `(\w+)`$/gm), options)

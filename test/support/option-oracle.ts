@@ -63,6 +63,7 @@ const RUN_SCOPE: Oracles = {
   beginWithFirst: flag,
   isolationLevel: oneOf(...Object.values(IsolationLevel)),
   readOnly: flag,
+  causalReads: { ...flag, right: fc.constant(false) },
   echo,
   recordStatements: flag,
   warnings,
@@ -98,6 +99,8 @@ export const ROUTE: Oracles = { ...SCOPE, use: ofDefault(SCOPE), retry }
 export const PLUGIN: Oracles = {
   ...SCOPE,
   checkConnection: flag,
+  replicas: { right: some({ maxLag: milliseconds, retryAfter: milliseconds }), isRight: value => isPlain(value) && Reflect.ownKeys(value as object).length === 0 },
+  readYourWrites: { right: fc.constantFrom({ cookie: 'written', secret: '0123456789abcdef' }, { header: 'x-written', secret: '0123456789abcdef', maxWait: 1 }), isRight: () => false },
   name: { right: fc.string({ minLength: 1 }), isRight: value => typeof value === 'string' && value.length > 0 },
   ...Object.fromEntries(optionsOf('ScopedDbOptions').filter(option => option.endsWith('Timeout')).map(option => [option, milliseconds]))
 }

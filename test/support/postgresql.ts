@@ -23,24 +23,34 @@ export async function startServer (options: string[] = []): Promise<Server | und
   const data = join(folder, 'data')
   const { status, stderr } = spawnSync(join(dirname(daemon), 'initdb'), ['--pgdata', data, '--username', 'postgres', '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C', '--no-sync'], { encoding: 'utf8', cwd: folder, ...user })
   if (status !== 0) throw new Error(`the database server's data folder could not be made:\n${stderr}`)
-  const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: 300 }
   return await launch({
     url: `postgresql://postgres@127.0.0.1:${port}`,
     daemon,
     folder,
     user,
-    args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]), ...options],
-    async connect (url) {
-      const client = new pg.Client(`${url}/postgres`)
-      await client.connect()
-      await client.end()
-    }
+    args: ['-D', data, ...settingsFor(folder, port), ...options],
+    connect: connectTo
   })
 }
 
+export function settingsFor (folder: string, port: number): string[] {
+  const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: 300 }
+  return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+}
+
+export async function connectTo (url: string): Promise<void> {
+  const client = new pg.Client(`${url}/postgres`)
+  await client.connect()
+  await client.end()
+}
+
 export function findDaemon (): string | undefined {
+  return findProgram('postgres')
+}
+
+export function findProgram (name: string): string | undefined {
   // Debian keeps those of each version apart.
-  return find('postgres', ...globSync('/usr/lib/postgresql/*/bin').sort().reverse())
+  return find(name, ...globSync('/usr/lib/postgresql/*/bin').sort().reverse())
 }
 
 export const POSTGRESQL: ServerKind = {
