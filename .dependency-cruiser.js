@@ -17,7 +17,7 @@ const ROOMS = [
 ]
 
 /** What all of them stand on. */
-const GROUND = ['lib/types.ts', 'lib/timeout.ts', 'lib/local-proxy.ts', 'lib/transition.ts', 'lib/bag.ts', 'lib/together.ts', 'lib/debug.ts']
+const GROUND = ['lib/types.ts', 'lib/waiting.ts', 'lib/local-proxy.ts', 'lib/transition.ts', 'lib/bag.ts', 'lib/debug.ts']
 
 /** Whose code at run time is known to which rooms. Types may be known to all. */
 const KNOWN_TO = {

@@ -13,7 +13,7 @@ import { openOrm } from './lib/session/orm.ts'
 import type { Replicas } from './lib/replicas/replicas.ts'
 import { databaseSettings, type RouteOptions as DbRouteOptions, type ScopedDbOptions } from './lib/options/options.ts'
 import { resolveToScopes } from './lib/session/orm-context.ts'
-import { withTimeout } from './lib/timeout.ts'
+import { withTimeout } from './lib/waiting.ts'
 
 export { db } from './lib/application/global-db.ts'
 export type { Database } from './lib/application/database.ts'

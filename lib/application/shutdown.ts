@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { InFlightWork } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
-import { withTimeout } from '../timeout.ts'
+import { withTimeout } from '../waiting.ts'
 import type { Log, ScopeInfo } from '../types.ts'
 
 /**

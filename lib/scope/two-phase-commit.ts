@@ -1,6 +1,6 @@
 import { CommitUnknownError, EndlessFlushError, PartlyCommittedError } from '../errors/errors.ts'
 import type { Participant } from '../session/participant.ts'
-import { together } from '../together.ts'
+import { together } from '../waiting.ts'
 import type { PreparedCommit, Ready } from '../transaction/contracts.ts'
 
 interface Part {

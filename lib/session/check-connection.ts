@@ -1,7 +1,7 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { causesOf } from '../errors/causes.ts'
 import { CannotConnectError, InvalidOptionError } from '../errors/errors.ts'
-import { withTimeout } from '../timeout.ts'
+import { withTimeout } from '../waiting.ts'
 import { assertCausal, notCausal } from '../transaction/causal-reads.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'

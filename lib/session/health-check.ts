@@ -1,6 +1,6 @@
 import type { Connection, MikroORM } from '@mikro-orm/core'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
-import { withTimeout } from '../timeout.ts'
+import { withTimeout } from '../waiting.ts'
 import { connecting } from '../transaction/connecting.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'

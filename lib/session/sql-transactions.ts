@@ -1,7 +1,7 @@
 import { TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { Connection, EntityManager, SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
 import { scopeIs } from '../errors/errors.ts'
-import { together } from '../together.ts'
+import { together } from '../waiting.ts'
 import { onOutcome } from './open-nestings.ts'
 import { isHeard } from './subscribers.ts'
 import type { TransactionEvent } from '../transaction/active-transaction.ts'

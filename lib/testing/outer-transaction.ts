@@ -4,7 +4,7 @@ import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { PooledConnection } from '../transaction/pooled-connection.ts'
 import type { SqlPlatform } from '../transaction/sql-connection.ts'
 import { commandsOn, type TransactionCommands } from '../transaction/transaction-commands.ts'
-import { withTimeout } from '../timeout.ts'
+import { withTimeout } from '../waiting.ts'
 import { ConnectionLock } from './connection-lock.ts'
 
 /** For as long as it can be rolled back to, the transaction is the one that was begun. */

@@ -112,10 +112,12 @@ export class ActiveTransaction {
   /** Unless something has to come between the two. */
   async #beginWith (first: FirstStatement): Promise<boolean> {
     const { connection } = this
-    const { pool, generatedColumn, sessionContext, isHeard, connection: { getPlatform } } = this.#settings
+    const { pool, generatedColumn, causalReads, sessionContext, isHeard } = this.#settings
     const watch = pool.watch(connection.owner)
-    if (watch === undefined || generatedColumn === undefined || connection.kysely !== undefined || sessionContext?.() !== undefined || isHeard?.('afterTransactionStart') === true) return false
-    const hasBegun = await first.sendWithBegin({ connection, begin: getPlatform.call(this.#settings.connection).getBeginTransactionSQL(this.#settings), generatedColumn, watch })
+    if (watch === undefined || generatedColumn === undefined || connection.kysely !== undefined) return false
+    if (causalReads === true || sessionContext?.() !== undefined || isHeard?.('afterTransactionStart') === true) return false
+    const begin = this.#settings.connection.getPlatform().getBeginTransactionSQL(this.#settings)
+    const hasBegun = await first.sendWithBegin({ connection, begin, generatedColumn, watch })
     this.#failure = first.doubt
     return hasBegun
   }
