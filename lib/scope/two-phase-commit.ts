@@ -38,8 +38,8 @@ interface CommitReport {
  * @throws what the flush, a subscriber, the first COMMIT, `ready` or `assertWhole` throws. Whatever was thrown, the caller is to roll back
  */
 export async function commitTogether (automatic: readonly Participant[], manual: readonly Participant[], options: CommitOptions): Promise<void> {
-  const savepointsOver = together(automatic.map(participant => participant.savepointsOver()))
-  if (savepointsOver !== undefined) await savepointsOver
+  // Even if there is nothing to wait for: whoever has asked for the commit is to hold its reply before subscribers are told.
+  await together(automatic.map(participant => participant.savepointsOver()))
   for (const participant of automatic) if (participant.isDirty()) await participant.flush()
   for (const participant of manual) await participant.commitByHand()
   for (const { transactions } of automatic) {

@@ -4,6 +4,7 @@ import { about, type Origin, type StatementMessage } from '../diagnostics/messag
 import { Trace } from '../diagnostics/trace.ts'
 import type { Combined, Driver } from '../drivers/contracts.ts'
 import { withComment } from '../drivers/sql/comment.ts'
+import { isAboutConnection } from '../drivers/errors.ts'
 import { isRawQuery } from '../drivers/sql/raw-query.ts'
 import { isTransactionControl, statementKind } from '../drivers/sql/statements.ts'
 import type { Counts } from './counts.ts'
@@ -74,9 +75,9 @@ export class TracedConnection {
 
   /** Sends several statements as one query. Each is told of by itself, as if all were answered at once. */
   sendTogether (statements: readonly CompiledQuery[], query: CompiledQuery, answer: Combined['answer']): Promise<QueryResult<unknown> | undefined> {
-    const traces = statements.map(statement => this.#trace(statement)).filter(trace => trace !== undefined)
     const result: Promise<QueryResult<unknown> | undefined> = this.#send(query).then(result => answer<unknown>(result))
-    return traces.reduce((result, trace) => answered(trace, result), result)
+    const traces = statements.map(statement => this.#trace(statement)).filter(trace => trace !== undefined)
+    return traces.length === 0 ? result : answeredTogether(traces, result)
   }
 
   #tell<T> (sql: string, run: () => Promise<T>): Promise<T> {
@@ -116,6 +117,14 @@ async function answered<Answer> (trace: Trace<StatementMessage>, result: Promise
     trace.end({ error })
     throw error
   }
+}
+
+/** What fails is the last one, unless the connection does. */
+async function answeredTogether<Answer> (traces: readonly Trace<StatementMessage>[], result: Promise<Answer>): Promise<Answer> {
+  const [last, ...others] = traces.toReversed()
+  const over = (error?: unknown) => { for (const trace of others.toReversed()) trace.end({ error: isAboutConnection(error) ? error : undefined }) }
+  result.then(() => { over() }, over)
+  return await answered(last as Trace<StatementMessage>, result)
 }
 
 /** A stream is over with its last row, or when its reader leaves. */

@@ -71,7 +71,6 @@ onEachDatabase('cancelOnAbort of one database ends the scope', { plugin: {} }, a
 onEachDatabase('wrong options for one database', automatic, async (t, stage) => {
   const { app } = stage
   await addSecond(stage, { commitOnTeardown: false })
-  await app.ready()
   const add = (db: unknown) => () => app.get('/wrong', { config: { db: db as never } }, async () => 'ok')
   for (const given of [add, (options: unknown) => () => db.run(() => {}, options as never)]) {
     const refused = async (options: unknown, expected: { code: string, message: RegExp }) => await t.rejects(async () => { await given(options)() }, expected)

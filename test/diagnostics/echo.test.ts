@@ -6,7 +6,7 @@ import { onEachDatabase, type LogLine, type Stage } from '../support/on-each-dat
 
 /** The lines of statements, and nothing else; without what is sent once on each connection. */
 const echoed = (logs: LogLine[]) => logs.splice(0).filter(({ milliseconds, statements, msg }) =>
-  milliseconds !== undefined && statements === undefined && !/^(?:set|start|show) |^select \w+\(\) as id$/.test(msg))
+  milliseconds !== undefined && statements === undefined && !/^(?:set|start|show) |^select \w+\(\) as id(?:,|$)/.test(msg))
 
 /** What they begin with. */
 const short = (logs: LogLine[]) => echoed(logs).map(({ msg }) => /^(?:set |start )?(\w+)/.exec(msg)?.[1])
