@@ -125,7 +125,7 @@ onEachServer('whatever the text is, it is refused, or answers as it does alone, 
     assert.deepEqual(together, isCombined && sql.startsWith('update') && apart.result !== undefined ? { ...apart, result: known } : apart)
     if (!isCombined) counts.notBegun++
     else counts[together.error === undefined ? 'carriedOut' : 'failed']++
-  }), { numRuns: Number(process.env['RUNS'] ?? 150) })
+  }), { numRuns: Number(process.env['RUNS'] ?? 150), examples: ['select 1; select 2', 'select 1', 'select (select 1 union select 2)', 'select 1 as'].map(sql => [sql]) })
   t.comment(JSON.stringify(counts))
   t.same(await other.committed(), before, 'nothing is committed')
   t.same(await one.committed(), before)

@@ -231,6 +231,9 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async 'acquire-timeout' (t, { app }) {
     t.equal(app.db.pool.acquireTimeout, 2_000)
   },
+  async 'begin-with-first' (t, { app }) {
+    t.equal(app.db.settings.beginWithFirst, false)
+  },
   async 'causal-reads' (t, { app }) {
     t.equal((await app.inject('/balance')).json(), 0)
   },
