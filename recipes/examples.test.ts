@@ -84,7 +84,7 @@ const claims: Record<string, (t: Test, example: Example) => Promise<void>> = {
   async health (t, { app }) {
     t.match(await app.inject('/status'), { statusCode: 200, body: '{"status":"ok"}' })
     await app.db.run(async session => {
-      await session.execute('delete from user')
+      await session.getConnection().execute('delete from user')
       t.equal((await app.inject('/status')).statusCode, 503, 'its only connection is taken')
     })
   },

@@ -118,7 +118,7 @@ class PgPhysicalConnection implements PhysicalConnection {
   /** Gives what reads the first value in the answer to the next message. */
   nextValue (): () => string | undefined {
     let value: string | undefined
-    const read = ({ fields }: { fields: (string | null)[] }) => { value ??= fields[0] ?? undefined }
+    const read = ({ fields }: { fields: (string | null)[] }) => { value ??= String(fields[0]) }
     this.#connection.on('dataRow', read)
     this.#connection.once('readyForQuery', () => this.#connection.off('dataRow', read))
     return () => value

@@ -114,7 +114,7 @@ export class ActiveTransaction {
     const { connection } = this
     const { pool, generatedColumn, causalReads, sessionContext, isHeard } = this.#settings
     const watch = pool.watch(connection.owner)
-    if (watch === undefined || generatedColumn === undefined || connection.kysely !== undefined) return false
+    if (watch === undefined || generatedColumn === undefined || connection.kysely !== undefined || !first.hasPlace()) return false
     if (causalReads === true || sessionContext?.() !== undefined || isHeard?.('afterTransactionStart') === true) return false
     const begin = this.#settings.connection.getPlatform().getBeginTransactionSQL(this.#settings)
     const hasBegun = await first.sendWithBegin({ connection, begin, generatedColumn, watch })

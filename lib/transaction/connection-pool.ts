@@ -87,13 +87,10 @@ export class ConnectionPool implements PoolInUse {
   async #sendOn<R> (inUse: ConnectionInUse, query: CompiledQuery<R>, { isKept }: StatementUse, watch: SilenceWatch | undefined): Promise<QueryResult<R>> {
     let isUsable = true
     try {
-      if (watch === undefined) return await inUse.send(query)
-      const identified = watch.identified(inUse)
-      if (identified !== undefined) await identified
-      return await watch.over(inUse, () => inUse.send(query))
-    } catch (error) {
-      isUsable = !leadsNowhere(error)
-      throw error
+      return await (watch?.over(inUse, () => inUse.send(query)) ?? inUse.send(query)).catch((error: unknown) => {
+        isUsable = !leadsNowhere(error)
+        throw error
+      })
     } finally {
       if (!isUsable || !isKept()) await inUse.destroy()
       inUse.forget()

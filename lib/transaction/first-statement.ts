@@ -17,16 +17,19 @@ interface Together {
 
 /** What is about to be the first statement of a transaction, so that BEGIN can travel with it: one round trip less. */
 export class FirstStatement {
+  /** Whether it still has a place in the transaction. */
+  readonly hasPlace: () => boolean
   readonly #query: CompiledQuery
-  readonly #admit: () => boolean
+  readonly #sending: () => void
   #state: 'new' | 'sent' | 'answered' = 'new'
   #answer: Promise<QueryResult<unknown>> | undefined
   #doubt: unknown
 
-  /** @param admit whether it still has a place in the transaction; asked when there is a connection */
-  constructor (query: CompiledQuery, admit: () => boolean) {
+  /** @param sending is called when it is sent */
+  constructor (query: CompiledQuery, hasPlace: () => boolean, sending: () => void) {
+    this.hasPlace = hasPlace
     this.#query = query
-    this.#admit = admit
+    this.#sending = sending
   }
 
   /** Whether its answer is there, be it an error. */
@@ -54,8 +57,9 @@ export class FirstStatement {
     const identified = watch.identified(connection)
     if (identified !== undefined) await identified
     const combined = connection.driver.beginWith(begin, connection.tagged(this.#query), { connection: connection.connection, version: watch.versionOf(connection), generatedColumn })
-    if (combined === undefined || !this.#admit()) return false
+    if (combined === undefined || !this.hasPlace()) return false
     this.#state = 'sent'
+    this.#sending()
     try {
       const answer = await watch.over(connection, () => connection.sendTogether([...begin.map(sql => rawQuery(sql)), this.#query], combined))
       if (answer === undefined) await connection.send(rawQuery(ROLLBACK))

@@ -134,8 +134,8 @@ export class LazyTransaction extends ConnectionUser implements StatementTransact
     if (streams.has('inside')) throw new OpenStreamError()
     const turn = mutex.acquire()
     if (turn !== undefined) await turn
-    const current = this.#current()
-    const active = current instanceof Promise ? await current : current
+    // Whoever begins has the mutex.
+    const active = this.#begun
     try {
       this.rollbackOnly.assertCommittable(active?.failure)
     } catch (error) {

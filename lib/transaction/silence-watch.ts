@@ -28,9 +28,11 @@ export class SilenceWatch {
     return this.#silence.versionOf(connection)
   }
 
-  /** Sends it on a connection that is identified. */
+  /** Sends it. */
   async over<T> (inUse: ConnectionInUse, send: () => Promise<T>): Promise<T> {
     const { connection } = inUse
+    const identified = this.identified(inUse)
+    if (identified !== undefined) await identified
     const silence = this.#silence
     const timeout = this.#timeout
     let isOver = false

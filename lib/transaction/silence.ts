@@ -80,7 +80,7 @@ export class Silence {
 
   async #identityOf (connection: DatabaseConnection): Promise<Identity> {
     const { rows } = await connection.executeQuery<Identity>(rawQuery(this.#processes.ownId))
-    return rows[0] ?? {}
+    return rows[0] as Identity
   }
 
   async #ask<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {

@@ -74,7 +74,12 @@ export class StatementRunner {
    * @throws ScopeClosedError or ReadOnlyError when the statement has no place
    */
   async send<R> (statement: Statement, query: CompiledQuery<R>, sending?: () => void): Promise<QueryResult<R>> {
-    const first = this.#transaction.hasBegun ? undefined : new FirstStatement(query, () => this.#admitFirst(statement, sending))
+    const first = this.#transaction.hasBegun
+      ? undefined
+      : new FirstStatement(query, () => this.#isInside(statement), () => {
+        this.#noteWrite(statement)
+        sending?.()
+      })
     const inside = this.#enterTransaction(statement, first)
     const entered = inside === undefined ? undefined : await inside
     if (entered !== undefined || this.#transaction.needsTransaction) {
@@ -230,17 +235,14 @@ export class StatementRunner {
     this.#noteWrite(statement)
   }
 
-  /** Whether it is to be sent with BEGIN. The scope may have ended while this waited for a connection. */
-  #admitFirst (statement: Statement, sending?: () => void): boolean {
+  /** Whether its place is inside, and it leaves nothing there. The scope may have ended while this waited for a connection. */
+  #isInside (statement: Statement): boolean {
     try {
-      if (this.#where(statement) === 'outside' || this.#leavesState(statement)) return false
+      return this.#where(statement) === 'inside' && !this.#leavesState(statement)
     } catch {
-      // Where it has no place any more it is told so when its turn has come.
+      // It is told so when its turn has come.
       return false
     }
-    this.#noteWrite(statement)
-    sending?.()
-    return true
   }
 
   #leavesState (statement: Statement): boolean {

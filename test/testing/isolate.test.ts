@@ -160,3 +160,11 @@ whileIsolated('readOnly refuses what is known to write', automatic, async (t, { 
   t.match((await app.inject({ method: 'POST', url: '/' })).json(), { code: 'FST_SCOPED_DB_READ_ONLY' })
   t.same(await inside(orm), [])
 })
+
+onEachDatabase('how a transaction is to begin is left to the outer one', automatic, async (t, { app, labels }) => {
+  const isolation = await isolate(app)
+  await app.db.run(async session => await session.insert(Item, insert('a')), { isolationLevel: 'serializable' })
+  t.equal(await app.db.run(async session => await session.count(Item), { begin: 'statement', readOnly: true }), 1)
+  await isolation.release()
+  t.same(await labels(), [])
+})

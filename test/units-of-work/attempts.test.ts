@@ -62,9 +62,10 @@ onEachDatabase('whatever an attempt has put on the reply is taken back', automat
     let attempts = 0
     return async (request: { db: typeof db.session }, reply: FastifyReply) => {
       attempts++
+      // A session listens for the end of its reply.
+      await request.db.count(Item)
       listeners.push(reply.raw.listenerCount('finish') + reply.raw.listenerCount('pipe'))
       mine.push((reply as unknown as { mine: unknown }).mine)
-      await request.db.count(Item)
       if (attempts % 2 === 0) return { attempts: 2 }
       puts(reply)
       if (fail === 'handler') throw deadlock()

@@ -147,6 +147,10 @@ onEachDatabase('a statement that was stopped is not committed, although it may h
 
 onEachDatabase('an id that a trigger has set is known', { kinds: ['mysql'], plugin: automatic }, async (t, stage) => {
   const { app, orm } = stage
+  // MikroORM asks once by how much ids grow.
+  const em = orm.em.fork()
+  em.create(Item, { label: newLabel(), amount: 1 })
+  await em.flush()
   await orm.driver.execute('create trigger own_id before insert on item for each row set new.id = 999')
   app.post('/', async () => {
     const item = db.session.create(Item, { label: newLabel(), amount: 1 })
@@ -154,7 +158,7 @@ onEachDatabase('an id that a trigger has set is known', { kinds: ['mysql'], plug
     return { id: item.id }
   })
   t.same((await app.inject({ method: 'POST', url: '/' })).json(), { id: 999 })
-  t.equal((await stage.labels()).length, 1)
+  t.equal((await stage.labels()).length, 2)
 })
 
 onEachDatabase('who is to be told of BEGIN is told ahead of the statement', { kinds: servers, plugin: automatic }, async (t, { app, orm }) => {

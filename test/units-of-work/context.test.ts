@@ -284,3 +284,8 @@ onEachDatabase('routes that were added before the plugin was loaded', {}, async 
   t.same(await labels(), ['early route'])
   await app.close()
 })
+
+onEachDatabase('not-found handlers can be left to Fastify', { kinds: ['sqlite'] }, async (t, { app }) => {
+  ;(app as { setNotFoundHandler (): void }).setNotFoundHandler()
+  t.equal((await app.inject('/nowhere')).statusCode, 404)
+})

@@ -25,6 +25,7 @@ onEachDatabase('em.getKysely() inside the scope\'s transaction', automatic, asyn
   app.post('/', async request => {
     const kysely = kyselyOf(request)
     t.equal(kysely.isTransaction, true)
+    t.match(await kysely.executeQuery(kysely.selectFrom('item').selectAll()), { rows: [] })
     await kysely.insertInto('item').values({ label: 'a', amount: 1 } as never).execute()
     await request.db.transactional(async em => {
       await em.getKysely<Tables>().insertInto('item').values({ label: 'b', amount: 2 } as never).execute()

@@ -55,7 +55,6 @@ onEachDatabase('a predicate is asked once about each attempt', automatic, async 
 })
 
 onEachDatabase('wrong options', automatic, async (t, { app, orm }) => {
-  await app.ready()
   const add = (retry: unknown) => async () => app.get('/', { config: { db: { retry: retry as number } } }, async () => 'ok')
   for (const given of [1, 0, 101, 2.5, '3', true, []]) await t.rejects(add(given), { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /"retry" in config\.db of GET \/ takes a number of attempts from 2 to 100/ })
   await t.rejects(add({ attempts: 1 }), { message: /"retry\.attempts"/ })

@@ -276,3 +276,7 @@ void t.test('before anything is registered', async t => {
   t.throws(() => db.name, { code: 'FST_SCOPED_DB_NOT_REGISTERED', message: /app\.register/ })
   t.throws(() => db.session.id, { code: 'FST_SCOPED_DB_NOT_REGISTERED' })
 })
+
+onEachDatabase('a transaction inside can be another than its scope', { plugin: {} }, async (t, { app }) => {
+  t.equal(await app.db.run(async session => await session.transactional(async em => await em.count(Item), { readOnly: true })), 0)
+})

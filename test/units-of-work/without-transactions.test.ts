@@ -51,6 +51,14 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
   await orm.close()
 })
 
+void t.test('it cannot wait for the other nodes of a cluster', async t => {
+  const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
+  const app = Fastify()
+  await app.register(scopedDb, { orm, causalReads: true })
+  await t.rejects(async () => { await app.ready() }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /causalReads/ })
+  await orm.close()
+})
+
 void t.test('what a transaction would do is nothing', async t => {
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
   const transactions: SessionTransactions = new NoTransactions({ mode: 'automatic', begin: 'statement', beginWithFirst: true, pool: new ConnectionPool(1) })

@@ -10,7 +10,7 @@ import { onEachDatabase, type Stage } from '../../support/on-each-database.ts'
 import pg from 'pg'
 import t from 'tap'
 
-const automatic = { plugin: { commitOnTeardown: true } }
+const automatic = { plugin: { commitOnTeardown: true, beginWithFirst: false } }
 
 /** What the server was asked to do while `work` ran: MySQL's general log, or a trace of what SQLite prepares and of what pg sends. */
 async function statementsOf ({ kind, database, orm }: Stage, work: () => Promise<unknown>): Promise<string[]> {
@@ -119,7 +119,7 @@ onEachDatabase('isolationLevel implies a transaction from the first statement', 
   t.match(await statementsOf(stage, () => app.inject('/read-committed')), ['set transaction isolation level read committed', 'begin', /^select/, 'commit'])
 })
 
-onEachDatabase('without commitOnTeardown the statements are plain MikroORM\'s', { plugin: { commitOnTeardown: false } }, async (t, stage) => {
+onEachDatabase('without commitOnTeardown the statements are plain MikroORM\'s', { plugin: { commitOnTeardown: false, beginWithFirst: false } }, async (t, stage) => {
   const { app } = stage
   app.post('/flush', async request => {
     request.db.create(Item, { label: 'flushed' })

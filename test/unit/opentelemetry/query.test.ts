@@ -1,5 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
+import type { Meter } from '@opentelemetry/api'
+import type { ConnectionMessage } from '../../../lib/diagnostics/messages.ts'
+import { Metrics } from '../../../lib/opentelemetry/metrics.ts'
+import { errorAttributes } from '../../../lib/opentelemetry/attributes.ts'
 import { queryOf } from '../../../lib/opentelemetry/query.ts'
 import { withoutValues } from '../../../lib/opentelemetry/query-text.ts'
 
@@ -64,4 +68,29 @@ void t.test('the summary', async t => {
 void t.test('a thousand texts are remembered, and then others', async t => {
   for (let n = 0; n < 2_100; n++) queryOf(`select a${n} from t`, 'sqlite')
   t.same(queryOf('select a0 from t', 'sqlite'), { text: 'select a0 from t', summary: 'select t' })
+})
+
+void t.test('a text is remembered, and not for ever', async t => {
+  const first = queryOf('select 1 from a', 'mysql')
+  t.equal(queryOf('select 1 from a', 'mysql'), first)
+  for (let n = 0; n <= 1_000; n++) queryOf(`select ${n} from b`, 'mysql')
+  t.not(queryOf('select 1 from a', 'mysql'), first)
+  t.same(queryOf('select 1 from a', 'mysql'), first)
+})
+
+void t.test('whatever is thrown has a type', async t => {
+  t.same(errorAttributes(new TypeError('secret')), { 'error.type': 'TypeError' })
+  t.same(errorAttributes('secret'), { 'error.type': '_OTHER' })
+})
+
+void t.test('who has waited before anybody counted is not counted', async t => {
+  const counted: number[] = []
+  const counter = () => ({ add: (value: number) => { counted.push(value) }, record: (value: number) => { counted.push(value) } })
+  const metrics = new Metrics({ createHistogram: counter, createUpDownCounter: counter, createCounter: counter } as unknown as Meter)
+  const message = { database: 'default' } as ConnectionMessage
+  metrics.waitEnded(message)
+  t.same(counted, [])
+  metrics.connectionAwaited(message)
+  metrics.waitEnded(message)
+  t.not(counted.length, 0)
 })

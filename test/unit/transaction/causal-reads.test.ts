@@ -3,7 +3,7 @@ import t from 'tap'
 import { assertCausal } from '../../../lib/transaction/causal-reads.ts'
 
 const connection = () => ({ getClient: () => ({ getExecutor: () => ({ adapter: new MysqlAdapter() }) }) }) as never
-const pool = (error: Error) => ({ acquire: async () => { throw error } }) as never
+const pool = (error: Error) => ({ ask: async () => { throw error } }) as never
 
 void t.test('a server that does not know the question is none that can wait', async t => {
   const unknown = Object.assign(new Error('Unknown system variable'), { errno: 1193, sqlState: 'HY000' })

@@ -30,7 +30,6 @@ function watched (verdicts: (boolean | Error | (() => Promise<boolean>))[]) {
     const destroy = async (error: Error) => { done.push('destroyed'); interrupt(error) }
     const send = async () => await Promise.race([read(), interrupted])
     const inUse = { connection: {}, destroy } as unknown as ConnectionInUse
-    await watch.identified(inUse)
     return await watch.over(inUse, send)
   }
   return { over, done, verdicts }
