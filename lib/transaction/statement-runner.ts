@@ -107,10 +107,7 @@ export class StatementRunner {
   async provideConnection<T> (consumer: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const entered = await this.#enter(PROVIDED)
     const executor = entered.connection.executor()
-    const provider: Provider = {
-      enter: async sql => await this.#enterProvided(new Statement(sql, driverOf(executor)), entered),
-      failed: async error => await this.#failed(entered, error)
-    }
+    const provider: Provider = { enter: async sql => await this.#enterProvided(new Statement(sql, driverOf(executor)), entered), failed: async error => await this.#failed(entered, error) }
     return await this.#execute(entered, PROVIDED, () => executor.provideConnection(connection => given(this, () => consumer(providedConnection(connection, provider)))))
   }
 
@@ -129,19 +126,22 @@ export class StatementRunner {
 
   async #execute<T> (entered: Entered, statement: Statement, run: (connection: PooledConnection) => Promise<T>, sending?: () => void): Promise<T> {
     const { connection, active } = entered
+    let result: T
     try {
       sending?.()
-      const result = await run(connection)
+      result = await run(connection)
       active?.statementSucceeded(statement)
-      return result
     } catch (error) {
-      throw await this.#failed(entered, error)
-    } finally {
-      const released = leave(entered)
-      if (released !== undefined) await released
+      const failure = await this.#failed(entered, error)
+      await leave(entered)
+      throw failure
     }
+    const released = leave(entered)
+    if (released !== undefined) await released
+    return result
   }
 
+  /** Never rejects. */
   async #failed (entered: Entered, said: unknown): Promise<unknown> {
     // The server has not become so: it is what the transaction was begun as.
     const error = this.#transaction.isReadOnly && said instanceof Error && errorKindOfDriver(said) === 'read only' ? new ReadOnlyError() : said

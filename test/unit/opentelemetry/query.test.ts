@@ -70,6 +70,10 @@ void t.test('a thousand texts are remembered, and then others', async t => {
   t.same(queryOf('select a0 from t', 'sqlite'), { text: 'select a0 from t', summary: 'select t' })
 })
 
+void t.test('where there is not even a word, the database stands in', async t => {
+  t.same(queryOf("'secret", 'mysql'), { text: undefined, summary: 'mysql' })
+})
+
 void t.test('a text is remembered, and not for ever', async t => {
   const first = queryOf('select 1 from a', 'mysql')
   t.equal(queryOf('select 1 from a', 'mysql'), first)
