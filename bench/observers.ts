@@ -1,6 +1,6 @@
 /**
  * What each way to see statements costs: CPU of a request that sends one SELECT, on SQLite in memory, beside the same request that nobody sees.
- * `node bench/observers.ts` prints a table, in about two minutes. Each has a process of its own, in turns; with a name, it is that process.
+ * `node bench/observers.ts` prints a table, in about a minute. Each has a process of its own, in turns; with a name, it is that process.
  */
 import { MikroORM } from '@mikro-orm/core'
 import { execFileSync } from 'node:child_process'
@@ -37,7 +37,7 @@ const OBSERVERS: Record<string, Observer> = {
 
 const WARM_UP = 8_000
 const REQUESTS = 4_000
-const ROUNDS = 7
+const ROUNDS = 3
 
 /** Microseconds of CPU for each request. */
 async function measure ({ options, start, hasInspector }: Observer): Promise<number> {
