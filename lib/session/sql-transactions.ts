@@ -57,7 +57,7 @@ export class SqlTransactions implements SessionTransactions {
       sessionContext,
       acquire: this.#acquire,
       announce: this.isAutomatic ? (event, trx) => announce(session, event, trx) : undefined,
-      ...this.#together,
+      ...this.#together(),
       // Not when it is prepared: it may have to be prepared again.
       onCommit: () => { onOutcome(session) }
     })
@@ -66,7 +66,7 @@ export class SqlTransactions implements SessionTransactions {
   }
 
   /** What has to be known where BEGIN is to travel with the first statement. */
-  get #together (): Pick<LazyTransactionSettings, 'generatedColumn' | 'isHeard'> {
+  #together (): Pick<LazyTransactionSettings, 'generatedColumn' | 'isHeard'> {
     const session = this.#session
     return this.#settings.beginWithFirst ? { generatedColumn: table => generatedColumn(session, table), isHeard: event => isHeard(session, event) } : {}
   }
@@ -198,7 +198,7 @@ export class SqlTransactions implements SessionTransactions {
       // MikroORM tells it of a transaction that it begins, but not of one that its connection is asked for.
       sessionContext: () => sessionContext ?? this.#sessionContext(),
       acquire: this.#acquire,
-      ...this.#together,
+      ...this.#together(),
       announce: (event, trx) => eventBroadcaster?.dispatchEvent(event as TransactionEventType, trx?.()),
       onEnd: () => {
         this.#beside = this.#beside.filter(other => other !== transaction)

@@ -1,3 +1,4 @@
+import type { QueryResult } from 'kysely'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { PooledConnection } from './pooled-connection.ts'
 import type { Placement } from './statement.ts'
@@ -8,6 +9,8 @@ export interface Entered {
   readonly connection: PooledConnection
   /** The transaction that it is in. */
   readonly active?: ActiveTransaction
+  /** What a statement has been answered already, together with BEGIN. */
+  readonly answer?: Promise<QueryResult<unknown>> | undefined
   /** Whether something sent on it outside has failed. */
   hasFailed?: true
   release (): Promise<void> | void

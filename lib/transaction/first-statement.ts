@@ -1,6 +1,7 @@
 import type { CompiledQuery, QueryResult } from 'kysely'
 import type { Combined, Destination } from '../drivers/contracts.ts'
 import { driverError, errorKindOfDriver } from '../drivers/errors.ts'
+import { isOwnError } from '../errors/own-error.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import type { PooledConnection } from './pooled-connection.ts'
 import type { SilenceWatch } from './silence-watch.ts'
@@ -21,7 +22,7 @@ export class FirstStatement {
   readonly hasPlace: () => boolean
   readonly #query: CompiledQuery
   readonly #sending: () => void
-  #state: 'new' | 'sent' | 'answered' = 'new'
+  #isSent = false
   #answer: Promise<QueryResult<unknown>> | undefined
   #doubt: unknown
 
@@ -32,12 +33,7 @@ export class FirstStatement {
     this.#sending = sending
   }
 
-  /** Whether its answer is there, be it an error. */
-  get isAnswered (): boolean {
-    return this.#state === 'answered'
-  }
-
-  /** What it has been answered. */
+  /** What it has been answered together with BEGIN, be it an error. */
   get answer (): Promise<QueryResult<unknown>> | undefined {
     return this.#answer
   }
@@ -53,21 +49,22 @@ export class FirstStatement {
    * @throws what says that the connection is lost, and with it whatever was begun
    */
   async sendWithBegin ({ connection, begin, generatedColumn, watch }: Together): Promise<boolean> {
-    if (this.#state !== 'new') return false
+    if (this.#isSent) return false
     const identified = watch.identified(connection)
     if (identified !== undefined) await identified
     const combined = connection.driver.beginWith(begin, connection.tagged(this.#query), { connection: connection.connection, version: watch.versionOf(connection), generatedColumn })
     if (combined === undefined || !this.hasPlace()) return false
-    this.#state = 'sent'
+    this.#isSent = true
     this.#sending()
     try {
       const answer = await watch.over(connection, () => connection.sendTogether([...begin.map(sql => rawQuery(sql)), this.#query], combined))
       if (answer === undefined) await connection.send(rawQuery(ROLLBACK))
-      else this.#answered(Promise.resolve(answer))
+      else this.#answer = Promise.resolve(answer)
       return answer !== undefined
     } catch (error) {
       const kind = errorKindOfDriver(error as Error)
-      if (kind === 'connection') throw error
+      // Our own: the connection was destroyed.
+      if (kind === 'connection' || isOwnError(error as Error)) throw error
       const isRolledBack = kind !== undefined && connection.driver.rollsBackWith.has(kind)
       if (!isRolledBack && !await hasBegun(connection, combined)) return false
       combined.restore(error as object)
@@ -75,14 +72,9 @@ export class FirstStatement {
       const refused = Promise.reject(driverError(error as Error))
       // Whoever has sent it is told, later.
       refused.catch(() => undefined)
-      this.#answered(refused)
+      this.#answer = refused
       return true
     }
-  }
-
-  #answered (answer: Promise<QueryResult<unknown>>): void {
-    this.#state = 'answered'
-    this.#answer = answer
   }
 }
 

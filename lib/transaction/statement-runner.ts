@@ -74,16 +74,13 @@ export class StatementRunner {
    * @throws ScopeClosedError or ReadOnlyError when the statement has no place
    */
   async send<R> (statement: Statement, query: CompiledQuery<R>, sending?: () => void): Promise<QueryResult<R>> {
-    const first = this.#transaction.hasBegun
-      ? undefined
-      : new FirstStatement(query, () => this.#isInside(statement), () => {
-        this.#noteWrite(statement)
-        sending?.()
-      })
-    const inside = this.#enterTransaction(statement, first)
+    const inside = this.#enterTransaction(statement, () => new FirstStatement(query, () => this.#isInside(statement), () => {
+      this.#noteWrite(statement)
+      sending?.()
+    }))
     const entered = inside === undefined ? undefined : await inside
     if (entered !== undefined || this.#transaction.needsTransaction) {
-      const answer = first?.answer as Promise<QueryResult<R>> | undefined
+      const answer = entered?.answer as Promise<QueryResult<R>> | undefined
       return await this.#execute(entered ?? await this.#enterAlone(statement), statement, connection => answer ?? connection.send(query), answer === undefined ? sending : undefined)
     }
     const connecting = this.#transaction.connecting()
@@ -167,22 +164,24 @@ export class StatementRunner {
   }
 
   /** Gives nothing when the statement's place is outside, now or by the time that its turn has come. */
-  #enterTransaction (statement: Statement, first?: FirstStatement): Promise<Entered | undefined> | undefined {
+  #enterTransaction (statement: Statement, asFirst?: () => FirstStatement): Promise<Entered | undefined> | undefined {
     if (this.#where(statement) === 'outside') return undefined
     // Its reader would wait for this statement, and this statement for the stream.
     if (this.streams.hasIdleReader) throw new OpenStreamError()
     if (isGiven(this)) throw new GivenConnectionError()
-    return this.#enterInTurn(statement, first)
+    return this.#enterInTurn(statement, asFirst)
   }
 
-  async #enterInTurn (statement: Statement, first?: FirstStatement): Promise<Entered | undefined> {
+  async #enterInTurn (statement: Statement, asFirst?: () => FirstStatement): Promise<Entered | undefined> {
     const turn = this.mutex.acquire()
     if (turn !== undefined) await turn
     try {
       if (this.#where(statement) === 'inside') {
+        const first = this.#transaction.hasBegun ? undefined : asFirst?.()
         const begun = this.#transaction.activate(first)
         const active = begun instanceof ActiveTransaction ? begun : await begun
-        if (first?.isAnswered === true) return { placement: 'inside', connection: active.connection, active, release: this.#release }
+        const answer = first?.answer
+        if (answer !== undefined) return { placement: 'inside', connection: active.connection, active, answer, release: this.#release }
         if (statement !== PROVIDED) active.assertNotFailed(statement)
         this.#noteWrite(statement)
         if (this.#leavesState(statement)) active.connection.taint()

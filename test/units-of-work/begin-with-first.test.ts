@@ -202,3 +202,34 @@ onEachDatabase('a statement whose scope ends while it waits for a connection is 
   t.match(late, [{ code: 'FST_SCOPED_DB_SCOPE_CLOSED' }])
   t.notOk(sent.some(sql => sql.includes('late')))
 })
+
+onEachDatabase('a statement that waits for a lock ends with its scope, although BEGIN has come with it', { kinds: servers, plugin: { commitOnTeardown: true, acquireTimeout: 1_600 } }, async (t, stage) => {
+  const { app, orm, database } = stage
+  // Each connection is asked for its name, and MikroORM asks once by how much ids grow.
+  app.post('/', async () => { db.session.create(Item, { label: newLabel(), amount: 1 }) })
+  const errors: unknown[] = []
+  app.post('/locked', { handlerTimeout: 50 }, async () => {
+    await db.session.execute('select id from item for update').catch((error: unknown) => { errors.push(error) })
+  })
+  const { origin } = await stage.listen()
+  const post = async (url: string) => (await fetch(`${origin}${url}`, { method: 'POST' })).status
+  t.equal(await post('/'), 200)
+  const locked = Promise.withResolvers<void>()
+  const over = Promise.withResolvers<void>()
+  const holder = database.witness.em.fork().transactional(async em => {
+    await em.execute('select id from item for update')
+    locked.resolve()
+    await over.promise
+  })
+  await locked.promise
+  const transactions = eventsOf(t, 'transaction')
+  t.equal(await post('/locked'), 503)
+  for (const end = Date.now() + 15_000; Date.now() < end && (errors.length === 0 || app.db.openScopes > 0);) await sleep(20)
+  t.match(errors, [{ code: 'FST_SCOPED_DB_SCOPE_CLOSED' }], 'long before the lock is free')
+  t.equal(app.db.openScopes, 0)
+  t.equal(transactions.ended().length, 1, 'it is not begun again')
+  over.resolve()
+  await holder
+  t.equal(await post('/'), 200)
+  t.equal(await orm.em.fork().count(Item), 2)
+})
