@@ -8,7 +8,7 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 
 /** What a proxy adds: whoever it speaks for is somewhere else. */
-const OF_PROXIES = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
+const OF_PROXIES = /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-.*)$/
 
 /**
  * Lets nobody see the page but who may.
@@ -22,7 +22,7 @@ export function assertAllowed (request: FastifyRequest, { allow }: Pick<Inspecto
   if (allow !== undefined) {
     if (allow(request) !== true) refuse('the function given as "allow" says no')
   } else if (!isLoopback(socket.remoteAddress)) refuse('it is for this machine only')
-  else if (OF_PROXIES.some(header => headers[header] !== undefined)) refuse('a proxy has asked')
+  else if (Object.keys(headers).some(header => OF_PROXIES.test(header))) refuse('a proxy has asked')
   // A name that somebody else has led to this machine: the browser takes their page for one of the same origin.
   else if (!isLocalName(host)) refuse('it is for names of this machine only')
 }

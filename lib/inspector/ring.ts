@@ -39,9 +39,9 @@ export class Ring {
     this.grow(entry, ENTRY + 2 * (entry.request?.url.length ?? 0))
   }
 
-  /** Whether an entry may take so many bytes more. */
+  /** Whether an entry may take so many bytes more. One that has made room for others may take none. */
   hasRoom (entry: Entry, bytes: number): boolean {
-    return this.#sizeOf(entry) + bytes <= this.#limits.bytes / SHARE
+    return this.#entries.has(entry.id) && this.#sizeOf(entry) + bytes <= this.#limits.bytes / SHARE
   }
 
   /** Something new is known of an entry, which takes so many bytes more. The oldest make room for it. */

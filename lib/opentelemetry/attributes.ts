@@ -43,9 +43,9 @@ export function errorAttributes (error: unknown): Attributes {
   return known({ 'db.response.status_code': status, 'error.type': status ?? (code === undefined ? name : String(code)) })
 }
 
-function textOf ({ sql, parameters, target }: StatementMessage, queryText: Config['queryText']): string | undefined {
+function textOf ({ sql, target }: StatementMessage, queryText: Config['queryText']): string | undefined {
   if (queryText === 'none') return undefined
-  return queryText === 'raw' || parameters.length > 0 ? sql : queryOf(sql, target.system).text
+  return queryText === 'raw' ? sql : queryOf(sql, target.system).text
 }
 
 function shown (value: unknown): string {

@@ -9,7 +9,7 @@ export interface ScopedDbInstrumentationConfig {
   statements?: boolean
   /**
    * The text of a statement in its span:
-   * - `'safe'` (default): as it is, if its values are apart from it; else with `?` for each literal, or not at all where they cannot be told;
+   * - `'safe'` (default): with `?` for each literal, or not at all where they cannot be told;
    * - `'raw'`: as it is;
    * - `'none'`: not at all.
    */

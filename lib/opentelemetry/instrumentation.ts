@@ -67,7 +67,7 @@ export class ScopedDbInstrumentation {
     return this.#config
   }
 
-  /** Goes by something else from now on. */
+  /** Goes by something else from now on; `statements` counts from the next `enable()` on. */
   setConfig (config: ScopedDbInstrumentationConfig): void {
     this.#config = { ...DEFAULTS, ...config }
   }

@@ -10,8 +10,8 @@ const SPANS = new WeakMap<TraceMessage, Span>()
 /** What is told of each scope. */
 const SCOPES = new WeakMap<ScopeInfo, ScopeMessage>()
 
-/** The transaction that each scope has begun last. */
-const TRANSACTIONS = new WeakMap<ScopeInfo, Context>()
+/** The transactions of each scope that are open, the latest last. */
+const TRANSACTIONS = new WeakMap<ScopeInfo, Map<TransactionMessage, Context>>()
 
 /** A request as `@fastify/otel` decorates it. */
 interface TracedRequest {
@@ -30,13 +30,14 @@ export function transactionBegun (tracer: Tracer, message: TransactionMessage): 
   if (isolationLevel !== undefined) attributes['fastify_scoped_db.isolation_level'] = isolationLevel
   const span = tracer.startSpan('transaction', { kind: SpanKind.INTERNAL, attributes }, parent)
   SPANS.set(message, span)
-  TRANSACTIONS.set(scope, trace.setSpan(parent, span))
+  const open = TRANSACTIONS.get(scope) ?? new Map<TransactionMessage, Context>()
+  TRANSACTIONS.set(scope, open.set(message, trace.setSpan(parent, span)))
 }
 
 export function transactionEnded (message: TransactionMessage): void {
   const { scope, outcome } = message
   const decided = SCOPES.get(scope)
-  TRANSACTIONS.delete(scope)
+  TRANSACTIONS.get(scope)?.delete(message)
   const attributes: Attributes = {}
   if (outcome !== undefined) attributes['fastify_scoped_db.outcome'] = outcome
   if (decided?.reason !== undefined) attributes['fastify_scoped_db.reason'] = decided.outcome === 'commit' && outcome !== 'commit' ? 'its commit has failed' : decided.reason
@@ -67,7 +68,7 @@ export function end (message: TraceMessage, attributes?: Attributes): void {
 function parentOf ({ scope }: TraceMessage): Context {
   const active = context.active()
   if (trace.getSpan(active) !== undefined) return active
-  return requestContext(scope) ?? TRANSACTIONS.get(scope) ?? active
+  return requestContext(scope) ?? [...TRANSACTIONS.get(scope)?.values() ?? []].at(-1) ?? active
 }
 
 function requestContext ({ request }: ScopeInfo): Context | undefined {

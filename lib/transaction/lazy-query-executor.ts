@@ -49,7 +49,12 @@ export class LazyQueryExecutor implements QueryExecutor {
   }
 
   executeQuery<R> (query: CompiledQuery<R>, options?: QueryOptions): Promise<QueryResult<R>> {
-    remember(query, this.#transaction.origin.watch)
+    try {
+      remember(query, this.#transaction.origin.watch)
+    } catch (error) {
+      const repeated = error as Error
+      return Promise.reject(repeated)
+    }
     const { usage } = this.#transaction
     return usage === undefined ? this.#execute(query, options) : usage.measure(sending => this.#execute(query, options, sending))
   }

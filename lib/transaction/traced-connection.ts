@@ -73,7 +73,7 @@ export class TracedConnection {
     return this.holder?.driver.begins === 'hidden' && !this.#hasCommands ? this.#tell(sql, run) : run()
   }
 
-  /** Sends several statements as one query. Each is told of by itself, as if all were answered at once. */
+  /** Sends several statements as one query. Each is told of by itself, and the time is that of the last. */
   sendTogether (statements: readonly CompiledQuery[], query: CompiledQuery, answer: Combined['answer']): Promise<QueryResult<unknown> | undefined> {
     const result: Promise<QueryResult<unknown> | undefined> = this.#send(query).then(result => answer<unknown>(result))
     const traces = statements.map(statement => this.#trace(statement)).filter(trace => trace !== undefined)
@@ -119,10 +119,10 @@ async function answered<Answer> (trace: Trace<StatementMessage>, result: Promise
   }
 }
 
-/** What fails is the last one, unless the connection does. */
+/** What takes the time is the last one, and what fails, unless the connection does. */
 async function answeredTogether<Answer> (traces: readonly Trace<StatementMessage>[], result: Promise<Answer>): Promise<Answer> {
   const [last, ...others] = traces.toReversed()
-  const over = (error?: unknown) => { for (const trace of others.toReversed()) trace.end({ error: isAboutConnection(error) ? error : undefined }) }
+  const over = (error?: unknown) => { for (const trace of others.toReversed()) trace.end({ duration: 0, error: isAboutConnection(error) ? error : undefined }) }
   result.then(() => { over() }, over)
   return await answered(last as Trace<StatementMessage>, result)
 }

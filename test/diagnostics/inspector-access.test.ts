@@ -17,7 +17,7 @@ onEachDatabase('this machine only, by the address of its socket and not by what 
     t.equal(await status(address), 403, address)
     for (const header of ['x-forwarded-for', 'x-real-ip']) t.equal(await status(address, { [header]: '127.0.0.1' }), 403, header)
   }
-  for (const header of ['x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via', 'forwarded']) t.equal(await status('127.0.0.1', { [header]: '127.0.0.1' }), 403, `a proxy on this machine: ${header}`)
+  for (const header of ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip', 'via', 'forwarded']) t.equal(await status('127.0.0.1', { [header]: '127.0.0.1' }), 403, `a proxy on this machine: ${header}`)
   for (const [method, url] of PATHS) {
     const reply = await app.inject({ method, url, remoteAddress: '10.0.0.1' })
     t.match([reply.statusCode, reply.json()], [403, { code: 'FST_SCOPED_DB_INSPECTOR_REFUSED' }], url)

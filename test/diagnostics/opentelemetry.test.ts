@@ -1,4 +1,5 @@
 /** Spans and metrics, with OpenTelemetry's own SDK. */
+import { TransactionPropagation } from '@mikro-orm/core'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { ScopedDbInstrumentation } from '../../opentelemetry.ts'
@@ -149,6 +150,23 @@ onEachDatabase('they are in the span of the code that asks', automatic, async (t
   await app.inject({ method: 'POST', url: '/' })
   await assertClean()
   t.match(parents(), { mine: undefined, 'insert item': 'mine', transaction: 'mine', 'select item': 'transaction', commit: 'transaction' }, 'without @fastify/otel')
+})
+
+onEachDatabase('what comes after a transaction inside another is in the outer one again', { ...automatic, kinds: servers }, async (t, { app }) => {
+  const { spans } = telemetry(t)
+  await app.db.run(async session => {
+    await session.insert(Item, insert)
+    await session.transactional(async em => await em.insert(Item, { ...insert, label: 'beside' }), { propagation: TransactionPropagation.REQUIRES_NEW })
+    await session.nativeUpdate(Item, {}, { amount: 2 })
+  })
+  const parents = spans().filter(({ name }) => ['update item', 'commit'].includes(name)).map(({ name, parent }) => `${name} in ${parent}`)
+  t.same(parents, ['commit in transaction', 'update item in transaction', 'commit in transaction'])
+})
+
+onEachDatabase('a literal beside a placeholder is a literal', automatic, async (t, { app }) => {
+  const { spans } = telemetry(t)
+  await app.db.run(async session => await session.execute("select id from item where label = 'secret' and amount = ?", [1]))
+  t.notMatch(JSON.stringify(spans()), 'secret')
 })
 
 onEachDatabase('another decorator of that name is not asked', automatic, async (t, { app }) => {

@@ -99,6 +99,13 @@ onEachDatabase('onRepeated: throw fails the statement that is one too many, and 
     for (let n = 0; n < 5; n++) seen.push(await select.execute().catch((error: { code: string }) => error.code))
     return seen
   })
+  app.get('/rejected', async request => {
+    const kysely = request.db.getKysely<{ item: { id: number } }>()
+    const compiled = kysely.selectFrom('item').select('id').compile()
+    const seen = []
+    for (let n = 0; n < 4; n++) seen.push(await kysely.executeQuery(compiled).then(() => 'rows', ({ code }: { code: string }) => code))
+    return seen
+  })
   t.equal((await app.inject('/loop/3')).statusCode, 200)
   for (let n = 0; n < 2; n++) {
     const reply = await app.inject('/loop/4')
@@ -107,6 +114,7 @@ onEachDatabase('onRepeated: throw fails the statement that is one too many, and 
   t.equal((await app.inject({ method: 'POST', url: '/loop' })).statusCode, 500)
   t.same(await labels(), [])
   t.match((await app.inject('/text')).json().message, /: select \? as n$/)
+  t.same((await app.inject('/rejected')).json(), ['rows', 'rows', 'rows', code])
   t.same((await app.inject('/caught')).json(), [[], [], [], code, code], 'as any error of a statement')
   await t.rejects(app.db.run(async session => { for (let n = 0; n < 4; n++) for await (const item of session.stream(Item)) t.fail(String(item)) }), { code })
 })

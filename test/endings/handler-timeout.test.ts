@@ -89,10 +89,10 @@ onEachDatabase('handlerTimeout while a new transaction beside the own one of the
 })
 
 onEachTransport('a handlerTimeout does not end a handler that has taken its reply over', automatic, async (t, { app, labels, transport, assertClean }) => {
-  app.post('/', { handlerTimeout: 50 }, async (request, reply) => {
+  app.post('/', { handlerTimeout: 500 }, async (request, reply) => {
     await request.db.insert(Item, { label: 'first', amount: 1 })
     reply.hijack()
-    await sleep(150)
+    await sleep(700)
     await request.db.insert(Item, { label: 'second', amount: 1 })
     reply.raw.end('done')
   })

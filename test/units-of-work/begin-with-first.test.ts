@@ -63,7 +63,8 @@ onEachDatabase('a write takes two round trips, and three with beginWithFirst: fa
   t.match(await sent('/apart'), [/^begin$/, /^insert into/, /^commit$/])
 })
 
-onEachDatabase('it is told of as three statements, whose texts and kinds are as before', { kinds: servers, plugin: automatic, orm: { debug: ['query'], colors: false } }, async (t, { app, orm }) => {
+onEachDatabase('it is told of as three statements, whose texts and kinds are as before', { kinds: servers, plugin: automatic, orm: { debug: ['query'], colors: false } }, async (t, stage) => {
+  const { app, orm } = stage
   const lines: string[] = []
   orm.config.getLogger().log = (_, message) => { lines.push(message) }
   const statements = eventsOf(t, 'statement')
@@ -84,6 +85,10 @@ onEachDatabase('it is told of as three statements, whose texts and kinds are as 
   const together = await told('/')
   t.same(together.statements.map(({ kind, rows }) => [kind, rows]), [['control', undefined], ['write', 1], ['control', undefined]])
   t.same(together, await told('/apart'))
+  await app.inject({ method: 'POST', url: '/' })
+  const [begin, insert] = statements.ended()
+  t.ok(Number(insert?.duration) > 0)
+  if (await combines(stage)) t.equal(begin?.duration, 0, 'the time is that of the statement')
 })
 
 onEachDatabase('an answer that is lost, or never sent, leaves nothing behind, and another connection is taken', { kinds: servers }, async (t, stage) => {

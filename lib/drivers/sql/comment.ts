@@ -4,8 +4,8 @@ import { isTransactionControl } from './statements.ts'
 const LONGEST = 256
 
 /**
- * A comment in the format of sqlcommenter (https://google.github.io/sqlcommenter/spec). Nothing of a value can end it, or be taken for a placeholder: what
- * is neither a letter nor a digit is percent-encoded.
+ * A comment in the format of sqlcommenter (https://google.github.io/sqlcommenter/spec). Nothing of a value can end it, or be taken for a placeholder: all but
+ * letters, digits and `-_.~` is percent-encoded.
  * @returns undefined where there is nothing to say
  *
  * @example

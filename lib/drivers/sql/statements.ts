@@ -68,7 +68,7 @@ const CONTROLS = new RegExp(`${AHEAD}(?:begin|start\\s+transaction|set\\s+transa
 
 /** Whether it begins or ends a transaction or a savepoint, and does nothing else. */
 export function isTransactionControl (sql: string): boolean {
-  return CONTROLS.test(sql)
+  return CONTROLS.test(sql) && statementsIn(sql).length === 1
 }
 
 const TO_SAVEPOINT = new RegExp(`${AHEAD}rollback\\s+(?:(?:work|transaction)\\s+)?to\\b`, 'i')

@@ -4,7 +4,7 @@ import { db } from '../../../plugin.ts'
 import { MYSQL } from '../../../lib/drivers/mysql.ts'
 import { POSTGRESQL } from '../../../lib/drivers/postgresql.ts'
 import { SQLITE } from '../../../lib/drivers/sqlite.ts'
-import { mayEndTransaction, setsAutocommit, statementKind } from '../../../lib/drivers/sql/statements.ts'
+import { isTransactionControl, mayEndTransaction, setsAutocommit, statementKind } from '../../../lib/drivers/sql/statements.ts'
 import { ItemSchema as Item } from '../../support/entities.ts'
 import { onEachDatabase, type Stage } from '../../support/on-each-database.ts'
 import pg from 'pg'
@@ -262,4 +262,9 @@ void t.test('however long a statement is, it is sorted in no time', async t => {
   t.equal(mayEndTransaction(`insert into a values ${'/*;'.repeat(100_000)}`), true)
   t.equal(setsAutocommit(`call note('${'set '.repeat(500_000)}')`), false)
   t.equal(statementKind(`select count(*) from a where b = '${'a'.repeat(1_000_000)}'`), 'read')
+})
+
+void t.test('what begins or ends a transaction, and does nothing else', async t => {
+  for (const sql of ['begin', 'START TRANSACTION read only', 'commit;', 'rollback to `a`', 'savepoint a', 'release savepoint a', ' /* tag */ commit', 'savepoint `a;b`']) t.equal(isTransactionControl(sql), true, sql)
+  for (const sql of ['begin not atomic insert into a values (1); insert into a values (2); end', 'commit; insert into a values (1)', 'insert into a values (1)', 'select 1']) t.equal(isTransactionControl(sql), false, sql)
 })
