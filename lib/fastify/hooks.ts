@@ -75,7 +75,8 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
 
   function prepareRoute (this: FastifyInstance, route: RouteOptions): void {
     const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
-    const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && hasHooks(route, 'onResponse'))
+    let hasOwn: boolean | undefined
+    const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && (hasOwn ??= hasHooks(route, 'onResponse')))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true, awaitsHooks } } as NonNullable<typeof route.config>
     if (settings === false) return
     application.addRoute(settings)
@@ -183,6 +184,7 @@ function watched (handler: Handler, retry: Retry | undefined): Handler {
       const handle = handler.bind(this, request, reply)
       const scope = requestScopeOf(request)
       if (scope === null) return handleSocket(reply as unknown as FastifyRequest, handle)
+      scope.hasBody()
       return retry === undefined ? scope.outcome.unattended.handleInScope(handle) : scope.outcome.handleAgain(retry, handle)
     }
   }

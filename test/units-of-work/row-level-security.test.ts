@@ -193,6 +193,17 @@ for (const commitOnTeardown of [true, false]) {
   })
 }
 
+onEachDatabase('a GET that reads twice begins one transaction', { ...automatic, plugin: { ...automatic.plugin, recordStatements: true } }, async (t, stage) => {
+  const { app } = stage
+  await prepare(t, stage)
+  app.get('/', async request => {
+    await request.db.count(Note)
+    await request.db.find(Note, {})
+    return app.db.statements.map(({ sql }) => sql.split(' ')[0])
+  })
+  t.same((await app.inject({ url: '/', headers: { 'x-tenant': 'a' } })).json<string[]>().filter(word => word !== 'set'), ['begin', 'select', 'select', 'select'], 'the first tells the tenant')
+})
+
 onEachDatabase('a role that is not there', automatic, async (t, stage) => {
   const { app, assertClean } = stage
   app.get('/', { config: { db: { sessionOptions: { session: { role: 'nobody"; drop table item' } } } } }, async request => await request.db.execute('select 1'))
