@@ -70,10 +70,12 @@ export class ConnectionPool implements PoolInUse {
    * @throws what the database says
    */
   send<R> (owner: ConnectionOwner, query: CompiledQuery<R>, use: StatementUse): Promise<QueryResult<R>> {
-    const watch = use.isRepeatable ? this.watch(owner) : undefined
+    let watch: SilenceWatch | undefined
     let isSent = false
     return untilOneWorks(this.#timeout, ({ deadline }) => {
       isSent = false
+      // The next one may lead to another server.
+      if (use.isRepeatable && watch?.silence !== owner.silence) watch = this.watch(owner)
       const executor = owner.client.getExecutor()
       return this.#acquire(owner, deadline, arrived => executor.provideConnection(connection => {
         arrived()

@@ -7,25 +7,25 @@ import { lost, type Silence } from './silence.ts'
  * the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
  */
 export class SilenceWatch {
-  readonly #silence: Silence
+  readonly silence: Silence
   readonly #timeout: AcquireTimeout
   #hasGivenUp = false
 
   constructor (silence: Silence, timeout: AcquireTimeout) {
-    this.#silence = silence
+    this.silence = silence
     this.#timeout = timeout
   }
 
-  /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. */
-  identified ({ connection }: ConnectionInUse): Promise<void> | undefined {
-    const silence = this.#silence
+  /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. One that was just made does. */
+  identified ({ connection, isFresh }: ConnectionInUse): Promise<void> | undefined {
+    const silence = this.silence
     if (!this.#hasGivenUp && silence.knows(connection)) return undefined
-    return this.#timeout.limit(this.#timeout.silenceDeadline(), silence.identify(connection))
+    return this.#timeout.limit(isFresh ? this.#timeout.deadline() : this.#timeout.silenceDeadline(), silence.identify(connection))
   }
 
   /** Which server it leads to, where that says so itself. */
   versionOf ({ connection }: ConnectionInUse): string | undefined {
-    return this.#silence.versionOf(connection)
+    return this.silence.versionOf(connection)
   }
 
   /** Sends it. */
@@ -33,7 +33,7 @@ export class SilenceWatch {
     const { connection } = inUse
     const identified = this.identified(inUse)
     if (identified !== undefined) await identified
-    const silence = this.#silence
+    const silence = this.silence
     const timeout = this.#timeout
     let isOver = false
     const listen = (): ReturnType<AcquireTimeout['start']> => timeout.start(() => { void ask() }, timeout.silenceDeadline())
@@ -55,7 +55,7 @@ export class SilenceWatch {
   /** One that has just answered is not lost, whatever is said of it. */
   async #giveUp (inUse: ConnectionInUse): Promise<void> {
     if (this.#hasGivenUp) {
-      this.#silence.distrust()
+      this.silence.distrust()
       return
     }
     this.#hasGivenUp = true

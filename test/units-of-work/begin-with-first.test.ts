@@ -1,13 +1,14 @@
 /** BEGIN travels with the first statement: what it saves, and that nothing else is different. */
 import type { TransactionEventArgs } from '@mikro-orm/core'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { db } from '../../plugin.ts'
+import scopedDb, { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
+import { startRelay } from '../support/relay.ts'
 import { eventsOf } from '../support/traces.ts'
 
 const automatic = { commitOnTeardown: true }
@@ -102,6 +103,24 @@ onEachDatabase('an answer that is lost, or never sent, leaves nothing behind, an
     t.equal(cuts, isCombined ? 1 : 2, 'after that BEGIN proves the connection')
   }
   t.equal((await stage.labels()).length, 3)
+})
+
+onEachDatabase('a server that is slow to answer is no lost one', { kinds: servers }, async (t, { database }) => {
+  // Longer than the eighth of acquireTimeout that a connection may be silent which has answered before.
+  const relay = await startRelay(String(database.options.clientUrl), (client, upstream) => {
+    client.pipe(upstream)
+    upstream.on('data', data => { setTimeout(() => client.write(data), 300) })
+  })
+  const orm = await database.connect({ clientUrl: relay.url })
+  const app = Fastify()
+  t.teardown(async () => {
+    await app.close()
+    await relay.stop()
+    await orm.close()
+  })
+  await app.register(scopedDb, { orm, name: 'slow', ...automatic, acquireTimeout: 2_000 })
+  app.post('/', async () => { await db.session.execute("insert into item (label, amount) values ('slow', 1)") })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
 })
 
 onEachDatabase('errors are those of the statement alone, and what comes after them, too', { kinds: servers, plugin: automatic }, async (t, stage) => {
