@@ -77,7 +77,8 @@ export class Application implements ScopeHost, DatabaseHost {
   async start (): Promise<void> {
     const routes = this.#routes.splice(0)
     for (const { orm, pool, settings } of this.all) {
-      if (settings.causalReads || routes.some(route => route.of(settings).causalReads)) await assertCausalReads(orm, settings.name, pool)
+      const causal = [settings, ...routes.map(route => route.of(settings))].filter(({ causalReads }) => causalReads)
+      if (causal.length > 0) await assertCausalReads(orm, settings.name, pool, causal.some(({ readOnly }) => readOnly))
     }
   }
 

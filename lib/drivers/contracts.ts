@@ -107,11 +107,8 @@ export interface Combined {
 export interface Replication {
   /** What COMMIT is sent as where its position is wanted: one message, with the question for that behind it. */
   readonly commit: string
-  /**
-   * Is called before it is sent.
-   * @returns a function that reads the position in what has come back: empty where nothing was written, undefined where the server tells none
-   */
-  listen (connection: DatabaseConnection): (answer: QueryResult<unknown> | undefined) => string | undefined
+  /** Is called before it is sent. */
+  listen (connection: DatabaseConnection): CommitAnswer
   /** A query on a replica for the position up to which it has applied all, as `position`; null on what is no replica. */
   readonly applied: string
   hasApplied (applied: string, wanted: string): boolean
@@ -121,6 +118,14 @@ export interface Replication {
   readonly lag: string
   /** What comes back, in milliseconds; undefined where it does not follow its primary. */
   lagIn (row: Readonly<Record<string, unknown>> | undefined): number | undefined
+}
+
+/** What comes back for a COMMIT that is asked for its position. */
+export interface CommitAnswer {
+  /** The position: empty where nothing was written, undefined where the server tells none. */
+  positionIn (answer: QueryResult<unknown>): string | undefined
+  /** Whether the server has said that COMMIT itself was carried out, whatever became of the question behind it. */
+  readonly isCommitted: boolean
 }
 
 /** How reads on a node of a cluster wait for what others have committed. */

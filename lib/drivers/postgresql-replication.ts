@@ -1,17 +1,18 @@
 import type { DatabaseConnection } from 'kysely'
-import type { Replication } from './contracts.ts'
+import type { CommitAnswer, Replication } from './contracts.ts'
 
 /** How long a page of the log is, and the longest header that one begins with. */
 const PAGE = 8192n
 const HEADER = 40n
 
-/** @param nextValue gives what reads the first value in the answer to the next message */
-export function postgresqlReplication (nextValue: (connection: DatabaseConnection) => (() => string | undefined) | undefined): Replication {
+const UNHEARD: CommitAnswer = { positionIn: () => undefined, isCommitted: false }
+
+/** @param nextCommit listens to what comes back for the next message: Kysely gives nothing of several results */
+export function postgresqlReplication (nextCommit: (connection: DatabaseConnection) => CommitAnswer | undefined): Replication {
   return {
     // Up to where the log is written, without the "insert", may not be as far as this commit where it does not wait for that.
     commit: 'commit; select case when not pg_is_in_recovery() then pg_current_wal_insert_lsn() end',
-    // Kysely gives nothing of several results.
-    listen: connection => nextValue(connection) ?? (() => undefined),
+    listen: connection => nextCommit(connection) ?? UNHEARD,
     applied: 'select pg_last_wal_replay_lsn()::text as position',
     hasApplied: (applied, wanted) => bytesOf(applied) >= endOf(bytesOf(wanted)),
     shape: /^[0-9A-F]+\/[0-9A-F]+$/,

@@ -1,6 +1,6 @@
 import type { CompiledQuery, DatabaseConnection } from 'kysely'
 import { EventEmitter } from 'node:events'
-import type { Combined, Destination, Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
+import type { Combined, CommitAnswer, Destination, Driver, DriverError, ErrorKind, PhysicalConnection, TransactionStatus } from './contracts.ts'
 import { isRollbackState, kindOfState } from './kinds.ts'
 import { batch, type TypeParsers } from './pg-batch.ts'
 import { postgresqlReplication } from './postgresql-replication.ts'
@@ -43,7 +43,7 @@ export const POSTGRESQL: Driver = {
   },
   beginWith,
   idleIn: client => (client as { idleCount?: number }).idleCount,
-  replication: postgresqlReplication(connection => known.get(connection)?.nextValue()),
+  replication: postgresqlReplication(connection => known.get(connection)?.nextCommit()),
   physical,
   discard,
   // It takes no statement after one that has failed.
@@ -115,13 +115,16 @@ class PgPhysicalConnection implements PhysicalConnection {
     this.#connection.once('end', listener)
   }
 
-  /** Gives what reads the first value in the answer to the next message. */
-  nextValue (): () => string | undefined {
+  /** Listens to the answer to the next message: COMMIT, and a question for one value. */
+  nextCommit (): CommitAnswer {
     let value: string | undefined
-    const read = ({ fields }: { fields: (string | null)[] }) => { value ??= String(fields[0]) }
-    this.#connection.on('dataRow', read)
-    this.#connection.once('readyForQuery', () => this.#connection.off('dataRow', read))
-    return () => value
+    let isCommitted = false
+    const read = ({ fields }: { fields: (string | null)[] }) => { value = fields[0] ?? undefined }
+    // A COMMIT of what has failed is answered with ROLLBACK.
+    const complete = ({ text }: { text: string }) => { isCommitted ||= text === 'COMMIT' }
+    const connection = this.#connection.on('dataRow', read).on('commandComplete', complete)
+    connection.once('readyForQuery', () => connection.off('dataRow', read).off('commandComplete', complete))
+    return { positionIn: () => value, get isCommitted () { return isCommitted } }
   }
 }
 

@@ -5,6 +5,7 @@ import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import type { Log } from '../types.ts'
+import { withTimeout } from '../waiting.ts'
 
 const now = performance.now.bind(performance)
 
@@ -82,8 +83,8 @@ export class Replica {
   /** Waits until it has, but not beyond the deadline. */
   async reaches (position: string, deadline: number): Promise<boolean> {
     while (!this.has(position)) {
-      const row = await this.#ask(this.#replication.applied)
-      this.#applied = row?.['position'] as string | null ?? undefined
+      const asked = this.#ask(this.#replication.applied).then(row => { this.#applied = row?.['position'] as string | null ?? undefined })
+      if (!await withTimeout(deadline - now(), asked)) return false
       if (this.has(position)) break
       if (now() + INTERVAL >= deadline) return false
       await sleep(INTERVAL)

@@ -102,7 +102,7 @@ export class Replicas {
       const pooled = await new ConnectionPool(acquireTimeout).acquire({ get client () { return connection.getClient() } }, async (pooled, inTime) => {
         const commands = commandsOn(pooled, connection.getPlatform())
         await inTime(commands.begin({}))
-        position = await inTime(commands.commit(true))
+        position = await inTime(commands.commit(error => { said = error }))
         return pooled
       })
       await pooled.release()

@@ -1,4 +1,5 @@
 import type { MikroORM } from '@mikro-orm/core'
+import { driverOf } from '../drivers/drivers.ts'
 import { causesOf } from '../errors/causes.ts'
 import { CannotConnectError, InvalidOptionError } from '../errors/errors.ts'
 import { withTimeout } from '../waiting.ts'
@@ -30,18 +31,25 @@ export async function checkConnections (orm: MikroORM, name: string, millisecond
 }
 
 /**
- * Asks the servers of a database whether their reads can wait for what other nodes have committed.
+ * Asks the servers of a database whether their reads can wait for what other nodes have committed. A replica that cannot be reached is not asked now.
+ * @param readsFromReplicas whether that is to be so on its replicas, too
  * @throws InvalidOptionError when they cannot
  * @throws CannotConnectError when one cannot be asked
  */
-export async function assertCausalReads (orm: MikroORM, name: string, pool: ConnectionPool): Promise<void> {
-  const connection = orm.driver.getConnection('write')
-  if (!isSqlConnection(connection)) throw notCausal(name)
-  try {
-    await assertCausal(connection, name, pool)
-  } catch (cause) {
-    if (cause instanceof InvalidOptionError) throw cause
-    throw Object.assign(new CannotConnectError(name, `cannot be reached${codeOf(cause)}`), { cause })
+export async function assertCausalReads (orm: MikroORM, name: string, pool: ConnectionPool, readsFromReplicas: boolean): Promise<void> {
+  const primary = orm.driver.getConnection('write')
+  for (const connection of readsFromReplicas ? connectionsOf(orm) : [primary]) {
+    if (!isSqlConnection(connection) || driverOf(connection.getClient().getExecutor()).causalReads === undefined) throw notCausal(name)
+    try {
+      const asked = await pool.acquire({ get client () { return connection.getClient() } }, async (pooled, inTime) => {
+        await inTime(assertCausal(pooled, name))
+        return pooled
+      })
+      await asked.release()
+    } catch (cause) {
+      if (cause instanceof InvalidOptionError) throw cause
+      if (connection === primary) throw Object.assign(new CannotConnectError(name, `cannot be reached${codeOf(cause)}`), { cause })
+    }
   }
 }
 

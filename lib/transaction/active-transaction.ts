@@ -1,48 +1,24 @@
-import type { SessionContext, Transaction, TransactionEventType } from '@mikro-orm/core'
+import type { Transaction } from '@mikro-orm/core'
 import { debug } from '../debug.ts'
 import { TRANSACTION } from '../diagnostics/channels.ts'
-import { about, type Origin, type TransactionMessage } from '../diagnostics/messages.ts'
+import { about, type TransactionMessage } from '../diagnostics/messages.ts'
 import { Trace } from '../diagnostics/trace.ts'
-import type { Destination, TransactionStatus } from '../drivers/contracts.ts'
+import type { TransactionStatus } from '../drivers/contracts.ts'
 import { CommitUnknownError } from '../errors/errors.ts'
 import type { Outcome } from '../types.ts'
-import type { BeginOptions } from './begin-options.ts'
+import type { BeginSettings, TransactionEvent } from './begin-settings.ts'
 import { assertCausal } from './causal-reads.ts'
 import { connecting } from './connecting.ts'
-import { commitError, rollbackOnly } from './errors.ts'
+import { commitError, positionUntold, rollbackOnly } from './errors.ts'
 import { kyselyOn } from './kysely-on.ts'
 import { remembering } from './prepared-query.ts'
-import { nativeClient, type SqlConnection } from './sql-connection.ts'
-import type { ConnectionPool, InTime } from './connection-pool.ts'
-import type { ConnectionSource } from './connection-source.ts'
+import { nativeClient } from './sql-connection.ts'
+import type { InTime } from './connection-pool.ts'
 import type { FirstStatement } from './first-statement.ts'
 import type { Statement } from './statement.ts'
 import type { ConnectionOwner, PooledConnection } from './pooled-connection.ts'
 import { commandsOn, type TransactionCommands } from './transaction-commands.ts'
 import { keepsMark, setMark } from './transaction-mark.ts'
-
-/** What MikroORM's subscribers are told of, by its name there. */
-export type TransactionEvent = `${TransactionEventType}`
-
-export interface BeginSettings extends BeginOptions {
-  readonly connection: SqlConnection
-  /** Given, it says which connection that is. */
-  readonly source?: ConnectionSource | undefined
-  /** Is told the position of each commit that has written. */
-  readonly committed?: ((position: string) => void) | undefined
-  readonly pool: ConnectionPool
-  readonly origin: Origin
-  /** Tells MikroORM's subscribers. Gives nothing where there is nothing to wait for. */
-  readonly announce?: ((event: TransactionEvent, trx?: () => Transaction) => Promise<void> | undefined) | undefined
-  /** Given, BEGIN may travel with the first statement: the column of a table that the database generates, as far as that is known. */
-  readonly generatedColumn?: Destination['generatedColumn'] | undefined
-  /** Whether MikroORM's subscribers are to be told of an event. */
-  readonly isHeard?: ((event: TransactionEvent) => boolean) | undefined
-  /** What row level security is to know of the session, when it begins. */
-  readonly sessionContext?: (() => SessionContext | undefined) | undefined
-  /** Takes what a subscriber throws where nothing can be changed any more. */
-  readonly report: (error: unknown) => void
-}
 
 const BEFORE = { commit: 'beforeTransactionCommit', rollback: 'beforeTransactionRollback' } as const
 const AFTER = { commit: 'afterTransactionCommit', rollback: 'afterTransactionRollback' } as const
@@ -77,10 +53,8 @@ export class ActiveTransaction {
     if (source !== undefined) await source.choose()
     const connection = source?.connection ?? settings.connection
     const platform = connection.getPlatform()
-    if (!connection['connected']) await connection.ensureConnection()
     const isConnecting = connecting(connection)
     if (isConnecting !== undefined) await isConnecting
-    if (causalReads) await assertCausal(connection, settings.origin.database.name, pool)
     const announced = settings.announce?.('beforeTransactionStart')
     if (announced !== undefined) await announced
     const active = await pool.acquire(owner, (pooled, inTime) => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin(inTime, first), causalReads)
@@ -101,6 +75,8 @@ export class ActiveTransaction {
     debug('BEGIN')
     this.connection.isInTransaction = true
     try {
+      const { causalReads, origin } = this.#settings
+      if (causalReads === true) await inTime(assertCausal(this.connection, origin.database.name))
       if (first === undefined || !await this.#beginWith(first)) await inTime(this.commands.begin(this.#settings))
       return this
     } catch (error) {
@@ -152,10 +128,10 @@ export class ActiveTransaction {
   async commit (hasWritten = true): Promise<void> {
     debug('COMMIT')
     this.#isCommitting = true
-    const { committed, readOnly } = this.#settings
+    const { committed, readOnly, report } = this.#settings
     let position: string | undefined
     try {
-      position = await this.commands.commit(hasWritten && readOnly !== true && committed !== undefined)
+      position = await this.commands.commit(hasWritten && readOnly !== true && committed !== undefined ? error => report(positionUntold(error)) : undefined)
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.connection.driver)
@@ -168,8 +144,8 @@ export class ActiveTransaction {
     }
     this.#settings.pool.counts.committed++
     this.#trace?.end({ outcome: 'commit' })
-    if (position) committed?.(position)
     await this.connection.release()
+    if (position) committed?.(position)
   }
 
   /**

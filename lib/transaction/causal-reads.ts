@@ -1,38 +1,34 @@
-import { driverOf } from '../drivers/drivers.ts'
+import type { Kysely } from 'kysely'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
-import type { ConnectionPool } from './connection-pool.ts'
-import type { SqlConnection } from './sql-connection.ts'
+import type { ConnectionInUse } from './pooled-connection.ts'
 import { leadsNowhere } from './until-one-works.ts'
 
-/** Each is asked once. */
-const ASKED = new WeakMap<SqlConnection, Promise<boolean>>()
+/** Those whose servers are known to be such nodes. */
+const CAUSAL = new WeakSet<Kysely<unknown>>()
 
 /**
- * Asks a server, once, whether its reads can wait for what other nodes of its cluster have committed.
+ * Asks a server, until it is known, whether its reads can wait for what other nodes of its cluster have committed.
  * @param name of its database, for the error
  * @throws InvalidOptionError when they cannot
- * @throws what the database says when it cannot be reached
+ * @throws what the database says when the connection leads nowhere
  */
-export async function assertCausal (connection: SqlConnection, name: string, pool: ConnectionPool): Promise<void> {
-  let asked = ASKED.get(connection)
-  if (asked === undefined) {
-    asked = isCausal(connection, pool)
-    ASKED.set(connection, asked)
-    asked.catch(() => { ASKED.delete(connection) })
-  }
-  if (!await asked) throw notCausal(name)
+export async function assertCausal (connection: ConnectionInUse, name: string): Promise<void> {
+  const { client } = connection.owner
+  if (CAUSAL.has(client)) return
+  if (!await isCausal(connection)) throw notCausal(name)
+  CAUSAL.add(client)
 }
 
 export function notCausal (name: string): Error {
   return new InvalidOptionError('the option "causalReads"', 'a node of a cluster that can wait for the others', `"${name}", which is none`)
 }
 
-async function isCausal (connection: SqlConnection, pool: ConnectionPool): Promise<boolean> {
-  const { causalReads } = driverOf(connection.getClient().getExecutor())
+async function isCausal (connection: ConnectionInUse): Promise<boolean> {
+  const { causalReads } = connection.driver
   if (causalReads === undefined) return false
   try {
-    const [row] = await pool.ask({ get client () { return connection.getClient() } }, rawQuery<{ supported: unknown }>(causalReads.check))
+    const { rows: [row] } = await connection.send(rawQuery<{ supported: unknown }>(causalReads.check))
     return Number(row?.supported) === 1
   } catch (error) {
     // There are servers that do not know the question.

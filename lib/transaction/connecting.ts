@@ -27,7 +27,7 @@ async function first (connection: Connection, connect: () => Promise<void>): Pro
   }
 }
 
-/** Gives nothing where there is nothing to wait for. Never rejects: whoever connects is told. */
+/** Has a connection connect, unless it has. Gives nothing where there is nothing to wait for. Whoever else connects is told of what fails. */
 export function connecting (connection: Connection): Promise<void> | undefined {
-  return inFlight.get(connection)
+  return connection['connected'] ? inFlight.get(connection) : connection.ensureConnection()
 }

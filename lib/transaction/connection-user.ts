@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Origin } from '../diagnostics/messages.ts'
-import { ActiveTransaction, type BeginSettings } from './active-transaction.ts'
+import { ActiveTransaction } from './active-transaction.ts'
+import type { BeginSettings } from './begin-settings.ts'
 import { connecting } from './connecting.ts'
 import type { ConnectionOwner } from './pooled-connection.ts'
 import { Silence } from './silence.ts'
@@ -30,8 +31,8 @@ export class ConnectionUser implements ConnectionOwner {
 
   /** Until it is known which connection that is, and it is connected, if that is under way. */
   connecting (): Promise<void> | undefined {
-    const { source, connection } = this.#settings
-    return source === undefined ? connecting(connection) : source.choose()
+    const choosing = this.#settings.source?.choose()
+    return choosing === undefined ? connecting(this.#connection) : choosing.then(() => connecting(this.#connection))
   }
 
   get ledNowhere (): ConnectionOwner['ledNowhere'] {
@@ -47,7 +48,7 @@ export class ConnectionUser implements ConnectionOwner {
   }
 
   get silence (): Silence | undefined {
-    return Silence.of(this.#settings.source?.connection ?? this.#settings.connection)
+    return Silence.of(this.#connection)
   }
 
   get isReadOnly (): boolean {
@@ -57,6 +58,10 @@ export class ConnectionUser implements ConnectionOwner {
   /** Whether a statement by itself has to be in a transaction: the session has something to tell row level security, which lasts for one. */
   get needsTransaction (): boolean {
     return this.#settings.sessionContext?.() !== undefined
+  }
+
+  get #connection (): SqlConnection {
+    return this.#settings.source?.connection ?? this.#settings.connection
   }
 
   /** Begins another one, for one statement outside. MikroORM's subscribers are told of none that is not theirs. */

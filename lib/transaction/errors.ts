@@ -41,3 +41,8 @@ const OF_THE_STATEMENT = new Set<ErrorKind | undefined>(['unique', 'foreign key'
 export function rollbackOnly (cause: unknown): Error {
   return cause instanceof RollbackOnlyError ? cause : Object.assign(new RollbackOnlyError('its transaction has failed'), { cause })
 }
+
+/** What to report where a commit is to be told to replicas, and its position is not known, because of `cause`. */
+export function positionUntold (cause: unknown): Error {
+  return new Error('a commit was carried out, but its position was not told: its client may read what is older', { cause })
+}

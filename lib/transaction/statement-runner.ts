@@ -223,7 +223,7 @@ export class StatementRunner {
       placement: 'outside',
       connection: active.connection,
       active,
-      release: async () => { await (entered.hasFailed === true ? active.rollback().catch(() => undefined) : active.commit()) }
+      release: async () => { await (entered.hasFailed === true ? active.rollback().catch(() => undefined) : active.commit(statement.kind !== 'read')) }
     }
     return entered
   }

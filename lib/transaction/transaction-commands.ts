@@ -9,10 +9,10 @@ import type { SqlPlatform } from './sql-connection.ts'
 export interface TransactionCommands {
   begin (options: BeginOptions): Promise<unknown>
   /**
-   * @param asksPosition whether it is to say where in the server's log that is
+   * @param untold given, it is to say where in the server's log that is; is called with the error where only that has failed
    * @returns that, if it does
    */
-  commit (asksPosition: boolean): Promise<string | undefined>
+  commit (untold?: (error: unknown) => void): Promise<string | undefined>
   rollback (): Promise<unknown>
   savepoint (name: string): Promise<unknown>
   releaseSavepoint (name: string): Promise<unknown>
@@ -39,14 +39,20 @@ class SqlCommands implements TransactionCommands {
     for (const sql of this.#platform.getBeginTransactionSQL(options)) await this.#send(sql === 'begin' ? causal ?? sql : sql)
   }
 
-  async commit (asksPosition: boolean): Promise<string | undefined> {
+  async commit (untold?: (error: unknown) => void): Promise<string | undefined> {
     const { connection, driver: { replication } } = this.#connection
-    if (asksPosition && replication !== undefined) {
-      const read = replication.listen(connection)
-      return read(await this.#send(replication.commit))
+    if (untold === undefined || replication === undefined) {
+      await this.#send(this.#platform.getCommitTransactionSQL())
+      return undefined
     }
-    await this.#send(this.#platform.getCommitTransactionSQL())
-    return undefined
+    const answer = replication.listen(connection)
+    try {
+      return answer.positionIn(await this.#send(replication.commit))
+    } catch (error) {
+      if (!answer.isCommitted) throw error
+      untold(error)
+      return undefined
+    }
   }
 
   rollback (): Promise<unknown> {

@@ -77,12 +77,12 @@ void t.test('an ORM whose entities are a readonly tuple fits the types', async t
 })
 
 onEachDatabase('a database that does not exist yet is made by the first request, whatever comes beside it', { kinds: servers }, async (t, { database }) => {
-  for (const commitOnTeardown of [true, false]) {
+  for (const options of [{ commitOnTeardown: true }, { commitOnTeardown: false }, { commitOnTeardown: true, replicas: {} }, { commitOnTeardown: false, replicas: {} }]) {
     for (const url of ['/read', '/kysely', '/write', '/write']) {
       const dbName = `${String(database.witness.config.get('dbName'))}_made`
-      const orm = await database.connect({ dbName, ensureDatabase: { create: true } })
+      const orm = await database.connect({ dbName, ensureDatabase: { create: true }, ...'replicas' in options && { replicas: [{ name: 'replica' }] } } as never)
       const app = Fastify()
-      await app.register(scopedDb, { orm, name: 'made', commitOnTeardown })
+      await app.register(scopedDb, { orm, name: 'made', ...options })
       app.get('/read', async request => String(await request.db.count(Item)))
       app.get('/kysely', async request => { await request.db.execute('select 1'); return String((await request.db.getKysely().selectFrom('item' as never).selectAll().execute()).length) })
       app.get('/write', async request => {
@@ -91,7 +91,7 @@ onEachDatabase('a database that does not exist yet is made by the first request,
         return String(await request.db.count(Item, { label: request.id }))
       })
       const answers = await Promise.all(Array.from({ length: 6 }, async () => await app.inject(url)))
-      t.same(answers.map(({ statusCode, body }) => [statusCode, body]), Array(6).fill([200, url === '/write' ? '1' : '0']), `${url} ${commitOnTeardown}`)
+      t.same(answers.map(({ statusCode, body }) => [statusCode, body]), Array(6).fill([200, url === '/write' ? '1' : '0']), `${url} ${JSON.stringify(options)}`)
       t.equal(app.db.openScopes, 0)
       await app.close()
       await orm.close()

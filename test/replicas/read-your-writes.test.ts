@@ -8,7 +8,7 @@ import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors } from '../support/doc-modules.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { fencesOf } from '../support/fences.ts'
-import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
+import { onEachDatabase, type LogLine, type Stage } from '../support/on-each-database.ts'
 import { replicatedApp, replications, type ReplicatedKind } from '../support/replication.ts'
 import { staleReads } from '../support/stale-reads.ts'
 import { freePort } from '../support/server.ts'
@@ -186,6 +186,28 @@ onEachDatabase('a user who may not ask for positions is refused at start', { kin
     await database.witness.driver.execute(`drop role ${user}`)
   })
   await t.rejects(async () => { await app.register(scopedDb, { orm, name: 'other', readYourWrites: { header, secret } }) }, { code: 'FST_SCOPED_DB_INVALID_OPTION', cause: { code: '42501' } })
+})
+
+onEachDatabase('a commit whose position cannot be told is a commit', { kinds: kinds.filter(kind => kind === 'postgresql') }, async (t, { database, logs }) => {
+  const user = `${database.options.dbName}_user`
+  const { witness } = database
+  for (const sql of [`create role ${user} login`, `grant all on item to ${user}`, `grant all on all sequences in schema public to ${user}`]) await witness.driver.execute(sql)
+  const orm = await database.connect({ user, replicas: [{ name: 'replica' }] } as never)
+  const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => { logs.push(JSON.parse(line) as LogLine) } } } })
+  t.teardown(async () => {
+    await app.close()
+    await orm.close()
+    await witness.driver.execute(`drop owned by ${user}`)
+    await witness.driver.execute(`drop role ${user}`)
+  })
+  await app.register(scopedDb, { orm, name: 'other', commitOnTeardown: true, readYourWrites: { header, secret } })
+  app.post('/', async request => { await request.db.insert(Item, { label: 'one', amount: 0 }) })
+  await witness.driver.execute('revoke execute on function pg_current_wal_insert_lsn() from public')
+  const { statusCode, headers } = await app.inject({ method: 'POST', url: '/' })
+  t.equal(statusCode, 200)
+  t.equal(await witness.em.fork().count(Item), 1)
+  t.equal(headers[header], undefined)
+  t.match(logs.find(({ err }) => err !== undefined)?.err, { message: /its position was not told/, stack: /permission denied for function pg_current_wal_insert_lsn/ })
 })
 
 onEachDatabase('without replicas there is nothing to wait for, and nothing is told', {}, async (t, stage) => {

@@ -54,10 +54,9 @@ void t.test('how far a replica lags', async t => {
 })
 
 void t.test('an answer without a position', async t => {
-  t.equal(POSTGRESQL.listen({} as never)(undefined), undefined)
-  const read = MYSQL_REPLICATION.listen({} as never)
-  t.equal(read(undefined), undefined)
-  t.equal(read({ rows: [] }), undefined)
-  t.equal(read({ rows: [[{ position: null }]] }), undefined)
-  t.equal(read({ rows: [[{ position: '' }], {}] }), '')
+  t.equal(POSTGRESQL.listen({} as never).positionIn({ rows: [] }), undefined)
+  const { positionIn } = MYSQL_REPLICATION.listen({} as never)
+  t.equal(positionIn({ rows: [] }), undefined)
+  t.equal(positionIn({ rows: [[{ position: null }]] }), undefined)
+  t.equal(positionIn({ rows: [[{ position: '' }], {}] }), '')
 })

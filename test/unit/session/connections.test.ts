@@ -16,6 +16,7 @@ void t.test('those who come while the first one connects wait for it, and are no
   let depth = 0
   const connection = {
     ...sql,
+    connected: true,
     async connect (options?: { skipOnConnect: boolean }) {
       depth++
       if (options !== undefined) return
