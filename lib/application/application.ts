@@ -137,7 +137,7 @@ export class Application implements ScopeHost, DatabaseHost {
   /** The application begins to close: from now on what is in flight has a time limit, the longest `closeTimeout` of those that were given. */
   startShutdown (): Shutdown {
     this.#shutdown ??= new Shutdown(this.#inFlight, Math.max(...this.settings.map(({ closeTimeout }) => closeTimeout)), this.#log,
-      this.all.map(({ pool }) => pool))
+      this.all.flatMap(({ pool, replicas }) => replicas === undefined ? pool : [pool, replicas.pool]))
     return this.#shutdown
   }
 

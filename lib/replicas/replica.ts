@@ -2,15 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Replication } from '../drivers/contracts.ts'
 import { driverOf } from '../drivers/drivers.ts'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
-import { ConnectionPool } from '../transaction/connection-pool.ts'
+import type { ConnectionPool } from '../transaction/connection-pool.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 import type { Log } from '../types.ts'
 import { withTimeout } from '../waiting.ts'
 
 const now = performance.now.bind(performance)
-
-/** How long it may take to say how far it is, in milliseconds. */
-const SILENCE = 2_000
 
 /** How often it is asked for a position that somebody waits for, in milliseconds. */
 const INTERVAL = 5
@@ -32,7 +29,7 @@ export class Replica {
   readonly connection: SqlConnection
   readonly #settings: ReplicaSettings
   readonly #log: Log
-  readonly #pool = new ConnectionPool(SILENCE)
+  readonly #pool: ConnectionPool
   #state: ReplicaState = 'serving'
   #restsUntil = 0
   /** How far it lagged when it was asked last, and when that was. From then on it can have grown by no more than the time that has passed. */
@@ -42,9 +39,13 @@ export class Replica {
   /** What it is being asked now, for all who would like to know. */
   readonly #asking = new Map<string, Promise<Row | undefined>>()
 
-  /** @param log where to report that it does not serve, or does again */
-  constructor (connection: SqlConnection, settings: ReplicaSettings, log: Log) {
+  /**
+   * @param pool takes the connections on which it is asked how far it is
+   * @param log where to report that it does not serve, or does again
+   */
+  constructor (connection: SqlConnection, pool: ConnectionPool, settings: ReplicaSettings, log: Log) {
     this.connection = connection
+    this.#pool = pool
     this.#settings = settings
     this.#log = log
   }

@@ -14,10 +14,15 @@ import { Replica } from './replica.ts'
 
 const now = performance.now.bind(performance)
 
+/** How long a replica may take to say how far it is, in milliseconds. */
+const SILENCE = 2_000
+
 type Settings = Pick<DatabaseSettings, 'name' | 'acquireTimeout' | 'replicas' | 'readYourWrites'>
 
 /** The replicas of one database, and which of them a session reads from. */
 export class Replicas {
+  /** What has the connections on which they are asked. */
+  readonly pool = new ConnectionPool(SILENCE)
   readonly #primary: SqlConnection
   readonly #areReached: () => boolean
   readonly #all: readonly Replica[]
@@ -33,7 +38,7 @@ export class Replicas {
     const { name, replicas: options, readYourWrites } = settings
     this.#primary = primary
     this.#areReached = areReached
-    this.#all = replicas.map(connection => new Replica(connection, { database: name, maxLag: options?.maxLag, retryAfter: options?.retryAfter ?? RETRY_AFTER }, log))
+    this.#all = replicas.map(connection => new Replica(connection, this.pool, { database: name, maxLag: options?.maxLag, retryAfter: options?.retryAfter ?? RETRY_AFTER }, log))
     this.#settings = settings
     this.#otherwise = options === undefined && readYourWrites === undefined ? undefined : alwaysThe(primary)
   }

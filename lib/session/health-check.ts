@@ -40,7 +40,6 @@ async function ask (connection: Connection, pool: ConnectionPool): Promise<void>
     if (!check.ok) throw new Error(check.reason)
     return
   }
-  await connection.ensureConnection()
   await connecting(connection)
   await pool.ask({ client: connection.getClient() }, rawQuery('select 1'))
 }

@@ -31,8 +31,8 @@ export class ConnectionPool implements PoolInUse {
   readonly inUse = new Bag<ConnectionInUse>()
   readonly counts = new Counts()
   readonly #timeout: AcquireTimeout
-  /** Those that nobody waits for any more. */
-  readonly #late = new Set<Promise<unknown>>()
+  /** What has a connection, or waits for one, that perhaps nobody waits for. */
+  readonly #unattended = new Set<Promise<unknown>>()
 
   /** @param acquireTimeout how long to wait for a connection that works, in milliseconds */
   constructor (acquireTimeout: number) {
@@ -100,10 +100,13 @@ export class ConnectionPool implements PoolInUse {
   }
 
   /** Asks one thing, on a connection that has to answer in time. */
-  async ask<R> (owner: ConnectionOwner, query: CompiledQuery<R>): Promise<R[]> {
-    const { pooled, rows } = await this.acquire(owner, async (pooled, inTime) => ({ pooled, rows: (await inTime(pooled.send(query))).rows }))
-    await pooled.release()
-    return rows
+  ask<R> (owner: ConnectionOwner, query: CompiledQuery<R>): Promise<R[]> {
+    const asked = this.acquire(owner, async (pooled, inTime) => ({ pooled, rows: (await inTime(pooled.send(query))).rows })).then(async ({ pooled, rows }) => {
+      await pooled.release()
+      return rows
+    })
+    this.#remember(asked)
+    return asked
   }
 
   /** What looks whether the server works on a statement. Gives nothing where nobody can be asked: then it is waited for as long as it takes. */
@@ -116,9 +119,9 @@ export class ConnectionPool implements PoolInUse {
     return this.inUse.some(connection => connection.owner === owner)
   }
 
-  /** Resolves when what came too late is back in the pool, or did not come. Kysely loses a connection that comes when its pool is closed. */
+  /** Resolves when what nobody waits for is back in the pool, or did not come. Kysely loses a connection that comes when its pool is closed. */
   async settled (): Promise<void> {
-    while (this.#late.size > 0) await Promise.allSettled(this.#late)
+    while (this.#unattended.size > 0) await Promise.allSettled(this.#unattended)
   }
 
   /** Asks the server to stop the statements that run now on what one owner has. */
@@ -149,6 +152,11 @@ export class ConnectionPool implements PoolInUse {
       arrived()
       return await consumer(connection)
     }))
+  }
+
+  #remember (work: Promise<unknown>): void {
+    this.#unattended.add(work)
+    void work.catch(() => undefined).then(() => this.#unattended.delete(work))
   }
 
   #of (owner: ConnectionOwner): ConnectionInUse[] {
@@ -205,8 +213,7 @@ export class ConnectionPool implements PoolInUse {
       const wait = timeout.start(error => {
         counts.waiting--
         reject(error)
-        this.#late.add(acquired)
-        void acquired.catch(() => undefined).then(() => this.#late.delete(acquired))
+        this.#remember(acquired)
       }, deadline)
       const acquired = acquire(() => {
         timeout.clearInTime(wait)

@@ -157,6 +157,10 @@ onEachDatabase('where positions are not told it is refused at start', { kinds: [
   const refused = { code: 'FST_SCOPED_DB_INVALID_OPTION', message: 'fastify-scoped-db: the option "readYourWrites" takes a database that tells the position of a commit, got "other", which does not' }
   if (stage.kind === 'sqlite') await t.rejects(register({}), refused)
   else await t.rejects(register({ clientUrl: new URL(`:${await freePort()}`, 'http://127.0.0.1').href.replace('http', stage.kind).replace('//', '//root@') }), { code: 'FST_SCOPED_DB_CANNOT_CONNECT' })
+  if (stage.kind === 'postgresql') {
+    await on(stage).caughtUp()
+    await t.rejects(register({ clientUrl: on(stage).replica.url }), refused, 'a standby has none')
+  }
   if (stage.kind === 'mysql' && withoutLog) {
     const own = process.env['MYSQL_URL']
     process.env['MYSQL_URL'] = withoutLog

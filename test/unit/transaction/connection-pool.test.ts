@@ -65,6 +65,17 @@ void t.test('a driver that cancels through the pool is given a connection for it
 
 const QUERY = { sql: 'select 1' } as CompiledQuery
 
+void t.test('what is asked while nobody waits for it is over before the pool is settled', async t => {
+  const answer = Promise.withResolvers<never>()
+  const { pool, owner, count } = poolOf({ executeQuery: async () => await answer.promise })
+  await pool.settled()
+  const asked = pool.ask(owner, QUERY)
+  const settled = pool.settled().then(() => count.back)
+  answer.reject(new Error('no such thing'))
+  await t.rejects(asked, { message: 'no such thing' })
+  t.equal(await settled, 1, 'its connection is back by then')
+})
+
 void t.test('a statement that is not admitted gives its connection back', async t => {
   const { pool, owner, count } = poolOf({ executeQuery: async () => { throw new Error('it was sent') } })
   const admit = () => { throw new Error('too late') }
