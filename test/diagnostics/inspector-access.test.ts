@@ -1,6 +1,6 @@
 /** Who may see what the inspector knows. */
 import Fastify from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import inspector from '../../inspector.ts'
 import { rawClient } from '../support/clients.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
@@ -62,17 +62,23 @@ onEachDatabase('a function says who may see it, wherever they are', onSqlite, as
   t.equal(await status({ 'x-key': 'secret', 'sec-fetch-site': 'cross-site' }), 403)
 })
 
-onEachDatabase('it does not start in production, unless somebody says who may see it', onSqlite, async (t, { app }) => {
+/** Until the test is over. */
+function inProduction (t: Test): void {
   const { NODE_ENV } = process.env
   process.env['NODE_ENV'] = 'production'
-  t.teardown(() => { process.env['NODE_ENV'] = NODE_ENV })
+  t.teardown(() => {
+    if (NODE_ENV === undefined) delete process.env['NODE_ENV']
+    else process.env['NODE_ENV'] = NODE_ENV
+  })
+}
+
+onEachDatabase('it does not start in production, unless somebody says who may see it', onSqlite, async (t, { app }) => {
+  inProduction(t)
   await t.rejects(async () => { await app.register(async app => { await app.register(inspector) }) }, { code: 'FST_SCOPED_DB_INSPECTOR_IN_PRODUCTION' })
 })
 
 onEachDatabase('it starts in production with "allow"', onSqlite, async (t, { app }) => {
-  const { NODE_ENV } = process.env
-  process.env['NODE_ENV'] = 'production'
-  t.teardown(() => { process.env['NODE_ENV'] = NODE_ENV })
+  inProduction(t)
   await app.register(inspector, { allow: () => false })
   t.equal((await app.inject('/_db/')).statusCode, 403)
 })

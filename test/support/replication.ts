@@ -43,7 +43,10 @@ async function startMariaDbs (): Promise<Replication | undefined> {
   const options = ['--log-bin=binlog', '--binlog-format=ROW', '--gtid-strict-mode=ON', '--sync-binlog=0']
   const primary = await startMariaDb([...options, '--server-id=1'])
   if (primary === undefined) return undefined
-  const replica = await startMariaDb([...options, '--server-id=2']) as Server
+  const replica = await startMariaDb([...options, '--server-id=2']).catch(async (error: unknown) => {
+    await primary.stop()
+    throw error
+  }) as Server
   const ask = async (server: Server, ...statements: string[]) => {
     const connection = await createConnection(server.url)
     try {
