@@ -2,13 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { TorturedNode } from '../database/server.ts'
 import type { Random } from '../random.ts'
 import type { Field, StrikingFault } from './fault.ts'
-import { expectSomeThrough } from './field.ts'
+import { expectIdleServed, expectSomeThrough } from './field.ts'
 
 /** How long it takes the other nodes to go on without one that is silent, about, in milliseconds. Nobody can commit meanwhile. */
 const SUSPICION = 3_000
-
-/** How long a route that does not use the database may take, in milliseconds. */
-const PATIENCE = 10_000
 
 /** How often it is tried whether the others serve: they have to find out first that they are enough, and so has HAProxy. */
 const ROUNDS = 20
@@ -51,8 +48,7 @@ export const nodeFreeze: StrikingFault = {
   async strike (field, random) {
     await nodeOf(field, random).freeze(async () => {
       await sleep(random.between(100, 1_500))
-      const idle = await Promise.race([field.send('idle').answered, sleep(PATIENCE)])
-      if (idle?.status !== 200) field.complain(`a route without a database got ${idle?.status ?? 'no answer'} while a node was frozen`)
+      await expectIdleServed(field, 'a node is frozen')
       if (random.oneIn(2)) return
       await sleep(SUSPICION)
       await expectSomeThrough(field, 'a node is frozen', ROUNDS)

@@ -1,5 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from '../answer.ts'
 import type { Field } from './fault.ts'
+
+/** How long a route that does not use the database may take, in milliseconds. */
+const PATIENCE = 10_000
+
+/** Complains if a route that does not use the database is not served. */
+export async function expectIdleServed ({ send, complain }: Pick<Field, 'send' | 'complain'>, meanwhile: string): Promise<void> {
+  const idle = await Promise.race([send('idle').answered, sleep(PATIENCE)])
+  if (idle?.status !== 200) complain(`while ${meanwhile} a route without a database got ${idle?.status ?? 'no answer'}`)
+}
 
 /**
  * Complains if nobody can write, although others could be served.

@@ -1,18 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StrikingFault } from './fault.ts'
-
-/** How long a route that does not use the database may take while the database is frozen, in milliseconds. */
-const PATIENCE = 10_000
+import { expectIdleServed } from './field.ts'
 
 /** Stops the database server in its tracks. Routes that do not use it have to go on. */
 export const freeze: StrikingFault = {
   name: 'freeze',
   needsServer: true,
-  async strike ({ server, send, complain }, random) {
-    await server.freeze(async () => {
+  async strike (field, random) {
+    await field.server.freeze(async () => {
       await sleep(random.between(50, 1_500))
-      const idle = await Promise.race([send('idle').answered, sleep(PATIENCE)])
-      if (idle?.status !== 200) complain(`a route without a database got ${idle?.status ?? 'no answer'} while the database was frozen`)
+      await expectIdleServed(field, 'the database is frozen')
     })
   }
 }
