@@ -1,5 +1,5 @@
 import type { FastifyError } from '@fastify/error'
-import { existsSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { fencesOf, PAGES, read, ROOT } from '../support/fences.ts'
@@ -10,6 +10,8 @@ const api = read('docs/api.md')
 const errors = read('docs/errors.md')
 
 const unique = (text: string, pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map(([, found = '']) => found))].sort()
+
+const anchorOf = (heading: string) => heading.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-')
 
 /** What stands under a heading, up to the next one of the same level. */
 const under = (page: string, heading: string) => page.split(`\n${heading}\n`)[1]?.split(`\n${heading.split(' ')[0]} `)[0] ?? ''
@@ -30,6 +32,13 @@ void t.test('every npm script that is named is there', async t => {
 
 void t.test('every file of the sources that is named is there', async t => {
   for (const page of PAGES) t.same(unique(read(page), /`(lib\/[\w./-]+\.ts)`/g).filter(file => !existsSync(join(ROOT, file))), [], page)
+})
+
+void t.test('docs/architecture.md names every file of the sources, but for the ground, contracts and databases', async t => {
+  const page = read('docs/architecture.md')
+  const files = globSync('lib/*/**/*.ts', { cwd: ROOT }).filter(file => !/contracts\.ts$|^lib\/drivers\/[^/]*$/.test(file))
+  t.ok(files.length > 100)
+  t.same(files.filter(file => !page.includes(`\`${file}\``)), [])
 })
 
 void t.test('what is installed fits together: MikroORM in one version, which is tested here', async t => {
@@ -97,13 +106,25 @@ void t.test('every public member of Database is in docs/api.md', async t => {
   t.same(unique(under(api, '## `db` and `fastify.db`').split('###')[0] ?? '', /^\| `(\w+)[^`]*` \|/gm), members)
 })
 
-void t.test('every exported type is in docs/api.md', async t => {
-  const exported = [...read('plugin.ts').matchAll(/^export type \{ (.*) \}/gm)].flatMap(([, names = '']) => names.split(', ')).sort()
-  t.same(unique(under(api, '## Types'), /^\| `(\w+)` \|/gm), exported)
+void t.test('every export is in docs/api.md', async t => {
+  const plugin = read('plugin.ts')
+  const exported = (kind: string) => unique(plugin, new RegExp(`^export ${kind}\\{ (.*) \\}`, 'gm')).flatMap(names => names.split(', ')).sort()
+  const imported = (pattern: RegExp) => (pattern.exec(api)?.[1] ?? '').match(/\w+/g)?.sort()
+  t.same(unique(under(api, '## Types'), /^\| `(\w+)` \|/gm), exported('type '))
+  t.same(imported(/^import type \{([^}]*)\} from 'fastify-scoped-db'/m), exported('type '))
+  t.same(imported(/^import scopedDb, \{([^}]*)\} from 'fastify-scoped-db'/m), exported(''))
+})
+
+void t.test('contents are complete', async t => {
+  for (const page of PAGES) {
+    const text = read(page)
+    const listed = unique(text.slice(0, text.indexOf('\n## ')), /\]\(#([^)]*)\)/g)
+    if (listed.length > 1) t.same(unique(text, /^## (.*)$/gm).map(anchorOf).filter(anchor => !listed.includes(anchor)), [], page)
+  }
 })
 
 void t.test('links lead somewhere', async t => {
-  const headingsOf = (page: string) => unique(read(page), /^#+ (.*)$/gm).map(heading => heading.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-'))
+  const headingsOf = (page: string) => unique(read(page), /^#+ (.*)$/gm).map(anchorOf)
   const isBroken = (page: string, link: string) => {
     const [path = '', anchor] = link.split('#')
     const target = path === '' ? page : join(dirname(page), path)
