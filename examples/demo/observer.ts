@@ -14,6 +14,8 @@ interface Sighting {
   session?: number | undefined
   /** Resolved when the handler has come to an end. */
   readonly handled: PromiseWithResolvers<void>
+  /** Resolved when its session is closed. */
+  readonly closed: PromiseWithResolvers<void>
 }
 
 interface LogLine {
@@ -57,6 +59,7 @@ export class Observer {
   }
 
   watch (app: FastifyInstance): void {
+    app.db.on('closed', ({ request }) => { if (request !== undefined) this.#sightings.get(request)?.closed.resolve() })
     app.addHook('onRequest', async (request, reply) => {
       const end = this.#follow(app, request, reply).finally(() => this.#ends.delete(end))
       this.#ends.add(end)
@@ -91,12 +94,14 @@ export class Observer {
   }
 
   async #follow (app: FastifyInstance, request: FastifyRequest, { raw }: FastifyReply): Promise<void> {
-    const sighting: Sighting = { handled: Promise.withResolvers() }
+    const sighting: Sighting = { handled: Promise.withResolvers(), closed: Promise.withResolvers() }
     this.#sightings.set(request, sighting)
     await new Promise<void>(resolve => raw.once('close', resolve))
     if (!raw.writableFinished) this.tell(request, 'the client has gone')
     if (sighting.session !== undefined) {
-      while (!isRemoved(request)) await nextTurn()
+      await sighting.closed.promise
+      // Its scope ends with it, in the same turn.
+      await nextTurn()
       this.tell(request, `session removed; sessions left open: ${app.db.openScopes}`)
     }
     await sighting.handled.promise
@@ -106,13 +111,4 @@ export class Observer {
 
 function firstSentence (text: string): string {
   return text.replace(/\. .*/s, '')
-}
-
-/** Only for a request that has had a session: any other would be given one here. */
-function isRemoved (request: FastifyRequest): boolean {
-  try {
-    return request.db.name === undefined
-  } catch {
-    return true
-  }
 }

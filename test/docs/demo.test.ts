@@ -25,6 +25,7 @@ async function playedOut (t: Test, demo: Demo): Promise<void> {
   t.equal(new Set(sessions.flat()).size, scopes.length, 'no two requests have the same one')
   t.equal(demo.count('session opened'), scopes.length)
   t.equal(demo.count('session removed'), scopes.length)
+  t.match(demo.stdout, /fifth +#\d+ +session removed; sessions left open: 0/, 'it is removed when it is rolled back')
   t.equal(demo.count('the client has gone'), 2)
   t.equal(demo.count(': scope opened, no session yet'), scopes.length)
   t.match(demo.stdout, /first +- +POST .*\n.*first +#\d+ +session opened/, 'a session comes after its scope')
