@@ -3,6 +3,7 @@ import { FlushInterruptedError, InsideTransactionError } from '../errors/errors.
 import type { OutcomeCallbacks } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { SessionTransactionSettings } from '../transaction/contracts.ts'
+import { notCausal } from '../transaction/causal-reads.ts'
 import { isSqlConnection } from '../transaction/sql-connection.ts'
 import { callbacksOf, type SessionOwner } from './nesting.ts'
 import { countUnflushed, hasUnflushed, isDirty } from './dirty-check.ts'
@@ -134,8 +135,13 @@ export class Participant {
   }
 }
 
-/** A lazy transaction where the driver speaks SQL. */
+/**
+ * A lazy transaction where the driver speaks SQL.
+ * @throws InvalidOptionError where one is asked for that nothing begins
+ */
 function openTransactions (session: EntityManager, settings: SessionTransactionSettings, report: (error: unknown) => void): SessionTransactions {
   const connection = session.getDriver().getConnection('write')
-  return isSqlConnection(connection) ? new SqlTransactions(session, connection, settings, report) : new NoTransactions(settings)
+  if (isSqlConnection(connection)) return new SqlTransactions(session, connection, settings, report)
+  if (settings.causalReads === true) throw notCausal(settings.origin.database.name)
+  return new NoTransactions(settings)
 }

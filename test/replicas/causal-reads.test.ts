@@ -7,7 +7,8 @@ import scopedDb, { type RouteOptions, type RunOptions, type ScopedDbOptions } fr
 import { availableKinds, createDatabase, servers, type TestDatabase } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { hasGalera, startNodes, type GaleraNode } from '../support/galera.ts'
-import { onEachDatabase } from '../support/on-each-database.ts'
+import { onEachDatabase, type LogLine } from '../support/on-each-database.ts'
+import { replicatedApp } from '../support/replication.ts'
 import { freePort } from '../support/server.ts'
 
 const BEGIN = 'set statement wsrep_sync_wait=1 for begin'
@@ -85,9 +86,17 @@ void t.test('BEGIN waits, and leaves nothing behind', { skip: !isPossible && 'no
   t.equal(await app.db.run(async session => await session.count(Item), { causalReads: true }), 0)
   await t.resolves(start(database, { commitOnTeardown: false, causalReads: true }))
 
+  const { dbName } = database.options
+  await t.rejects(start(database, { causalReads: true }, { readOnly: true }, { replicas: [{ clientUrl: shared, dbName: 'mysql' }] }), refused('other'), 'a replica that is no node')
+  const logs: LogLine[] = []
+  const { app: reader } = await replicatedApp(t, { database, logs }, [`mysql://root@127.0.0.1:${await freePort()}`], { causalReads: true, replicas: {} })
+  reader.get('/', { config: { db: { readOnly: true } } }, async request => await request.db.count(Item))
+  t.equal((await reader.inject('/')).body, '0', 'one that is down is left out')
+  t.equal(logs.filter(({ msg }) => msg === 'a replica is left out').length, 1)
+
   const counted = async (options: RunOptions = {}) => await app.db.run(async session => await session.count(Item), options)
   await here.query('flush tables with read lock') // this node applies nothing more
-  await there.query(`insert into \`${database.options.dbName}\`.item (label) values ('there')`)
+  await there.query(`insert into \`${dbName}\`.item (label) values ('there')`)
   t.equal(await counted(), 0, 'it is behind')
   const waiting = counted({ causalReads: true })
   t.equal(await Promise.race([waiting, sleep(500)]), undefined, 'it waits')

@@ -52,10 +52,15 @@ void t.test('a driver without SQL transactions gets flush-on-teardown', async t 
 })
 
 void t.test('it cannot wait for the other nodes of a cluster', async t => {
+  const refused = { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /causalReads/ }
   const orm = await MikroORM.init({ driver: MemoryDriver, entities: [Note], dbName: 'memory' } as never)
   const app = Fastify()
   await app.register(scopedDb, { orm, causalReads: true })
-  await t.rejects(async () => { await app.ready() }, { code: 'FST_SCOPED_DB_INVALID_OPTION', message: /causalReads/ })
+  await t.rejects(async () => { await app.ready() }, refused)
+  const other = Fastify()
+  await other.register(scopedDb, { orm, name: 'other', commitOnTeardown: true })
+  await t.rejects(other.db.run(async session => await session.count(Note), { causalReads: true }), refused)
+  await other.close()
   await orm.close()
 })
 

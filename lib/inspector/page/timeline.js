@@ -7,7 +7,7 @@ const SHORTEST = 0.01
  * What has happened, one after the other: waits for a connection, statements, and what the application did in between.
  * @returns {{ what: string, from: number, to: number, label: string, statement?: object, index?: number }[]}
  */
-export function segmentsOf ({ connections, sent, duration, replied }) {
+export function segmentsOf ({ connections, sent, duration, replied, hasClientLeft }) {
   const waits = connections.map(({ at, waited, database }) => ({ what: 'wait', from: at, to: at + (waited ?? duration - at), label: `wait for a connection to ${database}` }))
   const statements = sent.map((statement, index) => ({ what: kindOf(statement), from: statement.at, to: statement.at + (statement.duration ?? duration - statement.at), label: statement.sql, statement, index }))
   const busy = [...waits, ...statements].sort((one, other) => one.from - other.from || one.to - other.to)
@@ -20,7 +20,7 @@ export function segmentsOf ({ connections, sent, duration, replied }) {
   }
   const end = replied ?? duration
   if (end > until) all.push(gap(until, end))
-  if (replied !== undefined) all.push({ what: 'reply', from: replied, to: replied, label: 'the reply is out' })
+  if (replied !== undefined) all.push({ what: 'reply', from: replied, to: replied, label: hasClientLeft ? 'the client has left' : 'the reply is out' })
   return all
 }
 
