@@ -23,6 +23,8 @@ export class FirstStatement {
   readonly #query: CompiledQuery
   readonly #sending: () => void
   #isSent = false
+  /** The same on each connection: what it has given up once it waits for. */
+  #watch: SilenceWatch | undefined
   #answer: Promise<QueryResult<unknown>> | undefined
   #doubt: unknown
 
@@ -44,12 +46,14 @@ export class FirstStatement {
   }
 
   /**
-   * Sends both, once: where that has failed with the connection, BEGIN is to prove the next one.
+   * Sends both. Where that has failed with the connection, BEGIN is to prove the next one; after a silence that one has told its name, which is proof, and
+   * both are sent again: what is silent on it, too, may be slow.
    * @returns whether the transaction has begun; otherwise BEGIN is to be sent by itself
    * @throws what says that the connection is lost, and with it whatever was begun
    */
-  async sendWithBegin ({ connection, begin, generatedColumn, watch }: Together): Promise<boolean> {
-    if (this.#isSent) return false
+  async sendWithBegin ({ connection, begin, generatedColumn, watch: own }: Together): Promise<boolean> {
+    const watch = this.#watch ??= own
+    if (this.#isSent && !watch.hasGivenUp) return false
     const identified = watch.identified(connection)
     if (identified !== undefined) await identified
     const combined = connection.driver.beginWith(begin, connection.tagged(this.#query), { connection: connection.connection, version: watch.versionOf(connection), generatedColumn })

@@ -16,6 +16,11 @@ export class SilenceWatch {
     this.#timeout = timeout
   }
 
+  /** Whether it has destroyed a connection. */
+  get hasGivenUp (): boolean {
+    return this.#hasGivenUp
+  }
+
   /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. One that was just made does. */
   identified ({ connection, isFresh }: ConnectionInUse): Promise<void> | undefined {
     const silence = this.silence

@@ -3,6 +3,7 @@ import type { TransactionEventArgs } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { Silence } from '../../lib/transaction/silence.ts'
 import scopedDb, { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
@@ -37,7 +38,8 @@ async function watched (t: Test, { database }: Stage, addRoutes: (app: FastifyIn
     await request.db.flush()
   })
   app.post('/read', async () => await db.session.findAll(Item))
-  // Connections are asked for their names once.
+  const asked: string[] = []
+  proxy.react = sql => { if (/connection_id|pg_backend_pid/.test(sql)) asked.push(sql); return undefined }
   await app.inject({ method: 'POST', url: '/' })
   await orm.em.fork().nativeDelete(Item, {})
   const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
@@ -48,11 +50,12 @@ async function watched (t: Test, { database }: Stage, addRoutes: (app: FastifyIn
     proxy.react = () => undefined
     return seen
   }
-  return { app, proxy, orm, post, sent }
+  return { app, proxy, orm, post, sent, asked }
 }
 
 onEachDatabase('a write takes two round trips, and three with beginWithFirst: false', { kinds: servers }, async (t, stage) => {
-  const { sent } = await watched(t, stage)
+  const { sent, asked } = await watched(t, stage)
+  t.equal(asked.length, 1, 'a new connection is asked for its name')
   const isCombined = await combines(stage)
   for (const url of ['/', '/by-hand']) {
     const together = await sent(url)
@@ -100,7 +103,7 @@ onEachDatabase('an answer that is lost, or never sent, leaves nothing behind, an
     proxy.react = sql => (isCombined ? /begin[^]*insert/i : /^begin$/i).test(sql) && ++cuts === 1 ? reaction : undefined
     t.equal(await post('/'), 200, reaction)
     proxy.react = () => undefined
-    t.equal(cuts, isCombined ? 1 : 2, 'after that BEGIN proves the connection')
+    t.equal(cuts, isCombined && reaction !== 'strand' ? 1 : 2, 'after an error BEGIN proves the connection; after a silence it has told its name')
   }
   t.equal((await stage.labels()).length, 3)
 })
@@ -121,6 +124,25 @@ onEachDatabase('a server that is slow to answer is no lost one', { kinds: server
   await app.register(scopedDb, { orm, name: 'slow', ...automatic, acquireTimeout: 2_000 })
   app.post('/', async () => { await db.session.execute("insert into item (label, amount) values ('slow', 1)") })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+})
+
+onEachDatabase('where the server says of each connection that it does not work on it, a slow statement is sent twice, and none after it', { kinds: servers }, async (t, stage) => {
+  const { app, orm, proxy, post } = await watched(t, stage, app => {
+    app.post('/slow', async () => { await db.session.execute(`select ${stage.dialect.sleep(0.8)}`) })
+  })
+  // As behind an address with several servers: the one that is asked knows nothing of the others.
+  const silence = Silence.of(orm.driver.getConnection() as never) as Silence
+  let isTrusted = true
+  t.intercept(silence, 'isLost', { value: async () => isTrusted })
+  t.intercept(silence, 'distrust', { value: () => { isTrusted = false } })
+  let sent = 0
+  proxy.react = sql => { if (/sleep/.test(sql)) sent++; return undefined }
+  t.equal(await post('/slow'), 200)
+  t.equal(sent, await combines(stage) ? 2 : 1)
+  t.equal(await post('/slow'), 200)
+  t.equal(sent, await combines(stage) ? 3 : 2)
+  proxy.react = () => undefined
+  t.equal(app.db.openScopes, 0)
 })
 
 onEachDatabase('errors are those of the statement alone, and what comes after them, too', { kinds: servers, plugin: automatic }, async (t, stage) => {

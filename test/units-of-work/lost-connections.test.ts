@@ -110,6 +110,10 @@ onEachDatabase('a plain read is sent again when its connection was lost, and not
   const manual = { config: { db: { commitOnTeardown: false } } }
   app.get('/read', async () => await db.session.execute('select 777'))
   app.post('/write', manual, async () => await db.session.execute("insert into item (label, amount) values ('777', 7)"))
+  app.get('/signal', async request => {
+    const kysely = request.db.getKysely()
+    return await kysely.executeQuery(sql.raw('select 777').compile(kysely), { signal: new AbortController().signal })
+  })
   for (const reaction of ['cut before', 'cut after'] as const) {
     let cut = 0
     proxy.react = sql => sql.includes('777') && ++cut <= 2 ? reaction : undefined
@@ -118,6 +122,12 @@ onEachDatabase('a plain read is sent again when its connection was lost, and not
     cut = 0
     t.equal((await app.inject({ method: 'POST', url: '/write' })).statusCode, 500)
     t.equal(cut, 1)
+    cut = 0
+    t.equal((await app.inject('/signal')).statusCode, 500)
+    t.equal(cut, 1)
+    proxy.react = () => undefined
+    proxy.strand()
+    t.equal((await app.inject('/signal')).statusCode, 200)
   }
   t.same(await stage.labels(), ['777'])
   await assertWhole(t, stage, to)
