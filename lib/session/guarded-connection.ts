@@ -1,6 +1,7 @@
 import type { Connection, ConnectionType, EntityManager, IDatabaseDriver, Routine, SessionContext, Transaction, TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { BeginOptions } from '../transaction/begin-options.ts'
 import { assertFlushIsWhole, isInsideFlush } from './flush.ts'
+import { transactionOf } from '../transaction/kysely-transaction.ts'
 import type { SqlConnection } from '../transaction/sql-connection.ts'
 
 export interface BesideOptions extends BeginOptions {
@@ -33,14 +34,18 @@ export function guard (connection: SqlConnection, { context, begin, open }: Guar
       const { eventBroadcaster, loggerContext } = options
       // A flush is about to send something.
       const trx = isInsideFlush() && options.ctx === undefined ? open(options) : await guarded.begin(options)
+      let isCommitting = false
       try {
         const result = await use(trx)
         assertFlushIsWhole()
+        isCommitting = true
         await connection.commit(trx, eventBroadcaster, loggerContext)
         return result
       } catch (error) {
-        // As MikroORM does: a rollback that fails must not hide why.
-        await connection.rollback(trx, eventBroadcaster, loggerContext).catch(() => undefined)
+        const transaction = transactionOf(trx)
+        // As MikroORM does: nobody is told of the end of what has not begun, and a rollback that fails must not hide why.
+        const hasBegun = isCommitting || transaction?.hasBegun !== false
+        await (hasBegun ? connection.rollback(trx, eventBroadcaster, loggerContext) : transaction.rollbackQuietly()).catch(() => undefined)
         throw error
       }
     },

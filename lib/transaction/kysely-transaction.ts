@@ -9,6 +9,8 @@ import type { StatementRunner } from './statement-runner.ts'
 export interface UnderlyingTransaction extends ExecutingTransaction {
   /** Whether statements can begin it by themselves. */
   readonly isAutomatic: boolean
+  /** Whether it has begun, or is beginning. */
+  readonly hasBegun: boolean
   /** Whether it has something to tell row level security, which a transaction of Kysely's own would not know. */
   readonly needsTransaction: boolean
   /** Whether what has gone through may still be rolled back, or was rolled back at its end. */

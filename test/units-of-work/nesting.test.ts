@@ -3,6 +3,7 @@ import { db, type DatabaseSession } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
+import { Gate } from '../support/signals.ts'
 
 const automatic = { plugin: { commitOnTeardown: true } }
 const manual = { plugin: { commitOnTeardown: false } }
@@ -254,6 +255,46 @@ onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, as
   t.same(events.splice(0), ['before start', 'after start', 'before rollback', 'after rollback'])
   await app.inject({ method: 'POST', url: '/manual' })
   t.same(events.splice(0), ['before start', 'after start', 'before commit', 'after commit'])
+})
+
+onEachDatabase('a flush by hand whose BEGIN fails tells of no rollback, and one whose statement fails does', { plugin: { commitOnTeardown: false, acquireTimeout: 200 }, orm: { pool: { max: 1 } } }, async (t, { app, labels, orm }) => {
+  const events: string[] = []
+  const record = (event: string) => async () => { events.push(event) }
+  orm.em.getEventManager().registerSubscriber({
+    beforeTransactionStart: record('before start'),
+    afterTransactionStart: record('after start'),
+    beforeTransactionCommit: record('before commit'),
+    beforeTransactionRollback: record('before rollback'),
+    afterTransactionRollback: record('after rollback')
+  })
+  const holding = new Gate()
+  const over = new Gate()
+  app.get('/hold', async request => await request.db.getKysely().connection().execute(async () => {
+    holding.open()
+    await over.opened
+    return 'held'
+  }))
+  app.post('/', async request => {
+    request.db.create(Item, { id: 77, label: 'flushed' })
+    await request.db.flush()
+    return 'ok'
+  })
+  // MikroORM connects, and asks once by how much ids grow.
+  const em = orm.em.fork()
+  em.create(Item, { label: 'first' })
+  await em.flush()
+  events.length = 0
+  const held = app.inject('/hold')
+  await holding.opened
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 503)
+  t.same(events.splice(0), ['before start'])
+  over.open()
+  await held
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.same(events.splice(0), ['before start', 'after start', 'before commit'])
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
+  t.same(events.splice(0), ['before start', 'after start', 'before rollback', 'after rollback'])
+  t.same(await labels(), ['first', 'flushed'])
 })
 
 onEachDatabase('em.transactional() of a subscriber inside a flush, without commitOnTeardown', manual, async (t, { app, labels, orm }) => {
