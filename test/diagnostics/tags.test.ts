@@ -80,6 +80,15 @@ onEachDatabase('id and traceparent where they are asked for; of one route; in db
   t.equal(await tagOf(async () => await db.run(async session => await session.execute(text), { tagStatements: true })), undefined)
 })
 
+onEachDatabase('a value that looks like a comment hides no statement', automatic, async (t, stage) => {
+  const { app, kind } = stage
+  const { text, sent } = await ownText(stage)
+  app.get('/', async request => await request.db.execute(`${text} ${kind === 'sqlite' ? 'where' : 'and'} ? <> ''`, [(request.query as { value: string }).value]))
+  for (const value of ['-- mine', '/* mine', "it's */"]) {
+    t.match(sent((await app.inject({ url: '/', query: { value } })).json()), /mine.* \/\*method='GET',route='%2F'\*\/$|it.*route='%2F'\*\/$/, value)
+  }
+})
+
 let id = ''
 onEachDatabase('whatever an id or a value holds, the statement stays what it is', { fastify: { genReqId: () => id }, plugin: { commitOnTeardown: true, tagStatements: { requestId: true } } }, async (t, { app, database, labels }) => {
   app.post('/', async request => {

@@ -1,4 +1,5 @@
 import { isTransactionControl } from './statements.ts'
+import { hasComment } from './text.ts'
 
 /** A request's id can be its client's to choose. */
 const LONGEST = 256
@@ -16,9 +17,9 @@ export function sqlComment (tags: Readonly<Record<string, string | undefined>>):
   return pairs.length === 0 ? undefined : `/*${pairs.sort().join()}*/`
 }
 
-/** The same statement with a comment behind it; without, if it has one of its own, as the format wants it, or begins or ends a transaction. */
+/** The same statement with a comment behind it; without, if it has one of its own, or may have, as the format wants it, or begins or ends a transaction. */
 export function withComment (sql: string, comment: string): string {
-  if (/\/\*|--/.test(sql) || isTransactionControl(sql)) return sql
+  if (hasComment(sql) || isTransactionControl(sql)) return sql
   const text = sql.trimEnd()
   return text.endsWith(';') ? `${text.slice(0, -1)} ${comment};` : `${text} ${comment}`
 }

@@ -18,6 +18,15 @@ export function withoutLiterals (sql: string): string {
   return UNCLEAR.test(bare) ? sql : bare
 }
 
+const COMMENTED = /--|\/\*/
+
+const LITERALS = /'[^']*'|"[^"]*"|`[^`]*`/g
+
+/** Whether a text has a comment that is no part of a literal. In doubt it has one. */
+export function hasComment (sql: string): boolean {
+  return COMMENTED.test(sql) && (ESCAPED_QUOTE.test(sql) || UNCLEAR.test(sql.replace(LITERALS, ' ')))
+}
+
 /** Each statement of a text; where there are several, without their literals. In doubt there are. */
 export function statementsIn (sql: string): string[] {
   if (!sql.includes(';')) return [sql]

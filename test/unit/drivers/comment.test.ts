@@ -34,3 +34,16 @@ void t.test('it goes to the end of the statement, which ends as it did', async t
 void t.test('what has a comment of its own stays as it is, and what begins and ends transactions', async t => {
   for (const sql of ['select /* mine */ 1', 'select 1 -- mine', 'begin', 'START TRANSACTION', 'commit', 'rollback to savepoint a', 'savepoint a']) t.equal(withComment(sql, '/*a*/'), sql)
 })
+
+void t.test('what only looks like a comment is a value, or a name', async t => {
+  for (const sql of ["select '--'", "select 'a -- b', '/* c'", "select '-' '-'", "select 'it''s -- c'", 'select "--" from `/*`', 'select \'"\', \'-- "\'', "select 'a\\b -- c'"]) {
+    t.equal(withComment(sql, '/*a*/'), `${sql} /*a*/`)
+  }
+})
+
+void t.test('in doubt it is one: where a backslash, a dollar or a hash may have a quote mean something else, and where a literal does not end', async t => {
+  for (const sql of [
+    "select '\\'' -- ', 1", "select E'it\\'s', '--'", "select '\\\\', '--'", 'select "\\"--"', "select $$it's$$ /* mine */, '$$'", "select $a$it's$a$ -- ', 1", "select 1 # it's\n -- '",
+    "select 1 -- it's '", "select /* ' */ 1 -- '", "select '--", "select 1 /* '", "select 'a', '/*"
+  ]) t.equal(withComment(sql, '/*a*/'), sql)
+})
