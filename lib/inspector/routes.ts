@@ -62,6 +62,9 @@ export function addRoutes (fastify: FastifyInstance, { ring, recorder, streams, 
     }
   })
 
+  // Below the root it is the application that has not found it.
+  if (settings.prefix !== '/') fastify.setNotFoundHandler(own() as object, async (_request, reply) => await reply.code(404).send({ message: 'There is nothing here' }))
+
   fastify.get('/events', own(), (_request, reply) => { streams.open(reply, HEADERS) })
 }
 

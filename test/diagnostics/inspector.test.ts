@@ -72,6 +72,30 @@ onEachDatabase('runs, what has failed, and a request without a statement', autom
   t.match(await lastInspected(app), { kind: 'db.run', sent: [] })
 })
 
+onEachDatabase('the page itself is not shown, nor what it does not have', onSqlite, async (t, { app }) => {
+  app.setNotFoundHandler(async (request, reply) => {
+    await request.db.count(Item)
+    return await reply.code(404).send('nothing of the application')
+  })
+  await app.register(inspector)
+  app.get('/', async () => 'ok')
+  await app.inject('/')
+  for (const url of ['/_db/', '/_db/page.js', '/_db/nothing.js', '/_db/requests/0.json', '/_db/deeper/nothing']) await app.inject(url)
+  await app.inject({ method: 'POST', url: '/_db' })
+  t.match(await inspectedBy(app), { length: 1 })
+  t.match((await app.inject('/_db/nothing.js')).json(), { message: String })
+  t.equal((await app.inject({ url: '/_db/nothing.js', headers: { forwarded: 'for=1.2.3.4' } })).statusCode, 403)
+  t.equal((await app.inject('/_dbs')).body, 'nothing of the application')
+  t.match(await lastInspected(app), { request: { url: '/_dbs' }, status: 404 })
+})
+
+onEachDatabase('a page at the root leaves the application what is not found', onSqlite, async (t, { app }) => {
+  app.setNotFoundHandler(async (_request, reply) => await reply.code(404).send('nothing of the application'))
+  await app.register(inspector, { prefix: '/' })
+  t.equal((await app.inject('/nothing')).body, 'nothing of the application')
+  t.match((await app.inject('/requests.json')).json(), [{ request: { url: '/nothing' }, status: 404 }])
+})
+
 onEachDatabase('a statement that is sent over and over is marked, and one that takes long', automatic, async (t, { app }) => {
   await app.register(inspector, { slowerThan: 1 })
   await app.db.run(async session => { for (const label of ['a', 'b', 'c']) await session.findOne(Item, { label }) })
