@@ -1,5 +1,6 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { LookUps } from '../look-ups/look-ups.ts'
+import { milliseconds } from '../options/validate.ts'
 import { HealthCheck } from '../session/health-check.ts'
 import { idleConnections } from '../session/idle-connections.ts'
 import type { ConnectionPool } from '../transaction/connection-pool.ts'
@@ -53,12 +54,12 @@ export abstract class Monitored extends LookUps {
     this.#orm = orm
     this.#pool = pool
     const check = new HealthCheck(orm, pool)
-    this.healthCheck = async limit => !application.isClosed && await check.passes(typeof limit === 'number' ? limit : HEALTH_LIMIT)
+    this.healthCheck = async limit => !application.isClosed && await check.passes(milliseconds.accepts(limit) ? Number(limit) : HEALTH_LIMIT)
   }
 
   /**
    * Whether the database, and each of its replicas, answers a `select 1` on a connection of the pool within a second, or within so many milliseconds.
-   * Never throws. What is no number is ignored, so that it can be given away as it is, to `@fastify/under-pressure` for one.
+   * Never throws. What is no whole number from 1 to 2147483647 is ignored, so that it can be given away as it is, to `@fastify/under-pressure` for one.
    *
    * @example
    * await app.register(underPressure, { healthCheck: app.db.healthCheck, healthCheckInterval: 5_000 })

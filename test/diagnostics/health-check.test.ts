@@ -19,6 +19,16 @@ onEachDatabase('a database that answers', {}, async (t, { app, assertClean }) =>
   t.equal(await healthCheck(), false, 'the application is closed')
 })
 
+onEachDatabase('what is no time limit is ignored', {}, async (t, { app }) => {
+  const warnings: string[] = []
+  const listen = ({ name }: Error) => { warnings.push(name) }
+  process.on('warning', listen)
+  for (const limit of [Infinity, NaN, -1, 0, 2 ** 31, '1', {}]) t.equal(await app.db.healthCheck(limit), true, String(limit))
+  await sleep(1)
+  process.off('warning', listen)
+  t.same(warnings, [])
+})
+
 onEachDatabase('one that hangs', { kinds: servers }, async (t, { database }) => {
   const { app, orm, proxy } = await proxied(t, database, { acquireTimeout: 1_000 })
   t.equal(await app.db.healthCheck(5_000), true)
