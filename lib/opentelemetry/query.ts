@@ -14,6 +14,9 @@ const KNOWN = new Map<string, Query>()
 
 const MOST = 1_000
 
+/** A longer text has many values in it, as a rule, and does not come again. In characters: all of them together are a few megabytes. */
+const LONGEST = 4_000
+
 /** @param system the name that OpenTelemetry has for the database */
 export function queryOf (sql: string, system: string): Query {
   const key = `${system} ${sql}`
@@ -21,6 +24,7 @@ export function queryOf (sql: string, system: string): Query {
   if (query === undefined) {
     const text = withoutValues(sql, system)
     query = { text, summary: querySummary(text ?? FIRST_WORD.exec(sql)?.[0] ?? '') || system }
+    if (key.length > LONGEST) return query
     if (KNOWN.size === MOST) KNOWN.clear()
     KNOWN.set(key, query)
   }

@@ -98,3 +98,11 @@ void t.test('who has waited before anybody counted is not counted', async t => {
   metrics.waitEnded(message)
   t.not(counted.length, 0)
 })
+
+void t.test('a text is remembered, unless it is long', async t => {
+  const short = 'select * from t1'
+  const long = `select ${'a, '.repeat(5_000)} from t1`
+  t.equal(queryOf(short, 'mysql'), queryOf(short, 'mysql'))
+  t.not(queryOf(long, 'mysql'), queryOf(long, 'mysql'))
+  t.same(queryOf(long, 'mysql'), queryOf(long, 'mysql'))
+})
