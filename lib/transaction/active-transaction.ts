@@ -60,7 +60,8 @@ export class ActiveTransaction {
     const active = await pool.acquire(owner, (pooled, inTime) => new ActiveTransaction(settings, pooled, commandsOn(pooled, platform)).#begin(inTime, first), causalReads)
     try {
       for (const sql of platform.getBeginTransactionSQL(settings)) active.#log(sql)
-      const context = settings.sessionContext?.()
+      // What has been answered was sent where there is none; by now there may be no session to ask.
+      const context = first?.answer === undefined ? settings.sessionContext?.() : undefined
       if (context !== undefined) await connection.applySessionContext(remembering(active.kysely()), context)
       const told = active.#tell('afterTransactionStart')
       if (told !== undefined) await told

@@ -7,6 +7,22 @@ import { running, untilRuns } from '../support/dialect.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
 
+for (const beginWithFirst of [true, false]) {
+  onEachDatabase(`a first statement that is cancelled is told so (beginWithFirst: ${beginWithFirst})`, { plugin: { commitOnTeardown: true, cancelOnAbort: true, beginWithFirst }, kinds: servers }, async (t, { app, kind, listen, assertClean, database, dialect }) => {
+    const text = `select ${dialect.sleep(60)}`
+    const failed = new Gate<unknown>()
+    app.post('/', async request => {
+      await request.db.execute(text).then(() => failed.open('it ended by itself'), (error: unknown) => failed.open(error))
+    })
+    const { port } = await listen()
+    const client = await rawClient(port, ['POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 0', '', ''])
+    await untilRuns(database, `%${text}%`)
+    client.leave()
+    t.match(await failed.opened, { code: { mysql: 'ER_QUERY_INTERRUPTED', postgresql: '57014', sqlite: '' }[kind] })
+    await assertClean()
+  })
+}
+
 for (const method of ['GET', 'POST'] as const) {
   onEachDatabase(`cancelOnAbort cancels what runs and rolls back (${method})`, { plugin: { commitOnTeardown: true, cancelOnAbort: true }, kinds: servers }, async (t, stage) => {
     const { app, labels, listen, assertClean, database, dialect } = stage
