@@ -66,7 +66,10 @@ export interface PhysicalConnection {
 
 /** How a server is asked about its connections, by the name that it has for each. */
 export interface ProcessList {
-  /** A query for the name of the connection that it is sent on, as `id`, and, where `beginWith` asks for it, the server's `version`. */
+  /**
+   * A query for the name of the connection that it is sent on, as `id`, and, where `beginWith` asks for it, the server's `version`; and, where it may be
+   * one of several behind one address, as `server`, what no other has.
+   */
   readonly ownId: string
   /** A query for the connections of these names, as `id`, and what each of them does, as `state`. */
   statesOf (ids: readonly number[]): string

@@ -32,7 +32,8 @@ export const MYSQL: Driver = {
     'json_quote json_set json_insert json_remove json_merge_patch json_table st_asbinary st_astext st_distance st_distance_sphere st_contains st_within ' +
     'st_geomfromtext st_srid st_x st_y inet_aton inet_ntoa inet6_aton inet6_ntoa uuid version database schema sleep benchmark'),
   processes: {
-    ownId: 'select connection_id() as id, version() as version',
+    // MariaDB alone reads such a comment: which server it is, and since when it runs. The other half of it is a counter.
+    ownId: 'select connection_id() as id, version() as version/*M!100000 , uuid_short() >> 24 as server */',
     statesOf: ids => `select id as id, command as state from information_schema.processlist where id in (${ids.join(', ')})`,
     working: 'Query',
     idle: 'Sleep'

@@ -9,6 +9,7 @@ import type { SqlConnection } from './sql-connection.ts'
 interface Identity {
   readonly id?: unknown
   readonly version?: string
+  readonly server?: unknown
 }
 
 /** What it is made of. */
@@ -60,7 +61,7 @@ export class Silence {
 
   /** Whether a connection that has been asked something does not work on it. In doubt it does. */
   async isLost (connection: DatabaseConnection): Promise<boolean> {
-    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, Number(this.#identities.get(connection)?.id)))
+    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, this.#identities.get(connection)))
   }
 
   /** What is said of connections is not true: it seems that there is something in between which has one connection stand for several. */
@@ -68,9 +69,12 @@ export class Silence {
     this.#isTrusted = false
   }
 
-  async #isIdle (own: DatabaseConnection, suspect: number): Promise<boolean> {
-    const { id } = await this.#identityOf(own)
+  async #isIdle (own: DatabaseConnection, asked: Identity | undefined): Promise<boolean> {
+    const { id, server } = await this.#identityOf(own)
+    // Another node of a cluster knows nothing of it. The next time it may be the same.
+    if (server !== asked?.server) return false
     const self = Number(id)
+    const suspect = Number(asked?.id)
     const { statesOf, working, idle } = this.#processes
     const { rows } = await own.executeQuery<{ id: unknown, state: string }>(rawQuery(statesOf([self, suspect])))
     const stateOf = (id: number) => rows.find(row => Number(row.id) === id)?.state

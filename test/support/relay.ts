@@ -10,12 +10,15 @@ export interface Relay {
 
 /**
  * Starts one on 127.0.0.1. When one side of a connection closes, so does the other.
+ * @param others where connections lead after the first, in place of `target`
  * @param join is called for each connection, and passes on what goes either way
  */
-export async function startRelay (target: string, join: (client: Socket, upstream: Socket) => void): Promise<Relay> {
-  const { hostname, port } = new URL(target)
+export async function startRelay (target: string, join: (client: Socket, upstream: Socket) => void, others = target): Promise<Relay> {
+  let next = target
   const sockets = new Set<Socket>()
   const server = createServer(client => {
+    const { hostname, port } = new URL(next)
+    next = others
     const upstream = connect(Number(port), hostname)
     for (const socket of [client, upstream]) {
       sockets.add(socket)

@@ -2,11 +2,13 @@
 import type { TransactionEventArgs } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createConnection } from 'mysql2/promise'
 import type { Test } from 'tap'
 import { Silence } from '../../lib/transaction/silence.ts'
 import scopedDb, { db } from '../../plugin.ts'
 import { servers } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
+import { startServer } from '../support/mariadb.ts'
 import { onEachDatabase, type Stage } from '../support/on-each-database.ts'
 import { proxied } from '../support/proxied.ts'
 import { startRelay } from '../support/relay.ts'
@@ -124,6 +126,34 @@ onEachDatabase('a server that is slow to answer is no lost one', { kinds: server
   await app.register(scopedDb, { orm, name: 'slow', ...automatic, acquireTimeout: 2_000 })
   app.post('/', async () => { await db.session.execute("insert into item (label, amount) values ('slow', 1)") })
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+})
+
+onEachDatabase('behind a balancer nobody is taken for lost because of what another server says', { kinds: ['mysql'] }, async (t, stage) => {
+  const { database, dialect } = stage
+  const { clientUrl, dbName } = database.options
+  const other = await combines(stage) ? await startServer() : undefined
+  if (other === undefined) { t.comment('there is no second MariaDB'); return }
+  const connection = await createConnection(other.url)
+  await connection.query(`create database \`${dbName}\``)
+  await connection.end()
+  const relay = await startRelay(String(clientUrl), (client, upstream) => {
+    client.pipe(upstream)
+    upstream.pipe(client)
+  }, other.url)
+  const orm = await database.connect({ clientUrl: relay.url, pool: { max: 1 }, ensureDatabase: false })
+  const app = Fastify()
+  t.teardown(async () => {
+    await app.close()
+    await relay.stop()
+    await orm.close()
+    await other.stop()
+  })
+  await app.register(scopedDb, { orm, name: 'balanced', ...automatic, acquireTimeout: 1_600 })
+  const slow = async () => (await db.session.execute<{ id: number }[]>(`select connection_id() as id, ${dialect.sleep(0.7)} as slept`))[0]?.id
+  app.get('/', slow)
+  app.post('/', slow)
+  const [{ id } = { id: 0 }] = await orm.driver.execute<{ id: number }[]>('select connection_id() as id')
+  for (const method of ['GET', 'POST'] as const) t.equal((await app.inject({ method, url: '/' })).body, String(id), `${method} keeps its connection`)
 })
 
 onEachDatabase('where the server says of each connection that it does not work on it, a slow statement is sent twice, and none after it', { kinds: servers }, async (t, stage) => {
