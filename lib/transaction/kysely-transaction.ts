@@ -15,6 +15,8 @@ export interface UnderlyingTransaction extends ExecutingTransaction {
   readonly needsTransaction: boolean
   /** Whether what has gone through may still be rolled back, or was rolled back at its end. */
   readonly hasUncommitted: boolean
+  /** Makes it fit for nothing but a rollback, because of `error`. */
+  doom (error: unknown): void
   /** Without telling MikroORM's subscribers: MikroORM does. */
   commitQuietly (): Promise<void>
   rollbackQuietly (): Promise<void>
@@ -96,7 +98,11 @@ function defineClass (Base: KyselyClass) {
     }
 
     rollbackToSavepoint (name: string) {
-      return this.#command(commands => commands.rollbackToSavepoint(name), RECOVERY)
+      return this.#command(commands => commands.rollbackToSavepoint(name).catch((error: unknown) => {
+        // MikroORM tells nobody, and what was to be thrown away is still there.
+        this.#transaction.doom(error)
+        throw error
+      }), RECOVERY)
     }
 
     override withPlugin (plugin: KyselyPlugin) {

@@ -47,3 +47,19 @@ onEachDatabase('a connection that is cut at ROLLBACK', { kinds: servers }, async
   t.same(await database.leftovers(orm), [])
   t.same(await labels(), [])
 })
+
+onEachDatabase('after a rollback to a savepoint that has failed only a rollback of all is left', { kinds: servers, plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
+  app.post('/', async request => {
+    await request.db.insert(Item, { label: 'outside', amount: 0 })
+    await request.db.transactional(async nested => {
+      await nested.insert(Item, { label: 'inside', amount: 0 })
+      throw new Error('thrown away')
+    }).catch(() => undefined)
+    return { gone: 'on' }
+  })
+  await app.ready()
+  await app.db.run(async session => await session.count(Item))
+  await rewrite(orm, sql => sql.startsWith('rollback to ') ? 'rollback to savepoint nonsense' : sql)
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { statusCode: 500, code: 'FST_SCOPED_DB_ROLLBACK_ONLY' })
+  t.same(await labels(), [])
+})
