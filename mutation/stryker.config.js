@@ -9,7 +9,7 @@ process.on('exit', () => { rmSync(databases, { recursive: true, force: true }) }
 process.env.TMPDIR = databases
 
 // What they test runs in processes of its own that say nothing of the mutants they reach, or is none of the code that is mutated.
-const WITHOUT_MUTANTS = ['test/docs/!(pages).test.ts', 'test/programs/*', 'test/torture/*', 'test/unit/support/*']
+const WITHOUT_MUTANTS = ['test/docs/!(pages).test.ts', 'test/programs/*', 'test/simulator/*', 'test/torture/*', 'test/unit/support/*']
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {

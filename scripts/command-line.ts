@@ -20,6 +20,19 @@ export function wholeNumber (option: string, text: string): number {
 }
 
 /**
+ * The names in a list with commas between: `all` are those that there are.
+ * @param where there is no other
+ * @throws UsageError
+ */
+export function namesIn<Name extends string> (option: string, list: string, known: readonly Name[], where = ''): readonly Name[] {
+  if (list === 'all') return known
+  const names = list.split(',').filter(name => name !== '') as Name[]
+  const wrong = names.find(name => !known.includes(name))
+  if (wrong !== undefined) throw new UsageError(`--${option}: there is no "${wrong}"${where}, only ${known.join(', ')}`)
+  return names
+}
+
+/**
  * Runs a command whose exit code is what `main` gives; 2 if it throws. Wrong arguments are answered with `help`, which `--help` asks for.
  * @param main takes the arguments, and a signal that is aborted when the command is to end: what it has started it has to stop first
  */

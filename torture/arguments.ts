@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
-import { parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
+import { namesIn, parse, UsageError, wholeNumber } from '../scripts/command-line.ts'
 import { DATABASES, isDatabaseName, type DatabaseName } from './database/open.ts'
 import { faultNames } from './faults/all.ts'
 import { ROUTES, type Route } from './routes.ts'
@@ -58,7 +58,7 @@ export function readArguments (args: string[]): Arguments {
     requests: wholeNumber('requests', values.requests),
     seed: wholeNumber('seed', values.seed),
     clients: wholeNumber('clients', values.clients),
-    faults: readNames('faults', values.faults === 'none' ? '' : values.faults, faultNames(cluster !== undefined ? 'cluster' : database === 'sqlite' ? 'file' : 'server'), ` for ${database}`),
+    faults: namesIn('faults', values.faults === 'none' ? '' : values.faults, faultNames(cluster !== undefined ? 'cluster' : database === 'sqlite' ? 'file' : 'server'), ` for ${database}`),
     routes: readRoutes(values.routes),
     database,
     cluster,
@@ -69,14 +69,6 @@ export function readArguments (args: string[]): Arguments {
 }
 
 function readRoutes (list: string): Route[] {
-  const names = readNames('routes', list, ROUTES.map(({ name }) => name))
+  const names = namesIn('routes', list, ROUTES.map(({ name }) => name))
   return ROUTES.filter(({ name }) => names.includes(name))
-}
-
-function readNames (option: string, list: string, known: string[], where = ''): string[] {
-  if (list === 'all') return known
-  const names = list.split(',').filter(name => name !== '')
-  const wrong = names.find(name => !known.includes(name))
-  if (wrong !== undefined) throw new UsageError(`--${option}: there is no "${wrong}"${where}, only ${known.join(', ')}`)
-  return names
 }

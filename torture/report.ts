@@ -32,12 +32,14 @@ export async function details (violations: readonly Violation[], folder: string)
   return texts.join('\n')
 }
 
-function describeAnswer ({ answer: { status, code, error } }: Entry): string {
+/** What a client was told, in a few words. */
+export function describeAnswer ({ answer: { status, code, error } }: Entry): string {
   if (status === undefined) return `none: ${error}`
   return code === undefined ? String(status) : `${status} ${code}`
 }
 
-function section (name: string, counts: ReadonlyMap<string, number>): string {
+/** A list of counts. */
+export function section (name: string, counts: ReadonlyMap<string, number>): string {
   const rows = [...counts].map(([what, count]) => `  ${what.padEnd(44)}${String(count).padStart(9)}`)
   return `${name}\n${rows.length === 0 ? '  none' : rows.join('\n')}\n`
 }

@@ -49,11 +49,20 @@ export function checkWork ({ registered, committed, rolledBack, takenBack, dropp
 export async function readDropped (folder: string): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (const file of (await readdir(folder)).filter(name => name.endsWith('.log'))) {
-    for await (const line of createInterface({ input: createReadStream(join(folder, file)) })) {
-      if (!line.includes('"dropped":')) continue
-      const { reqId, dropped } = JSON.parse(line) as { reqId: string, dropped: number }
-      counts.set(reqId, (counts.get(reqId) ?? 0) + dropped)
-    }
+    for await (const line of createInterface({ input: createReadStream(join(folder, file)) })) countDropped(line, counts)
   }
   return counts
+}
+
+/** The same, from the lines of a log. */
+export function droppedIn (lines: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const line of lines) countDropped(line, counts)
+  return counts
+}
+
+function countDropped (line: string, counts: Map<string, number>): void {
+  if (!line.includes('"dropped":')) return
+  const { reqId, dropped } = JSON.parse(line) as { reqId: string, dropped: number }
+  counts.set(reqId, (counts.get(reqId) ?? 0) + dropped)
 }
