@@ -135,7 +135,7 @@ export interface CommitAnswer {
 export interface CausalReads {
   /** What BEGIN is sent as. It leaves nothing on its connection. */
   readonly begin: string
-  /** A query for whether the server is such a node, as `supported`. */
+  /** A query that gives a row where the server is such a node. */
   readonly check: string
 }
 

@@ -41,7 +41,7 @@ export const MYSQL: Driver = {
   beginWith,
   idleIn: client => (client as { _freeConnections?: { length: number } })._freeConnections?.length,
   // Galera. Inside a transaction it would be too late, and stay on the connection.
-  causalReads: { begin: 'set statement wsrep_sync_wait=1 for begin', check: 'select @@wsrep_on as supported' },
+  causalReads: { begin: 'set statement wsrep_sync_wait=1 for begin', check: "show variables where variable_name = 'wsrep_on' and value = 'ON'" },
   replication: MYSQL_REPLICATION
 }
 

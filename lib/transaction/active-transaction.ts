@@ -67,6 +67,8 @@ export class ActiveTransaction {
       if (told !== undefined) await told
       return active
     } catch (error) {
+      // Such as that its scope has ended meanwhile: then nobody waits for the answer to a ROLLBACK.
+      pool.destroyLater(owner, connection => connection === active.connection)
       await Promise.allSettled([active.rollback()])
       throw error
     }
@@ -76,9 +78,14 @@ export class ActiveTransaction {
     debug('BEGIN')
     this.connection.isInTransaction = true
     try {
-      const { causalReads, origin } = this.#settings
+      const { causalReads, origin, pool } = this.#settings
       if (causalReads === true) await inTime(assertCausal(this.connection, origin.database.name))
-      if (first === undefined || !await this.#beginWith(first)) await inTime(this.commands.begin(this.#settings))
+      if (first === undefined || !await this.#beginWith(first)) {
+        // It may wait for other servers, and then it is not silence that tells of a connection that is lost.
+        const watch = causalReads === true ? pool.watch(this.connection.owner) : undefined
+        const begin = () => this.commands.begin(this.#settings)
+        await inTime(watch?.over(this.connection, begin) ?? begin())
+      }
       return this
     } catch (error) {
       this.#trace?.end({ error })
@@ -129,10 +136,12 @@ export class ActiveTransaction {
   async commit (hasWritten = true): Promise<void> {
     debug('COMMIT')
     this.#isCommitting = true
-    const { committed, readOnly, report } = this.#settings
+    const { committed, readOnly, report, pool } = this.#settings
     let position: string | undefined
     try {
-      position = await this.commands.commit(hasWritten && readOnly !== true && committed !== undefined ? error => report(positionUntold(error)) : undefined)
+      const untold = hasWritten && readOnly !== true && committed !== undefined ? (error: unknown) => report(positionUntold(error)) : undefined
+      const watch = pool.watch(this.connection.owner)
+      position = await (watch?.knows(this.connection) === true ? watch.over(this.connection, () => this.commands.commit(untold)) : this.commands.commit(untold))
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.connection.driver)

@@ -2,7 +2,6 @@ import type { Kysely } from 'kysely'
 import { rawQuery } from '../drivers/sql/raw-query.ts'
 import { InvalidOptionError } from '../errors/errors.ts'
 import type { ConnectionInUse } from './pooled-connection.ts'
-import { leadsNowhere } from './until-one-works.ts'
 
 /** Those whose servers are known to be such nodes. */
 const CAUSAL = new WeakSet<Kysely<unknown>>()
@@ -11,7 +10,7 @@ const CAUSAL = new WeakSet<Kysely<unknown>>()
  * Asks a server, until it is known, whether its reads can wait for what other nodes of its cluster have committed.
  * @param name of its database, for the error
  * @throws InvalidOptionError when they cannot
- * @throws what the database says when the connection leads nowhere
+ * @throws what the database says when it cannot be asked
  */
 export async function assertCausal (connection: ConnectionInUse, name: string): Promise<void> {
   const { client } = connection.owner
@@ -26,13 +25,5 @@ export function notCausal (name: string): Error {
 
 async function isCausal (connection: ConnectionInUse): Promise<boolean> {
   const { causalReads } = connection.driver
-  if (causalReads === undefined) return false
-  try {
-    const { rows: [row] } = await connection.send(rawQuery<{ supported: unknown }>(causalReads.check))
-    return Number(row?.supported) === 1
-  } catch (error) {
-    // There are servers that do not know the question.
-    if (leadsNowhere(error)) throw error
-    return false
-  }
+  return causalReads !== undefined && (await connection.send(rawQuery(causalReads.check))).rows.length > 0
 }

@@ -3,7 +3,7 @@ import type { ConnectionInUse } from './pooled-connection.ts'
 import { lost, type Silence } from './silence.ts'
 
 /**
- * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, or the first one inside. When
+ * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, the first one inside, or a COMMIT. When
  * the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
  */
 export class SilenceWatch {
@@ -26,6 +26,11 @@ export class SilenceWatch {
     const silence = this.silence
     if (!this.#hasGivenUp && silence.knows(connection)) return undefined
     return this.#timeout.limit(isFresh ? this.#timeout.deadline() : this.#timeout.silenceDeadline(), silence.identify(connection))
+  }
+
+  /** Whether it can be watched without being asked for its name first. */
+  knows ({ connection }: ConnectionInUse): boolean {
+    return this.silence.knows(connection)
   }
 
   /** Which server it leads to, where that says so itself. */

@@ -79,6 +79,8 @@ void t.test('BEGIN waits, and leaves nothing behind', { skip: !isPossible && 'no
     await request.db.transactional(async em => { await em.count(Item) }, { propagation: 'requires_new' as never })
     return sent()
   })
+  // A new connection is asked for its name.
+  await app.inject('/')
   t.same((await app.inject('/')).json(), [0, BEGIN, 'count', 'select @@wsrep_sync_wait as `left`'], 'it begins with the first read')
   t.same((await app.inject('/read-only')).json(), ['set transaction read only', BEGIN, 'count'])
   t.notOk((await app.inject('/plain')).json<string[]>().includes(BEGIN))

@@ -54,6 +54,21 @@ for (const reaction of ['cut before', 'cut after'] as const) {
   })
 }
 
+onEachDatabase('a COMMIT that is not answered, although the server waits for the next statement, is not waited for', { kinds: servers }, async (t, stage) => {
+  const to = await proxied(t, stage.database, { commitOnTeardown: true, acquireTimeout: 800 })
+  const { app, proxy } = to
+  app.post('/', async () => { await db.session.insert(Item, { label: 'silent', amount: 0 }) })
+  app.post('/read', async () => { await db.session.find(Item, {}) })
+  for (const url of ['/', '/read']) {
+    proxy.react = at('commit', 'strand')
+    t.match((await app.inject({ method: 'POST', url })).json(), { statusCode: 500, code: UNKNOWN }, url)
+    t.equal(app.db.openScopes, 0)
+    proxy.react = () => undefined
+  }
+  await assertWhole(t, stage, to)
+  t.same(await stage.labels(), [])
+})
+
 onEachDatabase('the default error handler tells of an unknown commit', { kinds: servers }, async (t, { database }) => {
   const { app, proxy } = await proxied(t, database, { commitOnTeardown: true })
   app.post('/', async request => { await request.db.insert(Item, { label: 'a', amount: 0 }) })

@@ -48,6 +48,41 @@ onEachDatabase('a connection that is cut at ROLLBACK', { kinds: servers }, async
   t.same(await labels(), [])
 })
 
+onEachDatabase('a ROLLBACK that is not answered, of a scope that has ended while it waited for its connection, gives up its place', { kinds: servers }, async (t, { database, labels }) => {
+  const { app, orm, proxy } = await proxied(t, database, { commitOnTeardown: true, acquireTimeout: 4_000 }, { pool: { max: 1 } })
+  const insert = async (label: string) => { await app.db.session.insert(Item, { label, amount: 0 }) }
+  const held = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  app.post('/hold', async () => {
+    await insert('held')
+    held.resolve()
+    await release.promise
+  })
+  app.post('/late', { handlerTimeout: 100 }, async () => { await insert('too late') })
+  app.post('/next', async () => { await insert('next') })
+  const post = async (url: string) => (await app.inject({ method: 'POST', url })).statusCode
+  const holding = post('/hold')
+  await held.promise
+  t.equal(await post('/late'), 503)
+  const stranded = new Promise<void>(resolve => {
+    proxy.react = sql => {
+      if (sql !== 'rollback') return undefined
+      resolve()
+      return 'strand'
+    }
+  })
+  // What gives up the wait for a connection that is to be closed has looked, and has found none.
+  await new Promise(resolve => { setTimeout(resolve, 700) })
+  release.resolve()
+  t.equal(await holding, 200)
+  await stranded
+  proxy.react = () => undefined
+  t.equal(await post('/next'), 200)
+  t.equal(app.db.openScopes, 0)
+  t.same(await labels(), ['held', 'next'])
+  t.same(await database.leftovers(orm), [])
+})
+
 onEachDatabase('after a rollback to a savepoint that has failed only a rollback of all is left', { kinds: servers, plugin: { commitOnTeardown: true } }, async (t, { app, orm, labels }) => {
   app.post('/', async request => {
     await request.db.insert(Item, { label: 'outside', amount: 0 })
