@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Bag } from '../bag.ts'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { InFlightWork } from '../scope/contracts.ts'
 import { inScope } from '../scope/registry.ts'
@@ -13,7 +14,7 @@ const ROLLBACK_GRACE = 1_000
 
 /** What keeps one application from closing: scopes with something to clean up, the wait before another attempt, work after an outcome. */
 export class InFlight {
-  readonly #all = new Set<InFlightWork>()
+  readonly #all = new Bag<InFlightWork>()
   #idle: PromiseWithResolvers<void> | undefined
 
   /** How much there is of each kind. */
@@ -29,11 +30,12 @@ export class InFlight {
 
   /** Whether the scope that tells this of itself is among it. */
   has (scope: ScopeInfo): boolean {
-    return [...this.#all].some(({ info }) => info === scope)
+    return this.#all.some(({ info }) => info === scope)
   }
 
+  /** It can be there already: a scope says it for each of its sessions. */
   add (work: InFlightWork): void {
-    this.#all.add(work)
+    if (!this.#all.has(work)) this.#all.add(work)
   }
 
   delete (work: InFlightWork): void {
@@ -76,7 +78,7 @@ export class InFlight {
   }
 
   async #until (done: Promise<unknown>, kind: InFlightWork['kind'], destroy: InFlightWork['destroy']): Promise<void> {
-    const work = { kind, destroy }
+    const work = { index: -1, kind, destroy }
     this.add(work)
     await done
     this.delete(work)

@@ -8,8 +8,9 @@ type Listener<Message> = (message: Message) => void
 /** Who is told of one event of what single scopes do. Listens to the channel for as long as there is somebody to tell. */
 class ScopeListeners<Message extends DatabaseMessage> {
   readonly #event: Channel<unknown, Message>
-  /** Those of each scope that has any, by the name of the database. */
-  readonly #listeners = new Map<ScopeInfo, Map<string, Listener<Message>>>()
+  /** Those of each scope that has any, by the name of the database. A Map would keep scopes that are over, as a Set does (see `Bag`). */
+  readonly #listeners = new WeakMap<ScopeInfo, Map<string, Listener<Message>>>()
+  #scopes = 0
 
   constructor (event: Channel<unknown, Message>) {
     this.#event = event
@@ -17,14 +18,14 @@ class ScopeListeners<Message extends DatabaseMessage> {
 
   /** Tells `listener`, in the place of an earlier one, of what a scope does in one database, until `forget` is called. */
   listen (scope: ScopeInfo, database: string, listener: Listener<Message>): void {
-    if (this.#listeners.size === 0) this.#event.subscribe(this.#tell)
-    const listeners = this.#listeners.get(scope) ?? new Map<string, Listener<Message>>()
-    this.#listeners.set(scope, listeners.set(database, listener))
+    const known = this.#listeners.get(scope)
+    if (known === undefined && this.#scopes++ === 0) this.#event.subscribe(this.#tell)
+    this.#listeners.set(scope, (known ?? new Map<string, Listener<Message>>()).set(database, listener))
   }
 
   /** Nobody is told of a scope any more. */
   forget (scope: ScopeInfo): void {
-    if (this.#listeners.delete(scope) && this.#listeners.size === 0) this.#event.unsubscribe(this.#tell)
+    if (this.#listeners.delete(scope) && --this.#scopes === 0) this.#event.unsubscribe(this.#tell)
   }
 
   readonly #tell = (told: unknown): void => {

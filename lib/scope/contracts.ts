@@ -1,5 +1,6 @@
 import type { ForkOptions, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
+import type { BagMember } from '../bag.ts'
 import type { AfterWork } from '../events/callbacks.ts'
 import type { SessionDatabase } from '../events/signals.ts'
 import type { DiagnosticsSettings } from '../options/diagnostics-options.ts'
@@ -8,7 +9,7 @@ import type { Log, ScopeInfo, ScopeKind } from '../types.ts'
 import type { ScopeState } from './state.ts'
 
 /** What keeps an application from closing: a scope, or what else it has to wait for. */
-export interface InFlightWork {
+export interface InFlightWork extends BagMember {
   readonly kind: ScopeKind | 'callback'
   /** That of a scope. */
   readonly info?: ScopeInfo

@@ -20,6 +20,7 @@ import { ENDED, TRANSITIONS, type ScopeState } from './state.ts'
  * through the states of state.ts. Ending and closing are idempotent: Fastify may call `onSend` twice, and `onResponse` never.
  */
 export class Scope implements SessionOwner, ScopeStatus {
+  index = -1
   readonly host: ScopeHost
   readonly info: ScopeInfo
   readonly outcomes: Outcomes
