@@ -19,21 +19,36 @@ interface Guard {
   open (options: BesideOptions): Transaction
 }
 
+type GuardConnection = (connection: Connection) => Connection
+
 /**
  * The connection as a session sees it. MikroORM begins its own transactions here (`em.begin()`, `em.transactional()`,
  * `flush()` in manual mode): they are begun through `guard`, so that they end with the scope. What is executed here
  * without a transaction goes to the session's own.
  */
-export function guard (connection: SqlConnection, { context, begin, open }: Guard): SqlConnection {
-  const guarded = {
+export function guard (connection: SqlConnection, guard: Guard): SqlConnection {
+  const GuardedConnection = once(classes, connection, defineGuarded)
+  return new GuardedConnection(guard) as object as SqlConnection
+}
+
+const classes = new WeakMap<SqlConnection, ReturnType<typeof defineGuarded>>()
+
+function defineGuarded (connection: SqlConnection) {
+  class GuardedConnection {
+    readonly #guard: Guard
+
+    constructor (guard: Guard) {
+      this.#guard = guard
+    }
+
     async begin (options: ConnectionOptions = {}): Promise<Transaction> {
-      return options.ctx === undefined ? await begin(options) : await connection.begin(options)
-    },
+      return options.ctx === undefined ? await this.#guard.begin(options) : await connection.begin(options)
+    }
 
     async transactional<T> (use: (trx: Transaction) => Promise<T>, options: ConnectionOptions = {}): Promise<T> {
       const { eventBroadcaster, loggerContext } = options
       // A flush is about to send something.
-      const trx = isInsideFlush() && options.ctx === undefined ? open(options) : await guarded.begin(options)
+      const trx = isInsideFlush() && options.ctx === undefined ? this.#guard.open(options) : await this.begin(options)
       let isCommitting = false
       try {
         const result = await use(trx)
@@ -48,44 +63,75 @@ export function guard (connection: SqlConnection, { context, begin, open }: Guar
         await (hasBegun ? connection.rollback(trx, eventBroadcaster, loggerContext) : transaction.rollbackQuietly()).catch(() => undefined)
         throw error
       }
-    },
+    }
 
-    getClient: () => context,
+    getClient (): Transaction {
+      return this.#guard.context
+    }
 
-    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx = context, ...rest: []) {
+    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx = this.#guard.context, ...rest: []) {
       return connection.execute(query, params, method, ctx, ...rest)
-    },
+    }
 
-    executeDump: async (dump: string) => { await connection.execute(dump, [], 'run', context) },
+    async executeDump (dump: string): Promise<void> {
+      await connection.execute(dump, [], 'run', this.#guard.context)
+    }
 
-    stream (query: string, params?: unknown[], ctx = context, ...rest: []) {
+    stream (query: string, params?: unknown[], ctx = this.#guard.context, ...rest: []) {
       return connection.stream(query, params, ctx, ...rest)
-    },
+    }
 
     /** With an out parameter it begins a transaction of its own, if there is none. */
     callRoutine (routine: Routine, args?: object, ctx?: Transaction) {
-      return connection.callRoutine.call(proxy, routine, args as never, ctx)
+      return connection.callRoutine.call(this as object as SqlConnection, routine, args as never, ctx)
     }
   }
-  const proxy: SqlConnection = new Proxy(connection, {
+  Object.setPrototypeOf(GuardedConnection.prototype, boundTo(connection))
+  return GuardedConnection
+}
+
+/** What is not guarded is the connection's own. */
+function boundTo (connection: SqlConnection): SqlConnection {
+  return new Proxy(connection, {
     get (target, key) {
-      const value = Reflect.get(Object.hasOwn(guarded, key) ? guarded : target, key) as unknown
+      const value = Reflect.get(target, key) as unknown
       return typeof value === 'function' ? value.bind(target) as unknown : value
     }
   })
-  return proxy
 }
 
+const GUARD = Symbol('fastify-scoped-db.guard')
+
+type GuardedDriver = IDatabaseDriver & { readonly [GUARD]: GuardConnection }
+
 /** Has an EntityManager send everything to connections as `guard` gives them, whichever MikroORM chooses: it has no context to know them by. */
-export function guardDriver (em: EntityManager, guard: (connection: Connection) => Connection): void {
-  const driver = em.getDriver()
-  useDriver(em, Object.create(driver, {
-    connection: { get: () => guard(driver.getConnection()) },
-    getConnection: { value: (type?: ConnectionType) => guard(driver.getConnection(type)) }
-  }) as typeof driver)
+export function guardDriver (em: EntityManager, guard: GuardConnection): void {
+  useDriver(em, Object.create(once(guardedDrivers, em.getDriver(), defineGuardedDriver), { [GUARD]: { value: guard } }) as GuardedDriver)
+}
+
+const guardedDrivers = new WeakMap<IDatabaseDriver, object>()
+
+function defineGuardedDriver (driver: IDatabaseDriver): object {
+  return Object.create(driver, {
+    connection: { get (this: GuardedDriver) { return this[GUARD](driver.getConnection()) } },
+    getConnection: { value (this: GuardedDriver, type?: ConnectionType) { return this[GUARD](driver.getConnection(type)) } }
+  }) as object
+}
+
+/**
+ * What the objects of all sessions inherit from. An object with methods or getters of its own would have a hidden class of its own: whatever
+ * calls it is slow, and V8 keeps that class, and the session with it, until it collects the whole heap.
+ */
+function once<Key extends object, Value> (known: WeakMap<Key, Value>, key: Key, define: (key: Key) => Value): Value {
+  let value = known.get(key)
+  if (value === undefined) {
+    value = define(key)
+    known.set(key, value)
+  }
+  return value
 }
 
 /** MikroORM's own field, which is not meant to be changed. */
 export function useDriver (em: EntityManager, driver: IDatabaseDriver): void {
-  Object.defineProperty(em, 'driver', { value: driver })
+  Object.assign(em, { driver })
 }
