@@ -30,5 +30,15 @@ export default [
       // An entity and its type may share a name; what is really declared twice, the compiler reports.
       '@typescript-eslint/no-redeclare': 'off'
     }
+  },
+  {
+    // What is done for each request.
+    files: ['lib/{fastify,session,scope}/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': ['error', {
+        selector: 'AssignmentExpression[left.type=MemberExpression] > .right:matches(ArrowFunctionExpression, FunctionExpression)',
+        message: 'V8 makes a function old that is assigned to a property where it is written, and what it refers to lives on with it: use Object.assign(), or a variable'
+      }]
+    }
   }
 ]

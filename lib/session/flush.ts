@@ -160,6 +160,7 @@ export function assertFlushIsWhole (): void {
 /** Has a driver tell the flush that runs of each collection in the moment when that is read to be written. */
 export function watchCollections (driver: IDatabaseDriver): void {
   const { syncCollections } = driver
+  // eslint-disable-next-line no-restricted-syntax -- once, and for good.
   driver.syncCollections = async function (collections, options) {
     await syncCollections.call(this, watched(collections as Iterable<Collection<object>>), options)
   }

@@ -15,6 +15,7 @@ export function restoreHydrator (orm: MikroORM): void {
   const hydrator = orm.config.getHydrator(orm.getMetadata()) as unknown as Hydrator
   for (const method of ['hydrate', 'hydrateReference'] as const) {
     const hydrate = hydrator[method]
+    // eslint-disable-next-line no-restricted-syntax -- once, and for good.
     hydrator[method] = function (this: Hydrator, ...args) {
       const { running } = this
       try {

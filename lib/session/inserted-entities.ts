@@ -13,21 +13,24 @@ export class InsertedEntities {
   readonly #unitOfWork: UnitOfWork
   readonly #persister: Persister
   readonly #entities: AnyEntity[] = []
+  readonly #markAsPopulated: Persister['markAsPopulated']
 
   constructor (em: EntityManager) {
     this.#unitOfWork = em.getUnitOfWork(false)
     this.#persister = this.#unitOfWork.getChangeSetPersister() as unknown as Persister
-    const { markAsPopulated } = this.#persister
-    this.#persister.markAsPopulated = (changeSet, meta) => {
-      markAsPopulated.call(this.#persister, changeSet, meta)
-      this.#entities.push(changeSet.entity)
-      this.#unitOfWork.register(changeSet.entity, changeSet.payload)
-    }
+    this.#markAsPopulated = this.#persister.markAsPopulated
+    Object.assign(this.#persister, {
+      markAsPopulated: (changeSet: ChangeSet<AnyEntity>, meta: unknown) => {
+        this.#markAsPopulated.call(this.#persister, changeSet, meta)
+        this.#entities.push(changeSet.entity)
+        this.#unitOfWork.register(changeSet.entity, changeSet.payload)
+      }
+    })
   }
 
   /** Leaves it to MikroORM again. What was inserted by a flush that has failed is not known any more. */
   settle (hasFailed: boolean): void {
-    Reflect.deleteProperty(this.#persister, 'markAsPopulated')
+    this.#persister.markAsPopulated = this.#markAsPopulated
     if (!hasFailed) return
     for (const entity of this.#entities) {
       this.#unitOfWork.getIdentityMap().delete(entity)

@@ -24,12 +24,14 @@ export class LateChanges {
     this.#em = em
     this.#unitOfWork = em.getUnitOfWork(false)
     // Collections and setters ask for these past the EntityManager.
-    this.#intercept('scheduleOrphanRemoval')
-    this.#intercept('cancelOrphanRemoval')
-    this.#unitOfWork['takeCollectionSnapshots'] = (entity: AnyEntity, visited: Set<AnyEntity>) => {
-      if (!visited.has(entity)) this.#noteCollections(entity)
-      UnitOfWork.prototype['takeCollectionSnapshots'].call(this.#unitOfWork, entity, visited)
-    }
+    Object.assign(this.#unitOfWork, {
+      scheduleOrphanRemoval: this.#intercepted('scheduleOrphanRemoval'),
+      cancelOrphanRemoval: this.#intercepted('cancelOrphanRemoval'),
+      takeCollectionSnapshots: (entity: AnyEntity, visited: Set<AnyEntity>) => {
+        if (!visited.has(entity)) this.#noteCollections(entity)
+        UnitOfWork.prototype['takeCollectionSnapshots'].call(this.#unitOfWork, entity, visited)
+      }
+    })
   }
 
   /** Whether the flush had anything to write. */
@@ -87,9 +89,9 @@ export class LateChanges {
     Object.assign(this.#unitOfWork, { scheduleOrphanRemoval, cancelOrphanRemoval, takeCollectionSnapshots })
   }
 
-  #intercept (method: 'scheduleOrphanRemoval' | 'cancelOrphanRemoval'): void {
+  #intercepted (method: 'scheduleOrphanRemoval' | 'cancelOrphanRemoval') {
     const ask = UnitOfWork.prototype[method].bind(this.#unitOfWork)
-    this.#unitOfWork[method] = (entity: AnyEntity, visited?: Set<AnyEntity>) => {
+    return (entity: AnyEntity, visited?: Set<AnyEntity>) => {
       this.#requests.push(() => { if (isManaged(entity)) ask(entity) })
       ask(entity, visited)
     }

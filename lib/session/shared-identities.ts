@@ -1,4 +1,4 @@
-import { IdentityMap, type EntityManager } from '@mikro-orm/core'
+import { IdentityMap, type AnyEntity, type EntityManager } from '@mikro-orm/core'
 
 /** The identity maps that have the same instances as another. */
 const links = new WeakMap<IdentityMap, Set<IdentityMap>>()
@@ -27,13 +27,15 @@ function linksOf (identityMap: IdentityMap): Set<IdentityMap> {
 function linkFrom (identityMap: IdentityMap): Set<IdentityMap> {
   const linked = new Set<IdentityMap>()
   const { store, delete: remove } = IdentityMap.prototype
-  identityMap.store = entity => {
-    store.call(identityMap, entity)
-    for (const other of linked) if (other.getByEntity(entity) === undefined) other.store(entity)
-  }
-  identityMap.delete = entity => {
-    remove.call(identityMap, entity)
-    for (const other of linked) if (other.getByEntity(entity) === entity) other.delete(entity)
-  }
+  Object.assign(identityMap, {
+    store (entity: AnyEntity) {
+      store.call(identityMap, entity)
+      for (const other of linked) if (other.getByEntity(entity) === undefined) other.store(entity)
+    },
+    delete (entity: AnyEntity) {
+      remove.call(identityMap, entity)
+      for (const other of linked) if (other.getByEntity(entity) === entity) other.delete(entity)
+    }
+  })
   return linked
 }
