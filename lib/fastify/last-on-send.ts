@@ -99,10 +99,12 @@ export class LastOnSend {
   }
 
   #commit (scope: Scope, payload: unknown): Sending {
-    const restore = snapshotSending(this.#reply)
-    const body = readable(payload, this.#reply)
+    const reply = this.#reply
+    const restore = snapshotSending(reply)
+    const body = readable(payload, reply)
     keepFromCrashing(body)
-    return this.#ended(scope.end('commit', body instanceof Readable ? () => this.#ready(body) : undefined), body, restore)
+    const ended = scope.end('commit', body instanceof Readable ? () => this.#ready(body) : undefined)
+    return this.#ended(ended, body, restore, body === payload ? restore : snapshotSending(reply))
   }
 
   /** When the body has begun, or failed, or is not wanted any more; or the request has failed meanwhile. */
@@ -114,10 +116,10 @@ export class LastOnSend {
   /**
    * Holds the reply as it is until the outcome is carried out: what is done to it meanwhile changes nothing.
    * @param restore makes it what it was before it was to be sent
+   * @param settle makes it what it is now
    */
-  async #ended (ended: Promise<void> | undefined, body: unknown, restore: () => void): Promise<() => unknown> {
+  async #ended (ended: Promise<void> | undefined, body: unknown, restore: () => void, settle = restore): Promise<() => unknown> {
     const reply = this.#reply
-    const settle = snapshotSending(reply)
     const release = blockWrites(reply)
     try {
       await ended

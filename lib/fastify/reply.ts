@@ -29,9 +29,13 @@ const OF_THE_BODY = ['content-encoding', 'content-range', 'etag', 'last-modified
 
 /** The names of a reply's trailers. Fastify tells of one only when it is named. */
 export function trailersOf (reply: FastifyReply): string[] {
-  const trailers = Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
-  return trailers === undefined ? [] : Object.keys(Object(Reflect.get(reply, trailers)) as object).filter(name => reply.hasTrailer(name))
+  if (trailers === undefined || !(trailers in reply)) trailers = Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  const kept: unknown = trailers && Reflect.get(reply, trailers)
+  return kept === undefined || kept === null ? [] : Object.keys(kept).filter(name => reply.hasTrailer(name))
 }
+
+/** What the Fastify that was met last keeps them by. */
+let trailers: symbol | undefined
 
 /** Whether a payload goes out bit by bit, while the application may still work on it. */
 export function isStreamed (payload: unknown): boolean {
@@ -47,7 +51,7 @@ export function breakOffUnless (isWhole: () => boolean, reply: FastifyReply): vo
   const { raw } = reply
   for (const method of reply.hasHeader('content-length') ? ['write', 'end'] as const : ['end'] as const) {
     const send = raw[method] as (...args: unknown[]) => never
-    raw[method] = (...args: unknown[]) => isClosed(raw) || isWhole() ? send.apply(raw, args) : raw.destroy() as never
+    Object.assign(raw, { [method]: (...args: unknown[]) => isClosed(raw) || isWhole() ? send.apply(raw, args) : raw.destroy() })
   }
 }
 
@@ -95,15 +99,10 @@ export function snapshotSending (reply: FastifyReply): () => void {
  * @returns a function that ends it
  */
 export function blockWrites ({ raw }: FastifyReply): () => void {
-  const patched = WRITING.map(method => Object.getOwnPropertyDescriptor(raw, method))
-  for (const method of WRITING) Object.defineProperty(raw, method, { value: WRITE_NOTHING[method], configurable: true, writable: true })
-  return () => {
-    // The last first: V8 forgives what is taken off again in this order.
-    for (const [n, method] of [...WRITING.entries()].reverse()) {
-      Reflect.deleteProperty(raw, method)
-      if (patched[n] !== undefined) Object.defineProperty(raw, method, patched[n])
-    }
-  }
+  const { writeHead, write, end, flushHeaders } = raw
+  Object.assign(raw, WRITE_NOTHING)
+  // What was not its own before is left on it: V8 makes an object slow that something is taken off.
+  return () => { Object.assign(raw, { writeHead, write, end, flushHeaders }) }
 }
 
 const WRITE_NOTHING = {
@@ -112,8 +111,6 @@ const WRITE_NOTHING = {
   end (this: unknown) { return this },
   flushHeaders: () => {}
 }
-
-const WRITING = Object.keys(WRITE_NOTHING) as (keyof typeof WRITE_NOTHING)[]
 
 function snapshotHead ({ raw }: FastifyReply): () => void {
   const { statusCode } = raw
@@ -149,9 +146,11 @@ function copyOf (value: unknown): unknown {
 /** Has `intercept` see what is given to `reply.send()` from now on. It passes on what it likes. */
 export function interceptSend (reply: FastifyReply, intercept: (payload: unknown, send: (payload: unknown) => FastifyReply) => FastifyReply): void {
   const { send } = reply
-  reply.send = function (this: FastifyReply, payload?: unknown) {
-    return intercept(payload, passed => send.call(this, passed))
-  }
+  Object.assign(reply, {
+    send (this: FastifyReply, payload?: unknown) {
+      return intercept(payload, passed => send.call(this, passed))
+    }
+  })
 }
 
 /** A reply that is being sent. Several of a request can be on their way. */

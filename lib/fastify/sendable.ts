@@ -57,16 +57,27 @@ function assertHead (reply: FastifyReply, body: unknown, response: Response | un
   if (response !== undefined && !(status >= 100 && status <= 599)) throw new errorCodes.FST_ERR_BAD_STATUS_CODE(status)
   const headers: OutgoingHttpHeaders = { ...reply.getHeaders() as OutgoingHttpHeaders, ...response && Object.fromEntries(response.headers) }
   const isHttp2 = request.raw.httpVersionMajor === 2
-  const trial = new ServerResponse(request.raw)
   if (isHttp2) {
     assertHttp2Headers(headers)
     // A body that ends as it likes: what is left are the names and values.
-    trial.writeHead(200, { ...headers, 'transfer-encoding': 'chunked' })
-  } else {
-    if (raw.statusMessage !== undefined) trial.statusMessage = raw.statusMessage
-    trial.writeHead(status, { ...headers, ...framing(reply, body) })
+    new ServerResponse(request.raw).writeHead(200, { ...headers, 'transfer-encoding': 'chunked' })
+    return
   }
+  const head = { ...headers, ...framing(reply, body) }
+  if (status >= 200 && status <= 599 && raw.statusMessage === undefined && Object.entries(head).every(isPlain)) return
+  const trial = new ServerResponse(request.raw)
+  if (raw.statusMessage !== undefined) trial.statusMessage = raw.statusMessage
+  trial.writeHead(status, head)
 }
+
+/** Whether it is a header that Node has nothing against, whatever the others are. Most heads have no other, and a trial costs more than to look. */
+function isPlain ([name, value]: [string, unknown]): boolean {
+  return name !== 'trailer' && PLAIN_NAME.test(name) && (typeof value === 'number' || (typeof value === 'string' && PLAIN_VALUE.test(value)))
+}
+
+const PLAIN_NAME = /^[a-z-]+$/
+
+const PLAIN_VALUE = /^[ -~]*$/
 
 /** What Fastify adds of how the reply ends: HTTP/1 has trailers only where the length is not told before. */
 function framing (reply: FastifyReply, body: unknown): OutgoingHttpHeaders {
