@@ -22,8 +22,9 @@ export class CounterLock {
     return this.#hasBegun && await this.#connection.query('select * from counter for update').then(() => true, () => false)
   }
 
+  /** A cluster may tell the next statement on it what has become of this transaction. */
   async release (): Promise<void> {
     await this.#connection.rollback().catch(() => undefined)
-    this.#connection.release()
+    this.#connection.destroy()
   }
 }
