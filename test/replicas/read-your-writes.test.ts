@@ -9,6 +9,7 @@ import { check, typeErrors } from '../support/doc-modules.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { fencesOf } from '../support/fences.ts'
 import { onEachDatabase, type LogLine, type Stage } from '../support/on-each-database.ts'
+import { startRelay } from '../support/relay.ts'
 import { replicatedApp, replications, type ReplicatedKind } from '../support/replication.ts'
 import { staleReads } from '../support/stale-reads.ts'
 import { freePort } from '../support/server.ts'
@@ -142,6 +143,24 @@ onEachDatabase('a position that never comes is not waited for for ever', { kinds
   const { count } = await clientOf(t, stage, { readYourWrites: { header, secret, maxWait: 20 } })
   t.equal(await count(signed(stage.kind === 'mysql' ? '0-1-999999999' : 'FFFFFFF/0')), 0)
   t.equal(await count(signed(stage.kind === 'mysql' ? '7-1-1' : 'FFFFFFF/0')), 0)
+})
+
+onEachDatabase('a replica that does not say how far it is is not waited for any longer', { kinds }, async (t, stage) => {
+  let isSilent = false
+  const relay = await startRelay(on(stage).replica.url, (client, upstream) => {
+    client.pipe(upstream)
+    upstream.on('data', data => { if (!isSilent) client.write(data) })
+  })
+  await on(stage).caughtUp()
+  const { app } = await replicatedApp(t, stage, [relay.url], { acquireTimeout: 30_000, readYourWrites: { header, secret, maxWait: 50 } })
+  app.post('/', async request => { await request.db.insert(Item, { label: 'one', amount: 0 }) })
+  app.get('/', readOnly, async request => await request.db.count(Item))
+  t.equal((await app.inject('/')).json(), 0)
+  const { headers } = await app.inject({ method: 'POST', url: '/' })
+  isSilent = true
+  t.equal((await app.inject({ url: '/', headers: { [header]: headers[header] as string } })).json(), 1, 'the primary serves')
+  // What leads nowhere cannot be closed in good order.
+  await relay.stop()
 })
 
 onEachDatabase('where positions are not told it is refused at start', { kinds: ['sqlite', ...kinds] }, async (t, stage) => {
