@@ -5,6 +5,7 @@ import { lost, type Silence } from './silence.ts'
 /**
  * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, the first one inside, or a COMMIT. When
  * the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
+ * If that is called lost again and again, and answers all the same, what is said of connections is not true.
  */
 export class SilenceWatch {
   readonly silence: Silence
@@ -46,29 +47,28 @@ export class SilenceWatch {
     const silence = this.silence
     const timeout = this.#timeout
     let isOver = false
+    let timesCalledLost = 0
     const listen = (): ReturnType<AcquireTimeout['start']> => timeout.start(() => { void ask() }, timeout.silenceDeadline())
     const ask = async (): Promise<void> => {
       const isLost = await timeout.limit(timeout.deadline(), silence.isLost(connection)).catch(() => false)
       if (isOver) return
-      if (isLost) await this.#giveUp(inUse)
-      else wait = listen()
+      if (isLost && !this.#hasGivenUp) {
+        this.#hasGivenUp = true
+        await inUse.destroy(lost())
+        return
+      }
+      if (isLost) timesCalledLost++
+      wait = listen()
     }
     let wait = listen()
     try {
-      return await send()
+      const answer = await send()
+      // Once may be a matter of what was under way: the answer, when the server was asked.
+      if (timesCalledLost > 1) silence.distrust()
+      return answer
     } finally {
       isOver = true
       timeout.clear(wait)
     }
-  }
-
-  /** One that has just answered is not lost, whatever is said of it. */
-  async #giveUp (inUse: ConnectionInUse): Promise<void> {
-    if (this.#hasGivenUp) {
-      this.silence.distrust()
-      return
-    }
-    this.#hasGivenUp = true
-    await inUse.destroy(lost())
   }
 }

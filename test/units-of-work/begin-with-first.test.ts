@@ -158,7 +158,7 @@ onEachDatabase('behind a balancer nobody is taken for lost because of what anoth
 
 onEachDatabase('where the server says of each connection that it does not work on it, a slow statement is sent twice, and none after it', { kinds: servers }, async (t, stage) => {
   const { app, orm, proxy, post } = await watched(t, stage, app => {
-    app.post('/slow', async () => { await db.session.execute(`select ${stage.dialect.sleep(0.8)}`) })
+    app.post('/slow', async () => { await db.session.execute(`select ${stage.dialect.sleep(1.2)}`) })
   })
   // As behind an address with several servers: the one that is asked knows nothing of the others.
   const silence = Silence.of(orm.driver.getConnection() as never) as Silence

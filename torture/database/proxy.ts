@@ -93,7 +93,10 @@ export class Proxy {
 
   /** The connections that lead nowhere break off. */
   breakOff (): void {
-    for (const link of this.#links) link.unstrand()
+    for (const link of this.#links) {
+      if (link.isStranded) this.#links.delete(link)
+      link.unstrand()
+    }
   }
 
   /**
@@ -127,7 +130,8 @@ export class Proxy {
     // Of a connection that leads nowhere neither end hears that the other has gone.
     application.on('close', () => { if (!link.isStranded) link.destroy() })
     server.on('close', () => {
-      if (!link.isStranded) application.destroy()
+      if (link.isStranded) return
+      application.destroy()
       this.#links.delete(link)
     })
     if (this.#isRefusing) link.destroy()
