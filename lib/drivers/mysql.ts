@@ -32,8 +32,10 @@ export const MYSQL: Driver = {
     'json_quote json_set json_insert json_remove json_merge_patch json_table st_asbinary st_astext st_distance st_distance_sphere st_contains st_within ' +
     'st_geomfromtext st_srid st_x st_y inet_aton inet_ntoa inet6_aton inet6_ntoa uuid version database schema sleep benchmark'),
   processes: {
-    // MariaDB alone reads such a comment: which server it is, and since when it runs. The other half of it is a counter.
-    ownId: 'select connection_id() as id, version() as version/*M!100000 , uuid_short() >> 24 as server */',
+    // MariaDB alone reads such a comment: where the server is, and since when it runs, which is the upper half of `uuid_short()`. No variable with an @, after
+    // which ProxySQL keeps a connection to itself.
+    ownId: 'select connection_id() as id, version() as version/*M!100000 , concat(uuid_short() >> 24, (select group_concat(variable_value order by variable_name) ' +
+      "from information_schema.global_variables where variable_name in ('hostname', 'port'))) as server */",
     statesOf: ids => `select id as id, command as state from information_schema.processlist where id in (${ids.join(', ')})`,
     working: 'Query',
     idle: 'Sleep'
