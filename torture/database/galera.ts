@@ -12,13 +12,18 @@ import type { TorturedNode } from './server.ts'
 const STOPPED = 400
 const RUNNING = 200
 
+/** How long the others may take to find out that they are enough, in milliseconds. */
+const REFORMATION = 60_000
+
 /** One node of a Galera cluster. */
 class GaleraNode implements TorturedNode {
   readonly #server: MariaDbServer
+  readonly #others: readonly MariaDbServer[]
   readonly #whole: () => Promise<void>
 
-  constructor (server: MariaDbServer, whole: () => Promise<void>) {
+  constructor (server: MariaDbServer, servers: readonly MariaDbServer[], whole: () => Promise<void>) {
     this.#server = server
+    this.#others = servers.filter(other => other !== server)
     this.#whole = whole
   }
 
@@ -53,6 +58,11 @@ class GaleraNode implements TorturedNode {
     while (await this.#server.status('wsrep_ready') !== 'OFF') await sleep(50)
   }
 
+  async othersServe (): Promise<void> {
+    const isServing = async (server: MariaDbServer) => await server.status('wsrep_ready').catch(() => 'OFF') === 'ON'
+    for (const end = Date.now() + REFORMATION; Date.now() < end && !(await Promise.all(this.#others.map(isServing))).some(Boolean);) await sleep(100)
+  }
+
   async slow (random: Random, until: AbortSignal): Promise<void> {
     while (!until.aborted) {
       this.#server.stop()
@@ -74,7 +84,7 @@ export async function openGalera (count: number): Promise<Database> {
   if (cluster === undefined) throw new UsageError('no cluster to torture. On Debian: apt-get install mariadb-server galera-4 rsync haproxy')
   const { nodes, url, whole, stop } = cluster
   return await databaseOn(nodes as [Server, ...Server[]], url, {
-    nodes: servers => servers.map(server => new GaleraNode(server, whole)),
+    nodes: servers => servers.map(server => new GaleraNode(server, servers, whole)),
     whole,
     stop,
     async caughtUp (servers) {

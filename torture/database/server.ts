@@ -31,6 +31,8 @@ export interface TorturedNode {
   isolate (meanwhile: () => Promise<void>): Promise<void>
   /** Resolves when it knows that it is cut off, and serves nobody. */
   isOut (): Promise<void>
+  /** Resolves when one of the others serves, which only they know, or has not for a minute. */
+  othersServe (): Promise<void>
   /** Stops it now and then, for less time than makes the others suspect it, until `until` does. */
   slow (random: Random, until: AbortSignal): Promise<void>
 }

@@ -31,10 +31,12 @@ export const nodeCrash: StrikingFault = {
   needsServer: true,
   needsCluster: true,
   async strike (field, random) {
-    await nodeOf(field, random).crash(async () => {
+    const node = nodeOf(field, random)
+    await node.crash(async () => {
       await sleep(random.between(0, 1_000))
       if (random.oneIn(2)) return
       await sleep(SUSPICION)
+      await node.othersServe()
       await expectSomeThrough(field, 'a node is away', ROUNDS)
     })
   }
@@ -46,11 +48,13 @@ export const nodeFreeze: StrikingFault = {
   needsServer: true,
   needsCluster: true,
   async strike (field, random) {
-    await nodeOf(field, random).freeze(async () => {
+    const node = nodeOf(field, random)
+    await node.freeze(async () => {
       await sleep(random.between(100, 1_500))
       await expectIdleServed(field, 'a node is frozen')
       if (random.oneIn(2)) return
       await sleep(SUSPICION)
+      await node.othersServe()
       await expectSomeThrough(field, 'a node is frozen', ROUNDS)
     })
   }
@@ -82,6 +86,7 @@ export const nodeNotPrimary: StrikingFault = {
     const node = nodeOf(field, random)
     await node.isolate(async () => {
       await node.isOut()
+      await node.othersServe()
       await expectSomeThrough(field, 'a node is not primary', ROUNDS)
       await sleep(random.between(0, 1_000))
     })
