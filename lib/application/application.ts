@@ -76,9 +76,9 @@ export class Application implements ScopeHost, DatabaseHost {
    */
   async start (): Promise<void> {
     const routes = this.#routes.splice(0)
-    for (const { orm, pool, settings } of this.all) {
+    for (const { orm, pool, replicas, settings } of this.all) {
       const causal = [settings, ...routes.map(route => route.of(settings))].filter(({ causalReads }) => causalReads)
-      if (causal.length > 0) await assertCausalReads(orm, settings.name, pool, causal.some(({ readOnly }) => readOnly))
+      if (causal.length > 0) await assertCausalReads(orm, settings.name, pool, causal.some(({ readOnly }) => readOnly) ? replicas?.pool : undefined)
     }
   }
 

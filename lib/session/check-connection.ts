@@ -1,4 +1,4 @@
-import type { MikroORM } from '@mikro-orm/core'
+import type { Connection, MikroORM } from '@mikro-orm/core'
 import { driverOf } from '../drivers/drivers.ts'
 import { causesOf } from '../errors/causes.ts'
 import { CannotConnectError, InvalidOptionError } from '../errors/errors.ts'
@@ -31,26 +31,32 @@ export async function checkConnections (orm: MikroORM, name: string, millisecond
 }
 
 /**
- * Asks the servers of a database whether their reads can wait for what other nodes have committed. A replica that cannot be reached is not asked now.
- * @param readsFromReplicas whether that is to be so on its replicas, too
+ * Asks the servers of a database whether their reads can wait for what other nodes have committed.
+ * @param replicaPool given, its replicas are asked, too. One that cannot be reached is left out when it is needed
  * @throws InvalidOptionError when they cannot
  * @throws CannotConnectError when one cannot be asked
  */
-export async function assertCausalReads (orm: MikroORM, name: string, pool: ConnectionPool, readsFromReplicas: boolean): Promise<void> {
-  const primary = orm.driver.getConnection('write')
-  for (const connection of readsFromReplicas ? connectionsOf(orm) : [primary]) {
-    if (!isSqlConnection(connection) || driverOf(connection.getClient().getExecutor()).causalReads === undefined) throw notCausal(name)
-    try {
-      const asked = await pool.acquire({ get client () { return connection.getClient() } }, async (pooled, inTime) => {
-        await inTime(assertCausal(pooled, name))
-        return pooled
-      })
-      await asked.release()
-    } catch (cause) {
-      if (cause instanceof InvalidOptionError) throw cause
-      if (connection === primary) throw Object.assign(new CannotConnectError(name, `cannot be reached${codeOf(cause)}`), { cause })
-    }
+export async function assertCausalReads (orm: MikroORM, name: string, pool: ConnectionPool, replicaPool?: ConnectionPool): Promise<void> {
+  const [primary, ...replicas] = connectionsOf(orm) as [Connection, ...Connection[]]
+  try {
+    await assertCausalOn(primary, name, pool)
+  } catch (cause) {
+    if (cause instanceof InvalidOptionError) throw cause
+    throw Object.assign(new CannotConnectError(name, `cannot be reached${codeOf(cause)}`), { cause })
   }
+  if (replicaPool === undefined) return
+  for (const asked of await Promise.allSettled(replicas.map(replica => assertCausalOn(replica, name, replicaPool)))) {
+    if (asked.status === 'rejected' && asked.reason instanceof InvalidOptionError) throw asked.reason
+  }
+}
+
+async function assertCausalOn (connection: Connection, name: string, pool: ConnectionPool): Promise<void> {
+  if (!isSqlConnection(connection) || driverOf(connection.getClient().getExecutor()).causalReads === undefined) throw notCausal(name)
+  const asked = await pool.acquire({ get client () { return connection.getClient() } }, async (pooled, inTime) => {
+    await inTime(assertCausal(pooled, name))
+    return pooled
+  })
+  await asked.release()
 }
 
 function codeOf (error: unknown): string {

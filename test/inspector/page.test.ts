@@ -22,7 +22,12 @@ void t.test('opened: the timeline is to scale, and statements have times, rows a
   await fetch(`${shop.origin}/authors`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Ann"}' })
   await page.getByRole('link', { name: 'POST /authors' }).click()
   await page.getByRole('heading', { name: 'POST /authors' }).waitFor()
-  const { sent, replied, duration } = await (await fetch(`${shop.origin}/_db/requests/1.json`)).json() as { sent: { sql: string, at: number, duration: number }[], replied: number, duration: number }
+  const detail = async () => await (await fetch(`${shop.origin}/_db/requests/1.json`)).json() as { isRunning: boolean, sent: { sql: string, at: number, duration: number }[], replied: number, duration: number }
+  // It may be shown before it is over.
+  while ((await detail()).isRunning);
+  const { sent, replied, duration } = await detail()
+  await page.reload()
+  await page.getByRole('heading', { name: 'POST /authors' }).waitFor()
   const bars = await page.locator('.timeline i').evaluateAll(bars => bars.map(bar => ({ what: bar.className, left: parseFloat((bar as unknown as { style: { left: string } }).style.left) })))
   for (const [what, at] of [['begin', sent[0]?.at], ['write', sent[1]?.at], ['commit', sent[2]?.at], ['reply', replied]] as const) {
     const bar = bars.find(bar => bar.what === what)

@@ -6,6 +6,7 @@ import t from 'tap'
 import scopedDb from '../../plugin.ts'
 import { createDatabase } from '../support/databases.ts'
 import { check, typeErrors } from '../support/doc-modules.ts'
+import { rewrite } from '../support/dialect.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { fencesOf } from '../support/fences.ts'
 import { onEachDatabase, type LogLine, type Stage } from '../support/on-each-database.ts'
@@ -164,8 +165,9 @@ onEachDatabase('a replica that does not say how far it is is not waited for any 
 })
 
 onEachDatabase('where positions are not told it is refused at start', { kinds: ['sqlite', ...kinds] }, async (t, stage) => {
-  const register = async (more: object) => {
+  const register = async (more: object, change?: (sql: string) => string) => {
     const orm = await stage.database.connect({ replicas: [{ name: 'replica' }], ...more } as never)
+    if (change !== undefined) await rewrite(orm, change)
     const app = Fastify()
     t.teardown(async () => {
       await app.close()
@@ -176,6 +178,7 @@ onEachDatabase('where positions are not told it is refused at start', { kinds: [
   const refused = { code: 'FST_SCOPED_DB_INVALID_OPTION', message: 'fastify-scoped-db: the option "readYourWrites" takes a database that tells the position of a commit, got "other", which does not' }
   if (stage.kind === 'sqlite') await t.rejects(register({}), refused)
   else await t.rejects(register({ clientUrl: new URL(`:${await freePort()}`, 'http://127.0.0.1').href.replace('http', stage.kind).replace('//', '//root@') }), { code: 'FST_SCOPED_DB_CANNOT_CONNECT' })
+  if (stage.kind !== 'sqlite') await t.rejects(register({}, sql => /^begin not atomic|^commit; /.test(sql) ? 'nonsense' : sql), { ...refused, cause: { message: /nonsense/ } }, 'a server that knows no such statement')
   if (stage.kind === 'postgresql') {
     await on(stage).caughtUp()
     await t.rejects(register({ clientUrl: on(stage).replica.url }), refused, 'a standby has none')

@@ -88,21 +88,23 @@ onEachDatabase('a statement that is not answered any more ends with its request,
   await assertWhole(t, stage, to)
 })
 
-onEachDatabase('a COMMIT that is not answered any more ends with its request, and nobody knows', { kinds: servers }, async (t, stage) => {
-  const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
-  const { app, proxy } = to
-  app.post('/', { handlerTimeout: 200 }, async () => { await insert('a') })
-  app.post('/next', async () => { await insert('next') })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  proxy.react = sql => sql === 'commit' ? 'strand' : undefined
-  const response = await fetch(app.listeningOrigin, { method: 'POST' })
-  proxy.react = () => undefined
-  t.match(await response.json(), { statusCode: 500, code: 'FST_SCOPED_DB_COMMIT_UNKNOWN' })
-  t.equal((await fetch(new URL('/next', app.listeningOrigin), { method: 'POST' })).status, 200)
-  t.equal(app.db.openScopes, 0)
-  t.same(await stage.labels(), ['next'])
-  await assertWhole(t, stage, to)
-})
+for (const beginWithFirst of [true, false]) {
+  onEachDatabase(`a COMMIT that is not answered any more ends with its request, and nobody knows (beginWithFirst: ${beginWithFirst})`, { kinds: servers }, async (t, stage) => {
+    const to = await proxied(t, stage.database, { ...automatic, acquireTimeout: 400 }, { pool: { max: 1 } })
+    const { app, proxy } = to
+    app.post('/', { handlerTimeout: 200, config: { db: { beginWithFirst } } }, async () => { await insert('a') })
+    app.post('/next', async () => { await insert('next') })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    proxy.react = sql => sql === 'commit' ? 'strand' : undefined
+    const response = await fetch(app.listeningOrigin, { method: 'POST' })
+    proxy.react = () => undefined
+    t.match(await response.json(), { statusCode: 500, code: 'FST_SCOPED_DB_COMMIT_UNKNOWN' })
+    t.equal((await fetch(new URL('/next', app.listeningOrigin), { method: 'POST' })).status, 200)
+    t.equal(app.db.openScopes, 0)
+    t.same(await stage.labels(), ['next'])
+    await assertWhole(t, stage, to)
+  })
+}
 
 onEachDatabase('a plain read is sent again when its connection was lost, and nothing else is', { kinds: servers }, async (t, stage) => {
   const to = await proxied(t, stage.database, automatic)
