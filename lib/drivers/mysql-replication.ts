@@ -13,7 +13,6 @@ const ANSWER: CommitAnswer = {
 /** Of MariaDB, and as far as the lag goes of MySQL. */
 export const MYSQL_REPLICATION: Replication = {
   commit: COMMIT,
-  // Of a statement with several results, Kysely gives these as its rows.
   listen: () => ANSWER,
   applied: 'select @@global.gtid_slave_pos as position',
   hasApplied (applied, wanted) {

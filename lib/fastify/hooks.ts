@@ -75,8 +75,8 @@ export function addHooks (fastify: FastifyInstance, application: Application): v
 
   function prepareRoute (this: FastifyInstance, route: RouteOptions): void {
     const settings = routeSettings(application.settings, (route.config as ScopedConfig | undefined)?.db, nameOf(route))
-    let hasOwn: boolean | undefined
-    const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && (hasOwn ??= hasHooks(route, 'onResponse')))
+    let isAwaited: boolean | undefined
+    const awaitsHooks = (request: FastifyRequest) => awaitsHooksOfContext(request) || (!request.is404 && (isAwaited ??= hasHooks(route, 'onResponse')))
     route.config = { ...route.config, [ROUTE]: { settings, isSeen: true, awaitsHooks } } as NonNullable<typeof route.config>
     if (settings === false) return
     application.addRoute(settings)

@@ -137,7 +137,7 @@ export class Participant {
 
 /**
  * A lazy transaction where the driver speaks SQL.
- * @throws InvalidOptionError where one is asked for that nothing begins
+ * @throws InvalidOptionError where there is none, and it is to begin when other nodes are up to date
  */
 function openTransactions (session: EntityManager, settings: SessionTransactionSettings, report: (error: unknown) => void): SessionTransactions {
   const connection = session.getDriver().getConnection('write')

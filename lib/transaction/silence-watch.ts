@@ -22,7 +22,7 @@ export class SilenceWatch {
     return this.#hasGivenUp
   }
 
-  /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. One that was just made does. */
+  /** Has a connection answer that has not been asked for its name yet, or has to prove that it leads to a server. One that was just made has proved that, and may take its time. */
   identified ({ connection, isFresh }: ConnectionInUse): Promise<void> | undefined {
     const silence = this.silence
     if (!this.#hasGivenUp && silence.knows(connection)) return undefined

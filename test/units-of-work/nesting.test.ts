@@ -1,6 +1,6 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import { db, type DatabaseSession } from '../../plugin.ts'
-import { servers } from '../support/databases.ts'
+import { servers, type SqlORM } from '../support/databases.ts'
 import { ItemSchema as Item } from '../support/entities.ts'
 import { onEachDatabase } from '../support/on-each-database.ts'
 import { Gate } from '../support/signals.ts'
@@ -218,7 +218,8 @@ onEachDatabase('forks of a session outlive it', automatic, async (t, { app, labe
   t.equal((await labels()).length, kind === 'mysql' ? 3 : 0)
 })
 
-onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, async (t, { app, orm }) => {
+/** What MikroORM's subscribers are told of transactions from now on. */
+function recordTransactions (orm: SqlORM): string[] {
   const events: string[] = []
   const record = (event: string) => async () => { events.push(event) }
   orm.em.getEventManager().registerSubscriber({
@@ -229,6 +230,11 @@ onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, as
     beforeTransactionRollback: record('before rollback'),
     afterTransactionRollback: record('after rollback')
   })
+  return events
+}
+
+onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, async (t, { app, orm }) => {
+  const events = recordTransactions(orm)
   app.post('/ok', async request => request.db.create(Item, { label: 'ok' }))
   app.post('/error', async request => {
     await request.db.insert(Item, { label: 'error', amount: 0 })
@@ -258,15 +264,7 @@ onEachDatabase('transactions are told to MikroORM\'s subscribers', automatic, as
 })
 
 onEachDatabase('a flush by hand whose BEGIN fails tells of no rollback, and one whose statement fails does', { plugin: { commitOnTeardown: false, acquireTimeout: 200 }, orm: { pool: { max: 1 } } }, async (t, { app, labels, orm }) => {
-  const events: string[] = []
-  const record = (event: string) => async () => { events.push(event) }
-  orm.em.getEventManager().registerSubscriber({
-    beforeTransactionStart: record('before start'),
-    afterTransactionStart: record('after start'),
-    beforeTransactionCommit: record('before commit'),
-    beforeTransactionRollback: record('before rollback'),
-    afterTransactionRollback: record('after rollback')
-  })
+  const events = recordTransactions(orm)
   const holding = new Gate()
   const over = new Gate()
   app.get('/hold', async request => await request.db.getKysely().connection().execute(async () => {
@@ -291,7 +289,7 @@ onEachDatabase('a flush by hand whose BEGIN fails tells of no rollback, and one 
   over.open()
   await held
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
-  t.same(events.splice(0), ['before start', 'after start', 'before commit'])
+  t.same(events.splice(0), ['before start', 'after start', 'before commit', 'after commit'])
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500)
   t.same(events.splice(0), ['before start', 'after start', 'before rollback', 'after rollback'])
   t.same(await labels(), ['first', 'flushed'])
