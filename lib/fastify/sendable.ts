@@ -72,7 +72,7 @@ function assertHead (reply: FastifyReply, body: unknown, response: Response | un
 
 /** Whether it is a header that Node has nothing against, whatever the others are. Most heads have no other, and a trial costs more than to look. */
 function isPlain ([name, value]: [string, unknown]): boolean {
-  return name !== 'trailer' && PLAIN_NAME.test(name) && (typeof value === 'number' || (typeof value === 'string' && PLAIN_VALUE.test(value)))
+  return name !== 'trailer' && PLAIN_NAME.test(name) && (typeof value === 'string' ? PLAIN_VALUE.test(value) : typeof value === 'number' && name === 'content-length')
 }
 
 const PLAIN_NAME = /^[a-z-]+$/

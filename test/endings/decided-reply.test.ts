@@ -239,6 +239,7 @@ const REFUSED: Record<string, (reply: FastifyReply) => unknown> = {
 }
 
 const REFUSED_BY_HTTP1: typeof REFUSED = {
+  'a number beside a length, where Node writes text': reply => reply.header('content-length', 2).header('content-disposition', 5).send('ok'),
   'trailers that are announced beside a length': reply => reply.header('trailer', 'x-late').send('ok'),
   'trailers that are announced behind nothing': reply => reply.header('trailer', 'x-late').send(),
   'a status message that HTTP does not know': reply => {
