@@ -21,6 +21,9 @@ interface Guard {
 
 type GuardConnection = (connection: Connection) => Connection
 
+/** Not private: applications wrap connections, in a Proxy for one. */
+const GUARD = Symbol('fastify-scoped-db.guard')
+
 /**
  * The connection as a session sees it. MikroORM begins its own transactions here (`em.begin()`, `em.transactional()`,
  * `flush()` in manual mode): they are begun through `guard`, so that they end with the scope. What is executed here
@@ -35,20 +38,20 @@ const classes = new WeakMap<SqlConnection, ReturnType<typeof defineGuarded>>()
 
 function defineGuarded (connection: SqlConnection) {
   class GuardedConnection {
-    readonly #guard: Guard
+    readonly [GUARD]: Guard
 
     constructor (guard: Guard) {
-      this.#guard = guard
+      this[GUARD] = guard
     }
 
     async begin (options: ConnectionOptions = {}): Promise<Transaction> {
-      return options.ctx === undefined ? await this.#guard.begin(options) : await connection.begin(options)
+      return options.ctx === undefined ? await this[GUARD].begin(options) : await connection.begin(options)
     }
 
     async transactional<T> (use: (trx: Transaction) => Promise<T>, options: ConnectionOptions = {}): Promise<T> {
       const { eventBroadcaster, loggerContext } = options
       // A flush is about to send something.
-      const trx = isInsideFlush() && options.ctx === undefined ? this.#guard.open(options) : await this.begin(options)
+      const trx = isInsideFlush() && options.ctx === undefined ? this[GUARD].open(options) : await this.begin(options)
       let isCommitting = false
       try {
         const result = await use(trx)
@@ -66,18 +69,18 @@ function defineGuarded (connection: SqlConnection) {
     }
 
     getClient (): Transaction {
-      return this.#guard.context
+      return this[GUARD].context
     }
 
-    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx = this.#guard.context, ...rest: []) {
+    execute (query: string, params?: unknown[], method?: 'all' | 'get' | 'run', ctx = this[GUARD].context, ...rest: []) {
       return connection.execute(query, params, method, ctx, ...rest)
     }
 
     async executeDump (dump: string): Promise<void> {
-      await connection.execute(dump, [], 'run', this.#guard.context)
+      await connection.execute(dump, [], 'run', this[GUARD].context)
     }
 
-    stream (query: string, params?: unknown[], ctx = this.#guard.context, ...rest: []) {
+    stream (query: string, params?: unknown[], ctx = this[GUARD].context, ...rest: []) {
       return connection.stream(query, params, ctx, ...rest)
     }
 
@@ -100,21 +103,21 @@ function boundTo (connection: SqlConnection): SqlConnection {
   })
 }
 
-const GUARD = Symbol('fastify-scoped-db.guard')
+const GUARD_CONNECTION = Symbol('fastify-scoped-db.guard-connection')
 
-type GuardedDriver = IDatabaseDriver & { readonly [GUARD]: GuardConnection }
+type GuardedDriver = IDatabaseDriver & { readonly [GUARD_CONNECTION]: GuardConnection }
 
 /** Has an EntityManager send everything to connections as `guard` gives them, whichever MikroORM chooses: it has no context to know them by. */
 export function guardDriver (em: EntityManager, guard: GuardConnection): void {
-  useDriver(em, Object.create(once(guardedDrivers, em.getDriver(), defineGuardedDriver), { [GUARD]: { value: guard } }) as GuardedDriver)
+  useDriver(em, Object.create(once(guardedDrivers, em.getDriver(), defineGuardedDriver), { [GUARD_CONNECTION]: { value: guard } }) as GuardedDriver)
 }
 
 const guardedDrivers = new WeakMap<IDatabaseDriver, object>()
 
 function defineGuardedDriver (driver: IDatabaseDriver): object {
   return Object.create(driver, {
-    connection: { get (this: GuardedDriver) { return this[GUARD](driver.getConnection()) } },
-    getConnection: { value (this: GuardedDriver, type?: ConnectionType) { return this[GUARD](driver.getConnection(type)) } }
+    connection: { get (this: GuardedDriver) { return this[GUARD_CONNECTION](driver.getConnection()) } },
+    getConnection: { value (this: GuardedDriver, type?: ConnectionType) { return this[GUARD_CONNECTION](driver.getConnection(type)) } }
   }) as object
 }
 

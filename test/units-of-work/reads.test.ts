@@ -38,3 +38,18 @@ onEachDatabase('without commitOnTeardown reads still go to a replica', {
   await app.close()
   await orm.close()
 })
+
+for (const commitOnTeardown of [true, false]) {
+  onEachDatabase(`the connection of a session can be wrapped (commitOnTeardown: ${commitOnTeardown})`, { plugin: { commitOnTeardown } }, async (t, { app }) => {
+    app.get('/', async request => {
+      const connection = request.db.getConnection()
+      const rows: unknown[] = []
+      for (const wrapped of [new Proxy(connection, {}), Object.create(connection) as typeof connection]) {
+        t.equal(wrapped.getClient(), connection.getClient())
+        rows.push(await wrapped.execute('select 1 as one'))
+      }
+      return rows
+    })
+    t.same((await app.inject('/')).json(), [[{ one: 1 }], [{ one: 1 }]])
+  })
+}
