@@ -18,6 +18,9 @@ interface ConnectionParts {
   readonly options: { readonly driverOptions?: unknown }
 }
 
+/** How many may be asked at the same time: a server that is frozen answers none of them. */
+const MOST_QUESTIONS = 4
+
 type ConnectionClass = new (config: unknown, options: unknown, type: 'read') => SqlConnection
 
 /**
@@ -29,6 +32,7 @@ export class Silence {
   readonly #processes: ProcessList
   readonly #identities = new WeakMap<DatabaseConnection, Identity>()
   #isTrusted = true
+  #questions = 0
 
   private constructor (connection: SqlConnection, processes: ProcessList) {
     this.#connection = connection
@@ -61,7 +65,13 @@ export class Silence {
 
   /** Whether a connection that has been asked something does not work on it. In doubt it does. */
   async isLost (connection: DatabaseConnection): Promise<boolean> {
-    return this.#isTrusted && await this.#ask(own => this.#isIdle(own, this.#identities.get(connection)))
+    if (!this.#isTrusted || this.#questions === MOST_QUESTIONS) return false
+    this.#questions++
+    try {
+      return await this.#ask(own => this.#isIdle(own, this.#identities.get(connection)))
+    } finally {
+      this.#questions--
+    }
   }
 
   /** What is said of connections is not true: it seems that there is something in between which has one connection stand for several. */

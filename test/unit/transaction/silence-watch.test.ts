@@ -69,6 +69,30 @@ void t.test('what is tried after that has to answer first, and is waited for; wh
   t.same(done, ['destroyed', 'identified', 'identified', 'distrusted'])
 })
 
+void t.test('a server that does not answer is not asked more and more', async t => {
+  let asked = 0
+  const answer = Promise.withResolvers<never>()
+  const client = new Kysely({ dialect: new MysqlDialect({ pool: {} as never }) })
+  class Connection {
+    config = { get: () => undefined }
+    options = {}
+    getPlatform () {}
+    setPlatform () {}
+    async initClient () {}
+    async close () {}
+    getClient () {
+      return Object.assign(Object.create(client) as object, { getExecutor: () => ({ ...client.getExecutor(), adapter: client.getExecutor().adapter, provideConnection: () => { asked++; return answer.promise } }) })
+    }
+  }
+  const silence = Silence.of(new Connection() as never) as Silence
+  const questions = Array.from({ length: 6 }, async () => await silence.isLost({} as DatabaseConnection))
+  t.same(await Promise.all(questions.slice(4)), [false, false], 'in doubt it works')
+  t.equal(asked, 4)
+  answer.reject(new Error('gone'))
+  t.same((await Promise.allSettled(questions)).map(({ status }) => status), ['rejected', 'rejected', 'rejected', 'rejected', 'fulfilled', 'fulfilled'])
+  await t.rejects(silence.isLost({} as DatabaseConnection), { message: 'gone' }, 'and can be asked again')
+})
+
 void t.test('where nobody can be asked it is waited for', async t => {
   const client = new Kysely({ dialect: new MysqlDialect({ pool: {} as never }) })
   for (const driverOptions of [client, new MysqlDialect({ pool: {} as never }), () => ({})]) {
