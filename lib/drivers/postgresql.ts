@@ -37,8 +37,7 @@ export const POSTGRESQL: Driver = {
   rollsBackWith: new Set(['connection']),
   processes: {
     ownId: 'select pg_backend_pid() as id',
-    // "idle in transaction" is idle, too.
-    statesOf: ids => `select pid as id, split_part(state, ' ', 1) as state from pg_stat_activity where pid in (${ids.join(', ')})`,
+    statesOf: ids => `select pid as id, state as state from pg_stat_activity where pid in (${ids.join(', ')})`,
     working: 'active',
     idle: 'idle'
   },

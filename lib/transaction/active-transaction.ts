@@ -136,12 +136,10 @@ export class ActiveTransaction {
   async commit (hasWritten = true): Promise<void> {
     debug('COMMIT')
     this.#isCommitting = true
-    const { committed, readOnly, report, pool } = this.#settings
+    const { committed, readOnly, report } = this.#settings
     let position: string | undefined
     try {
-      const untold = hasWritten && readOnly !== true && committed !== undefined ? (error: unknown) => report(positionUntold(error)) : undefined
-      const watch = pool.watch(this.connection.owner)
-      position = await (watch?.knows(this.connection) === true ? watch.over(this.connection, () => this.commands.commit(untold)) : this.commands.commit(untold))
+      position = await this.commands.commit(hasWritten && readOnly !== true && committed !== undefined ? error => report(positionUntold(error)) : undefined)
     } catch (error) {
       debug('COMMIT failed: %s', String(error))
       const reason = commitError(error, this.connection.driver)

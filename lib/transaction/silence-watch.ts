@@ -3,8 +3,8 @@ import type { ConnectionInUse } from './pooled-connection.ts'
 import { lost, type Silence } from './silence.ts'
 
 /**
- * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, the first one inside, or a COMMIT. When
- * the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
+ * Watches over a statement until its answer has come, which nothing else limits: a plain read outside the transaction, the first one inside, or a BEGIN that waits for other
+ * nodes; never a COMMIT, since what is said of connections can be wrong. When the server does not work on it, its connection is destroyed, once: what is tried after that has to answer first, and is waited for.
  * If that is called lost again and again, and answers all the same, what is said of connections is not true.
  */
 export class SilenceWatch {
@@ -27,11 +27,6 @@ export class SilenceWatch {
     const silence = this.silence
     if (!this.#hasGivenUp && silence.knows(connection)) return undefined
     return this.#timeout.limit(isFresh ? this.#timeout.deadline() : this.#timeout.silenceDeadline(), silence.identify(connection))
-  }
-
-  /** Whether it can be watched without being asked for its name first. */
-  knows ({ connection }: ConnectionInUse): boolean {
-    return this.silence.knows(connection)
   }
 
   /** Which server it leads to, where that says so itself. */
